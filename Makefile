@@ -1,0 +1,49 @@
+# Every target makes its own environment in .venv from a hashed lock; nothing else is needed
+# but git, make and python3 (3.11 to 3.13).
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Set by CI to the number of cores; locally pytest-xdist counts them.
+JOBS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench soak format proto lock clean env env-dev
+
+help: ## Show what there is to run
+	@echo "Strongroom. First run: make demo"; echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: env ## Boot an attested signer on this machine and get one Polymarket order signed and filled
+	@$(BIN)/strongroom demo
+
+test: env-dev ## Run all tests (about five minutes on two cores)
+	@$(BIN)/python -m pytest -n $(JOBS)
+
+lint: env-dev ## Check style, types, import contracts and that generated stubs are fresh
+	@$(BIN)/python .tools/lint.py
+
+bench: env-dev ## Measure every stage beside its peer in one run; writes build/bench.json
+	@$(BIN)/python .tools/bench.py
+
+soak: env-dev ## Run all tests with long counts: every bit flip, more fuzzing (hours)
+	@STRONGROOM_SOAK=1 $(BIN)/python -m pytest -n $(JOBS)
+
+format: env-dev ## Format the code and apply safe lint fixes
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
+
+proto: env-dev ## Re-make the protobuf stubs of the wire contract
+	@$(BIN)/python .tools/proto.py
+
+lock: env-dev ## Re-make the hashed locks from the declared ranges (UPGRADE=1 takes newer versions)
+	@test -x build/lock-tools/bin/uv || $(BIN)/python -m pip install -q --target build/lock-tools uv
+	@$(BIN)/python .tools/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove the environment, caches and build output
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+env:
+	@$(PYTHON) .tools/bootstrap.py demo
+
+env-dev:
+	@$(PYTHON) .tools/bootstrap.py dev
