@@ -1,0 +1,125 @@
+"""Numeric codes that cross the enclave boundary, and the errors that carry them.
+
+Only the number leaves the enclave (plus, for a denial, the rule and two numbers): texts would be a
+channel for secrets. What a code means to a person is written down once, in the host's `explain`.
+"""
+
+from enum import IntEnum
+
+__all__ = [
+    "BadSignature",
+    "Code",
+    "Malformed",
+    "ManifestInvalid",
+    "QuorumMissing",
+    "Refused",
+    "Rule",
+    "TooLarge",
+    "WireError",
+]
+
+
+class Code(IntEnum):
+    """Outcome of a request. 1xx the caller erred, 2xx the owner's documents, 3xx policy, 4xx the
+    venue, 5xx the platform or this enclave."""
+
+    OK = 0
+    MALFORMED = 100
+    TOO_LARGE = 101
+    UNKNOWN_REQUEST = 102
+    CALL_NOT_PERMITTED = 103
+    WRONG_PHASE = 104
+    EXPIRED = 105
+    BAD_SEQUENCE = 106
+    UNKNOWN_CHANNEL = 107
+    UNKNOWN_CLIENT = 108
+    UNKNOWN_KEY = 109
+    NO_CREDENTIAL = 110
+    BAD_AMOUNT = 111
+    TEMPLATE_MISMATCH = 112
+    BUSY = 113
+    MANIFEST_INVALID = 200
+    BAD_SIGNATURE = 201
+    QUORUM_MISSING = 202
+    WRONG_BOOT = 203
+    WRONG_MANIFEST = 204
+    WRONG_OWNER = 205
+    PERMIT_STALE = 206
+    WRONG_LOG_HEAD = 207
+    SEALED_STATE_REFUSED = 208
+    KEY_CONFLICT = 209
+    DENIED = 300
+    VENUE_UNREACHABLE = 400
+    VENUE_TLS = 401
+    VENUE_REFUSED = 402
+    VENUE_NOT_ALLOWED = 403
+    PLATFORM = 500
+    HALTED = 501
+    INTERNAL = 502
+
+
+class Rule(IntEnum):
+    """The policy rule that denied a signature. `limit` and `actual` of a denial are in its unit."""
+
+    NONE = 0
+    PERMIT = 1
+    KILL_SWITCH = 2
+    CLOCK = 3
+    PERMIT_EXPIRED = 4
+    MARKET = 5
+    SIDE = 6
+    PRICE_BAND = 7
+    ORDER_TYPE = 8
+    LIFETIME = 9
+    TIMESTAMP = 10
+    ORDER_NOTIONAL = 11
+    WINDOW_NOTIONAL = 12
+    BUDGET_NOTIONAL = 13
+    BUDGET_ORDERS = 14
+    RATE = 15
+
+
+class WireError(Exception):
+    """Root of this package's errors; `code` is what may leave the enclave."""
+
+    code = Code.MALFORMED
+
+    def __init__(self, what: str, expected: object = None, actual: object = None) -> None:
+        super().__init__(f"{what}: expected {expected}, got {actual}" if expected else what)
+        self.what, self.expected, self.actual = what, expected, actual
+
+
+class Malformed(WireError):
+    """Bytes do not have the documented layout."""
+
+
+class TooLarge(WireError):
+    """A size limit, checked before allocation, is exceeded."""
+
+    code = Code.TOO_LARGE
+
+
+class ManifestInvalid(WireError):
+    """The manifest breaks its schema or contradicts itself."""
+
+    code = Code.MANIFEST_INVALID
+
+
+class BadSignature(WireError):
+    """A signature does not verify under the key that must have made it."""
+
+    code = Code.BAD_SIGNATURE
+
+
+class QuorumMissing(WireError):
+    """Fewer distinct owners signed than the quorum asks for."""
+
+    code = Code.QUORUM_MISSING
+
+
+class Refused(WireError):
+    """A well-formed request that must not be served; the reason is its code."""
+
+    def __init__(self, code: Code, what: str = "", expected: object = None, actual: object = None):
+        super().__init__(what or code.name, expected, actual)
+        self.code = code

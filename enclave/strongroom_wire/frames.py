@@ -1,0 +1,303 @@
+"""The fast channel: fixed-layout intents in, complete signed requests out, each frame sealed.
+
+A channel is opened by a client named in the manifest: it HPKE-seals a fresh secret to the attested
+signer and signs that with its frame key; the signer answers with its own random half under its
+receipt key. Replaying an opening therefore yields other keys, and never a nonce used twice.
+
+Frame, big-endian: magic `SRF1` (4), direction (1), zero (3), channel (8), sequence (8), then the
+AES-256-GCM ciphertext with its 16-byte tag. Associated data is those 24 bytes; the nonce is four
+zero bytes and the sequence. Sequences start at 0 and must be exactly the next one. On a stream each
+frame follows its u32 length.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import sha256
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from strongroom_wire.encoding import digest, pack, u64
+from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge
+
+__all__ = [
+    "MAX_FRAME",
+    "MAX_ORDERS",
+    "ChannelOpen",
+    "ChannelOpened",
+    "Direction",
+    "Intent",
+    "Kind",
+    "OrderIntent",
+    "Reply",
+    "SealedChannel",
+    "channel_keys",
+]
+
+MAX_FRAME: Final = 64 * 1024
+MAX_ORDERS: Final = 15
+_HEADER = struct.Struct(">4sB3xQQ")
+_OPEN = struct.Struct(">4s32s80s64s")
+_OPENED = struct.Struct(">4sQ32s64s")
+_INTENT = struct.Struct(">BBH4xQQ")
+_ORDER = struct.Struct(">32sBBBBBB2xQQQQQ")
+_REPLY = struct.Struct(">HBBB3xQQQI")
+_CHANNEL = b"strongroom/channel/v1"
+
+
+class Direction(IntEnum):
+    """Which side sealed a frame; part of the associated data, and each side has its own key."""
+
+    TO_ENCLAVE = 1
+    FROM_ENCLAVE = 2
+
+
+class Kind(IntEnum):
+    """What an intent asks for. `argument` of each is given in brackets."""
+
+    ORDERS = 1
+    """Sign and build `POST /order`, or `POST /orders` for 2 to 15 [empty]."""
+    TEMPLATE = 2
+    """Fill one order's template [u32 signature offset, u32 HMAC offset, request bytes]."""
+    CANCEL = 3
+    """[1 to 1000 order hashes, 32 bytes each]"""
+    CANCEL_ALL = 4
+    CANCEL_MARKET = 5
+    """[32-byte condition id, 32-byte token id]"""
+    HEARTBEAT = 6
+    """[heartbeat id, ASCII, may be empty]"""
+    QUERY_ORDER = 7
+    """[32-byte order hash]"""
+    QUERY_OPEN = 8
+    """[pagination cursor, ASCII, may be empty]"""
+    QUERY_TRADES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class OrderIntent:
+    """One order as the strategy wants it; the enclave decides the rest.
+
+    `token` is the outcome token id (uint256), `price` pUSD per share and `size` shares, both in
+    millionths (a market buy's size is pUSD). `side` 0 buys, 1 sells. `order_type` 0 GTC, 1 GTD,
+    2 FOK, 3 FAK. `tick` counts 0.1, 0.01, 0.005, 0.0025, 0.001, 0.0001 from 0. `flags`: bit 0
+    market order, bit 1 post-only, bit 2 deferred execution. `salt` 0 lets the enclave draw one.
+    `timestamp` is the order's, in ms; `expiration` in s, 0 for none.
+    """
+
+    token: int
+    side: int
+    order_type: int
+    tick: int
+    flags: int
+    price: int
+    size: int
+    salt: int
+    timestamp: int
+    expiration: int
+
+    def serialise(self) -> bytes:
+        """Returns the 80-byte encoding."""
+        enums = (self.side, self.order_type, self.tick, self.flags, 0, 0)
+        numbers = (self.price, self.size, self.salt, self.timestamp, self.expiration)
+        return _ORDER.pack(self.token.to_bytes(32, "big"), *enums, *numbers)
+
+    @classmethod
+    def parse(cls, data: bytes, at: int) -> "OrderIntent":
+        """Returns the order at offset `at`; the caller has checked the length."""
+        token, side, kind, tick, flags, z1, z2, *numbers = _ORDER.unpack_from(data, at)
+        if (
+            side > 1
+            or kind > 3
+            or tick > 5
+            or flags > 7
+            or z1
+            or z2
+            or data[at + 38 : at + 40] != b"\0\0"
+        ):
+            raise Malformed(
+                "order intent", "known enum values and zero padding", data[at + 32 : at + 40].hex()
+            )
+        return cls(int.from_bytes(token, "big"), side, kind, tick, flags, *numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A request on the fast channel: 24-byte head, the orders, the argument.
+
+    `key` indexes the manifest's keys, `timestamp` (s) goes into the L2 headers, and after
+    `deadline` (ms) the enclave refuses to act on it.
+    """
+
+    kind: Kind
+    key: int
+    timestamp: int
+    deadline: int
+    orders: tuple[OrderIntent, ...] = ()
+    argument: bytes = b""
+
+    def serialise(self) -> bytes:
+        """Returns the plaintext of the frame."""
+        head = _INTENT.pack(self.kind, len(self.orders), self.key, self.timestamp, self.deadline)
+        return b"".join((head, *(order.serialise() for order in self.orders), self.argument))
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Intent":
+        """Returns the intent in a decrypted frame.
+
+        Raises:
+            Malformed: too short, unknown kind or enum value, wrong order count, padding not zero.
+        """
+        if len(data) < _INTENT.size:
+            raise Malformed("intent", f"{_INTENT.size} bytes", len(data))
+        kind, count, key, timestamp, deadline = _INTENT.unpack_from(data)
+        if data[4:8] != b"\0\0\0\0" or not 1 <= kind <= len(Kind):
+            raise Malformed("intent head", "a known kind and zero padding", data[:8].hex())
+        least, most = {Kind.ORDERS: (1, MAX_ORDERS), Kind.TEMPLATE: (1, 1)}.get(Kind(kind), (0, 0))
+        end = _INTENT.size + count * _ORDER.size
+        if not least <= count <= most or len(data) < end:
+            raise Malformed("orders in intent", f"{least} to {most}, complete", count)
+        orders = tuple(OrderIntent.parse(data, at) for at in range(_INTENT.size, end, _ORDER.size))
+        return cls(Kind(kind), key, timestamp, deadline, orders, data[end:])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to an intent: a complete HTTP request, or a code and, if denied, the rule with the
+    limit and the actual figure in that rule's unit (saturated at 2**64 - 1). `order` is the index
+    of the order at fault, `decision` counts this boot's decisions."""
+
+    code: Code
+    decision: int
+    rule: Rule = Rule.NONE
+    order: int = 0
+    limit: int = 0
+    actual: int = 0
+    order_hashes: tuple[bytes, ...] = ()
+    request: bytes = b""
+
+    def serialise(self) -> bytes:
+        """Returns the plaintext of the frame: 36-byte head, order hashes, request."""
+        top = (1 << 64) - 1
+        numbers = (min(self.limit, top), min(self.actual, top), self.decision, len(self.request))
+        head = _REPLY.pack(self.code, self.rule, self.order, len(self.order_hashes), *numbers)
+        return b"".join((head, *self.order_hashes, self.request))
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Reply":
+        """Returns the reply in a decrypted frame.
+
+        Raises:
+            Malformed: wrong length, unknown code or rule, padding not zero.
+        """
+        if len(data) < _REPLY.size:
+            raise Malformed("reply", f"{_REPLY.size} bytes", len(data))
+        code, rule, order, count, limit, actual, decision, size = _REPLY.unpack_from(data)
+        hashes = _REPLY.size + 32 * count
+        if len(data) != hashes + size or data[5:8] != b"\0\0\0":
+            raise Malformed("reply length", hashes + size, len(data))
+        try:
+            outcome, which = Code(code), Rule(rule)
+        except ValueError as error:
+            raise Malformed("reply code or rule", "a known one", (code, rule)) from error
+        found = tuple(data[at : at + 32] for at in range(_REPLY.size, hashes, 32))
+        return cls(outcome, decision, which, order, limit, actual, found, data[hashes:])
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOpen:
+    """Client to signer, 180 bytes: `SRC1`, frame key, HPKE-sealed 32-byte secret, signature."""
+
+    client: bytes
+    sealed: bytes
+    signature: bytes
+
+    def message(self, keys_digest: bytes) -> bytes:
+        """Returns what the client signs: this opening, for the boot with these keys only."""
+        return pack(_CHANNEL, b"open", keys_digest, self.client, self.sealed)
+
+    def serialise(self) -> bytes:
+        """Returns the 180 bytes."""
+        return _OPEN.pack(b"SRC1", self.client, self.sealed, self.signature)
+
+    @classmethod
+    def parse(cls, data: bytes) -> "ChannelOpen":
+        """Returns the opening in `data`, or raises `Malformed`."""
+        if len(data) != _OPEN.size or data[:4] != b"SRC1":
+            raise Malformed("channel opening", f"{_OPEN.size} bytes, magic SRC1", len(data))
+        return cls(*_OPEN.unpack(data)[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOpened:
+    """Signer to client, 108 bytes: `SRC1`, channel number, 32 random bytes, receipt signature."""
+
+    channel: int
+    random: bytes
+    signature: bytes
+
+    def message(self, opening: bytes) -> bytes:
+        """Returns what the signer signs: its answer to exactly that opening."""
+        return pack(_CHANNEL, b"opened", sha256(opening).digest(), u64(self.channel), self.random)
+
+    def serialise(self) -> bytes:
+        """Returns the 108 bytes."""
+        return _OPENED.pack(b"SRC1", self.channel, self.random, self.signature)
+
+    @classmethod
+    def parse(cls, data: bytes) -> "ChannelOpened":
+        """Returns the answer in `data`, or raises `Malformed`."""
+        if len(data) != _OPENED.size or data[:4] != b"SRC1":
+            raise Malformed("channel answer", f"{_OPENED.size} bytes, magic SRC1", len(data))
+        return cls(*_OPENED.unpack(data)[1:])
+
+
+def channel_keys(secret: bytes, opening: bytes, random: bytes) -> tuple[bytes, bytes]:
+    """Returns the two 32-byte AES keys (to the enclave, from the enclave) of a channel."""
+    info = digest(_CHANNEL, b"keys", opening)
+    keys = HKDF(algorithm=SHA256(), length=64, salt=random, info=info).derive(secret)
+    return keys[:32], keys[32:]
+
+
+class SealedChannel:
+    """One side of an open channel: seals what it sends, opens what it receives, in order only."""
+
+    def __init__(self, channel: int, keys: tuple[bytes, bytes], sends: Direction) -> None:
+        to_enclave, from_enclave = (AESGCM(key) for key in keys)
+        client = sends is Direction.TO_ENCLAVE
+        self.channel = channel
+        self._out, self._in = (to_enclave, from_enclave) if client else (from_enclave, to_enclave)
+        self._sends, self._receives = sends, Direction(3 - sends)
+        self._sent = self._received = 0
+
+    def seal(self, plaintext: bytes) -> bytes:
+        """Returns the next outgoing frame."""
+        header = _HEADER.pack(b"SRF1", self._sends, self.channel, self._sent)
+        sealed = self._out.encrypt(b"\0\0\0\0" + header[16:], plaintext, header)
+        self._sent += 1
+        return header + sealed
+
+    def open(self, frame: bytes) -> bytes:
+        """Returns the plaintext of the next incoming frame, authenticated before anything is read.
+
+        Raises:
+            TooLarge, Malformed: not a frame of this channel and direction.
+            Refused: BAD_SEQUENCE for a replayed, reordered or missing frame; BAD_SIGNATURE when the
+                tag does not verify. The channel's state is unchanged by a refused frame.
+        """
+        if len(frame) > MAX_FRAME:
+            raise TooLarge("frame", MAX_FRAME, len(frame))
+        header = _HEADER.pack(b"SRF1", self._receives, self.channel, self._received)
+        if frame[:16] != header[:16]:
+            raise Malformed("frame header", header[:16].hex(), frame[:16].hex())
+        if frame[16:24] != header[16:]:
+            raise Refused(Code.BAD_SEQUENCE, "frame", self._received, frame[16:24].hex())
+        try:
+            plaintext = self._in.decrypt(b"\0\0\0\0" + header[16:], frame[24:], header)
+        except InvalidTag as error:
+            raise Refused(Code.BAD_SIGNATURE, "frame tag", "authentic", "forged") from error
+        self._received += 1
+        return plaintext

@@ -1,0 +1,300 @@
+"""The manifest: what the owner allows this boot to be and do.
+
+JSON, because owners read it; canonical, because a document that two parsers can read differently is
+no commitment: the bytes must equal this module's own serialisation (which also refuses duplicate
+keys), every field must be present and no other. Its digest is what PCR16 carries.
+
+Money is in pUSD with at most six decimals, written as strings; prices are pUSD per share.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from hashlib import sha256
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from strongroom_wire.encoding import digest, hex_bytes, u32
+from strongroom_wire.errors import ManifestInvalid, QuorumMissing, TooLarge, WireError
+from strongroom_wire.owners import Owners, Signature, Statement
+
+__all__ = [
+    "MANIFEST_DOMAIN",
+    "MAX_MANIFEST",
+    "Call",
+    "Client",
+    "Egress",
+    "Key",
+    "Manifest",
+    "Market",
+    "OwnerChange",
+    "OwnerSet",
+    "Policy",
+    "VerifiedManifest",
+    "Window",
+    "micro",
+    "owner_change_message",
+    "verify_manifest",
+]
+
+MANIFEST_DOMAIN = b"strongroom/manifest/v1"
+_OWNER_CHANGE = b"strongroom/owner-change/v1"
+MAX_MANIFEST = 256 * 1024
+_UINT256 = 1 << 256
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{128}\Z")]
+Address = Annotated[str, Meta(pattern=r"^(0x[0-9a-f]{40})?\Z")]
+Host = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z")]
+Uint = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,77})\Z")]
+Call = Literal["order", "template", "cancel", "heartbeat", "query", "health"]
+Side = Literal["buy", "sell"]
+OrderType = Literal["GTC", "GTD", "FOK", "FAK"]
+
+
+class _Strict(Struct, frozen=True, forbid_unknown_fields=True):
+    """Immutable, and a field that is not in the schema is an error."""
+
+
+class OwnerSet(_Strict, frozen=True):
+    """Ed25519 public keys in hex, and how many of them must sign."""
+
+    keys: Annotated[tuple[Hex32, ...], Meta(min_length=1, max_length=32)]
+    quorum: Annotated[int, Meta(ge=1, le=32)]
+
+    @property
+    def owners(self) -> Owners:
+        """The same set in bytes."""
+        return Owners(tuple(bytes.fromhex(key) for key in self.keys), self.quorum)
+
+
+class OwnerChange(_Strict, frozen=True):
+    """A hand-over to new owners, signed by a quorum of those before: [key, signature] pairs."""
+
+    owners: OwnerSet
+    signatures: Annotated[tuple[tuple[Hex32, Hex64], ...], Meta(max_length=32)]
+
+
+class Client(_Strict, frozen=True):
+    """A machine that may call: its TLS certificate (DER), frame-signing key and permitted calls."""
+
+    name: Name
+    certificate: Annotated[bytes, Meta(min_length=1, max_length=4096)]
+    frame_key: Hex32
+    calls: tuple[Call, ...]
+
+
+class Market(_Strict, frozen=True):
+    """An outcome token that may be traded, its exchange contract, and its static price band."""
+
+    token: Uint
+    exchange: Literal["v2", "v2-neg-risk", "v3"]
+    sides: Annotated[tuple[Side, ...], Meta(min_length=1, max_length=2)]
+    min_price: Decimal
+    max_price: Decimal
+
+
+class Window(_Strict, frozen=True):
+    """At most `notional` pUSD of exposure signed in any `seconds` seconds."""
+
+    seconds: Annotated[int, Meta(ge=1, le=31 * 86400)]
+    notional: Decimal
+
+
+class Policy(_Strict, frozen=True):
+    """The rules each signature of one key must satisfy. Everything not allowed is denied.
+
+    `max_lifetime` bounds a GTD order's expiry, `max_skew` the order's own timestamp against
+    authenticated time; both in seconds. `builder` and `metadata` are pinned bytes32 in hex.
+    """
+
+    markets: Annotated[tuple[Market, ...], Meta(max_length=4096)]
+    order_types: tuple[OrderType, ...]
+    order_notional: Decimal
+    windows: Annotated[tuple[Window, ...], Meta(max_length=8)]
+    orders_per_minute: Annotated[int, Meta(ge=0, le=1_000_000)]
+    max_lifetime: Annotated[int, Meta(ge=0, le=31 * 86400)]
+    max_skew: Annotated[int, Meta(ge=1, le=600)]
+    builder: Hex32
+    metadata: Hex32
+
+
+class Key(_Strict, frozen=True):
+    """A trading key: where it comes from, which wallet it trades for, where, and its policy.
+
+    `funder` is the maker address (empty for an EOA, which makes its own orders). `per_boot` keys
+    are never sealed. A session key is an EOA that the wallet's owner authorised on chain.
+    """
+
+    name: Name
+    source: Literal["generate", "import", "session"]
+    wallet: Literal["eoa", "proxy", "safe", "deposit"]
+    funder: Address
+    chain_id: Literal[137, 80002]
+    venue: Host
+    per_boot: bool
+    policy: Policy
+
+
+class Egress(_Strict, frozen=True):
+    """A host the enclave may reach. `roots` narrows the compiled-in trust store to those
+    with these SHA-256 fingerprints (empty: all of it); `development_roots` (DER) replaces it, and
+    with it any host may be named, in development mode only."""
+
+    host: Host
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    roots: tuple[Hex32, ...]
+    development_roots: tuple[bytes, ...]
+
+
+class Manifest(_Strict, frozen=True):
+    """The whole document. `version` grows with every change an owner publishes."""
+
+    format: Literal["strongroom-manifest/1"]
+    version: Annotated[int, Meta(ge=1, lt=1 << 53)]
+    mode: Literal["production", "development"]
+    account: Name
+    genesis: OwnerSet
+    owner_changes: Annotated[tuple[OwnerChange, ...], Meta(max_length=64)]
+    clients: Annotated[tuple[Client, ...], Meta(max_length=64)]
+    keys: Annotated[tuple[Key, ...], Meta(max_length=64)]
+    egress: Annotated[tuple[Egress, ...], Meta(max_length=16)]
+
+    def serialise(self) -> bytes:
+        """Returns the canonical bytes: two-space JSON in schema order, one trailing newline."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Manifest":
+        """Returns the manifest in `data` after checking schema, canonical form and consistency.
+
+        Raises:
+            TooLarge: above 256 KiB.
+            ManifestInvalid: not this schema, not canonical, or contradicting itself.
+        """
+        if len(data) > MAX_MANIFEST:
+            raise TooLarge("manifest", MAX_MANIFEST, len(data))
+        try:
+            manifest = msgspec.json.decode(data, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ManifestInvalid(f"manifest: {error}") from error
+        if manifest.serialise() != data:
+            raise ManifestInvalid("manifest bytes", "the canonical form", "another spelling")
+        manifest.check()
+        return manifest
+
+    def check(self) -> None:
+        """Proves that the parts agree with each other.
+
+        Raises:
+            ManifestInvalid: naming the part and the rule it breaks.
+        """
+        for what, names in (
+            ("client names", [c.name for c in self.clients]),
+            ("client certificates", [c.certificate for c in self.clients]),
+            ("client frame keys", [c.frame_key for c in self.clients]),
+            ("key names", [k.name for k in self.keys]),
+            ("egress hosts", [e.host for e in self.egress]),
+        ):
+            _require(len(set(names)) == len(names), what, "distinct", "a repetition")
+        for venue in self.egress:
+            development = self.mode == "development" or not venue.development_roots
+            _require(development, f"egress {venue.host}", "no development roots", self.mode)
+        for key in self.keys:
+            _check_key(key, {venue.host for venue in self.egress})
+
+    @cached_property
+    def owner_root(self) -> bytes:
+        """Digest of the genesis owners: who this enclave belongs to, across owner changes."""
+        return self.genesis.owners.root
+
+    def owners(self) -> Owners:
+        """Returns the current owners after proving every hand-over since genesis.
+
+        Raises:
+            BadSignature: a hand-over carries a wrong signature.
+            QuorumMissing: a hand-over was not signed by enough of the owners before it.
+        """
+        current = self.genesis.owners
+        for index, change in enumerate(self.owner_changes):
+            message = owner_change_message(self.owner_root, index, change.owners)
+            pairs = tuple(
+                Signature(bytes.fromhex(k), bytes.fromhex(s)) for k, s in change.signatures
+            )
+            current.verify(_OWNER_CHANGE, Statement(message, pairs))
+            current = change.owners.owners
+        return current
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedManifest:
+    """A manifest whose quorum was checked; `digest` is SHA-256 over its exact bytes, 32 bytes."""
+
+    manifest: Manifest
+    digest: bytes
+    owners: Owners
+
+
+def verify_manifest(statement: Statement) -> VerifiedManifest:
+    """Proves that the manifest's own current owners signed these exact bytes.
+
+    Who they are is for the reader of the evidence to judge: the owner root is in the bundle.
+
+    Raises:
+        ManifestInvalid, TooLarge, BadSignature, QuorumMissing: see there.
+    """
+    manifest = Manifest.parse(statement.payload)
+    try:
+        owners = manifest.owners()
+        payload = owners.verify(MANIFEST_DOMAIN, statement)
+    except QuorumMissing:
+        raise
+    except WireError as error:
+        raise type(error)("manifest owners", error.expected, error.actual) from error
+    return VerifiedManifest(manifest, sha256(payload).digest(), owners)
+
+
+def owner_change_message(owner_root: bytes, index: int, owners: OwnerSet) -> bytes:
+    """Returns what the owners before sign to hand over: their lineage, its step, the new set."""
+    return digest(_OWNER_CHANGE, owner_root, u32(index), owners.owners.root)
+
+
+def micro(amount: Decimal) -> int:
+    """Returns `amount` pUSD in millionths, exactly.
+
+    Raises:
+        ManifestInvalid: negative, not finite, finer than a millionth, or 2**64 and above.
+    """
+    scaled = amount.scaleb(6) if amount.is_finite() else Decimal(-1)
+    if not 0 <= scaled < 1 << 64 or scaled != int(scaled):
+        raise ManifestInvalid("amount", "0 to 18446744073709.551615, six decimals", str(amount))
+    return int(scaled)
+
+
+def _check_key(key: Key, venues: set[str]) -> None:
+    policy, where = key.policy, f"key {key.name}"
+    _require(key.venue in venues, where, "a venue named in egress", key.venue)
+    _require((key.wallet == "eoa") == (key.funder == ""), where, "funder iff not eoa", key.funder)
+    _require(
+        key.source != "session" or key.wallet == "deposit", where, "deposit wallet", key.wallet
+    )
+    _require(key.source != "session" or key.per_boot, where, "session keys per boot", False)
+    hex_bytes(policy.builder, 32), hex_bytes(policy.metadata, 32)
+    micro(policy.order_notional)
+    for window in policy.windows:
+        micro(window.notional)
+    tokens = [market.token for market in policy.markets]
+    _require(len(set(tokens)) == len(tokens), where, "each token once", "a repetition")
+    for market in policy.markets:
+        low, high = micro(market.min_price), micro(market.max_price)
+        _require(0 < low <= high < 10**6, where, "0 < min_price <= max_price < 1", market.token)
+        _require(int(market.token) < _UINT256, where, "a uint256 token", market.token)
+        _require(len(set(market.sides)) == len(market.sides), where, "each side once", market.sides)
+
+
+def _require(holds: bool, what: str, expected: object, actual: object) -> None:
+    if not holds:
+        raise ManifestInvalid(what, expected, actual)

@@ -1,0 +1,1 @@
+"""Protocol buffers of the control plane and their generated stubs (`.tools/proto.py` makes them)."""
