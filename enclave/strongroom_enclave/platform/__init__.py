@@ -1,0 +1,50 @@
+"""The platform port: what init may ask of the machine it runs on, and nothing more.
+
+Code in the image asks these two protocols and never which platform answers. `nsm` implements
+`Platform` for a Nitro Secure Module: the real device, QEMU's, or a socket that speaks the same
+CBOR. A `Sealer` for the image comes with KMS and SNP; the local one lives outside `enclave/`.
+"""
+
+from typing import Protocol
+
+__all__ = ["Platform", "PlatformError", "Sealer"]
+
+
+class PlatformError(Exception):
+    """The machine failed us, or answered outside its contract: the caller halts, never retries.
+
+    `expected` and `actual` say what the check compared; neither ever holds a secret.
+    """
+
+    def __init__(self, what: str, expected: object = None, actual: object = None) -> None:
+        super().__init__(f"{what}: expected {expected}, got {actual}" if expected is not None else what)
+        self.what, self.expected, self.actual = what, expected, actual
+
+
+class Platform(Protocol):
+    """Measured-boot registers, evidence, entropy and time. Every call raises only PlatformError."""
+
+    def attest(self, user_data: bytes, nonce: bytes) -> bytes:
+        """Returns evidence over both values and the locked PCRs, in the platform's encoding."""
+
+    def random(self, n: int) -> bytes:
+        """Returns `n` bytes of the platform's own entropy, independent of the kernel's pool."""
+
+    def extend(self, index: int, data: bytes) -> bytes:
+        """Sets PCR `index` to SHA-384(old || data) and returns that new value, 48 bytes."""
+
+    def lock(self, upto: int) -> None:
+        """Locks PCRs 0 to `upto`-1 until the next boot; already locked ones stay so."""
+
+    def describe(self, index: int) -> tuple[bool, bytes]:
+        """Returns whether PCR `index` is locked, and its value of 48 bytes."""
+
+    def now_ms(self) -> int:
+        """Returns milliseconds since 1970 from a source that the host cannot set."""
+
+
+class Sealer(Protocol):
+    """The platform's half of the sealing key; the owner's half comes with the start permit."""
+
+    def secret(self, context: bytes) -> bytes:
+        """Returns 32 bytes that only this image on this platform can reproduce for `context`."""

@@ -1,0 +1,64 @@
+"""What every worker does to itself before it holds a secret: no dump, no debugger, no orphan.
+
+Call `harden` after the last change of user and after exec: the kernel clears the death signal when
+credentials change and makes a process dumpable again on exec, without telling anybody.
+
+Considered and left out:
+- mlockall: the image's kernel has no swap to keep pages from, and under the default RLIMIT_MEMLOCK
+  of an ordinary user MCL_FUTURE turns later allocations into failures. A host that swaps sees the
+  pages of the local platform; that one protects nothing from its host in any case.
+- seccomp: one filter per role belongs with the supervisor that knows the roles.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from typing import Final
+
+from strongroom_enclave.platform import PlatformError
+
+__all__ = ["HardeningFailed", "harden"]
+
+# Name, PR_SET_* option of include/uapi/linux/prctl.h, argument.
+_PRCTL: Final = (
+    ("dumpable=0", 4, 0),
+    ("no_new_privs=1", 38, 1),
+    ("pdeathsig=SIGKILL", 1, signal.SIGKILL),
+)
+
+
+class HardeningFailed(PlatformError):
+    """The kernel did not take a measure, so the process must not be given a secret."""
+
+
+def harden(parent: int | None = None) -> tuple[str, ...]:
+    """Applies every measure this system has, and returns their names.
+
+    RLIMIT_CORE=0 keeps the kernel from writing a core file; a pipe in core_pattern ignores it, and
+    dumpable=0 covers that, ptrace by the same user, and /proc/<pid>/mem. no_new_privs makes
+    set-user-ID files powerless. pdeathsig=SIGKILL ends the worker when the thread that started it
+    ends. Outside Linux only the first exists, so the result says what the caller may rely on.
+
+    Args:
+        parent: The supervisor's process id. If it died before the death signal was set, no signal
+            will ever come; then this raises. None leaves that unchecked.
+
+    Raises:
+        HardeningFailed: a measure that this system has was refused, or the parent is gone.
+    """
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except OSError as error:
+        raise HardeningFailed("RLIMIT_CORE", "(0, 0)", error) from error
+    applied = ["core=0"]
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        for name, option, argument in _PRCTL:
+            if prctl(option, *map(ctypes.c_ulong, (argument, 0, 0, 0))) != 0:
+                raise HardeningFailed(name, "success", os.strerror(ctypes.get_errno()))
+            applied.append(name)
+    if parent is not None and os.getppid() != parent:
+        raise HardeningFailed("parent process", parent, os.getppid())
+    return tuple(applied)

@@ -1,0 +1,238 @@
+"""The Nitro Secure Module as a `Platform`: CBOR requests over a transport, answers read strictly.
+
+A transport carries one encoded request and returns one encoded answer. `device` is the kernel's
+node, the only one that the image opens; `stream` is for tests and for the local platform, whose
+entry point hands init a connected socket. The shapes are those of aws-nitro-enclaves-nsm-api.
+
+The module is trusted on Nitro, where the hypervisor is behind it. Its answers are read strictly all
+the same: QEMU and the local platform answer here too, and a wrong guess at this border would
+measure, lock or date something other than what we believe.
+"""
+
+import ctypes
+import fcntl
+import io
+import os
+import struct
+from collections.abc import Callable, Mapping
+from enum import Enum
+from socket import socket
+from threading import Lock
+from typing import Final
+
+import cbor2
+
+from strongroom_enclave.platform import PlatformError
+
+__all__ = ["DeviceUnavailable", "InvalidCall", "MalformedResponse", "NsmCode", "NsmError"]
+__all__ += ["MAX_REQUEST", "MAX_RESPONSE", "NsmPlatform", "Transport", "device", "stream"]
+
+Transport = Callable[[bytes], bytes]
+"""Carries one CBOR request to the module and returns its CBOR answer; raises PlatformError."""
+
+MAX_REQUEST: Final = 0x1000
+MAX_RESPONSE: Final = 0x3000
+_IOCTL: Final = 0xC0200A00  # _IOWR(0x0A, 0, struct of 32 bytes), which is _RAW:
+_RAW: Final = struct.Struct("=4Q")  # request address, length; response address, length
+_PCRS: Final = 32
+_PCR_SIZE: Final = 48  # SHA-384
+_MAX_DEPTH: Final = 3  # a tag, an array or map, and what it holds
+
+NsmCode = Enum(
+    "NsmCode",
+    "Success InvalidArgument InvalidIndex InvalidResponse ReadOnlyIndex InvalidOperation"
+    " BufferTooSmall InputTooLarge InternalError",
+)
+"""The module's error names, spelt as in its `Error` answers."""
+
+
+class InvalidCall(PlatformError):
+    """Our own caller passed a value that no request can carry; nothing was sent."""
+
+
+class DeviceUnavailable(PlatformError):
+    """The operating system could not open the module, or carry a request and its answer."""
+
+
+class MalformedResponse(PlatformError):
+    """The module's answer does not have the exact shape that answers this request."""
+
+
+class NsmError(PlatformError):
+    """The module understood the request and refused it; `code` is the name it gave."""
+
+    def __init__(self, request: str, code: NsmCode) -> None:
+        super().__init__(f"NSM {request}", "success", code.name)
+        self.code = code
+
+
+class NsmPlatform:
+    """A `Platform` over one NSM transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def attest(self, user_data: bytes, nonce: bytes) -> bytes:
+        """Returns a COSE_Sign1 attestation document that carries both values, as received.
+
+        `public_key` stays null: what the document commits to is in `user_data` alone. Whether it
+        does carry them is left to its verifier, who has to check that anyway.
+        """
+        fields = {"user_data": user_data, "nonce": nonce, "public_key": None}
+        return _bytes(self._body("Attestation", fields, "document"), "document", 1, MAX_RESPONSE)
+
+    def random(self, n: int) -> bytes:
+        """Returns `n` >= 1 bytes of the module's generator, which gives up to 256 an answer."""
+        if n < 1:
+            raise InvalidCall("number of random bytes", "1 or more", n)
+        out = b""
+        while len(out) < n:
+            out += _bytes(self._body("GetRandom", None, "random"), "random", 1, 256)
+        return out[:n]
+
+    def extend(self, index: int, data: bytes) -> bytes:
+        """Returns the register's new value; a locked one refuses with `ReadOnlyIndex`."""
+        fields = {"index": _register(index), "data": data}
+        return _bytes(self._body("ExtendPCR", fields, "data"), "data", _PCR_SIZE, _PCR_SIZE)
+
+    def lock(self, upto: int) -> None:
+        """Locks registers 0 to `upto`-1 (`LockPCRs` with that range), `upto` from 1 to 32.
+
+        The range has no lower end: locking 16 to 31 is `lock(32)`. That 0 to 15 are locked since
+        the launch does no harm, and neither does asking twice.
+        """
+        answer = self._call("LockPCRs", {"range": _register(upto - 1) + 1})
+        if answer != "LockPCRs":
+            raise MalformedResponse("answer", "LockPCRs", type(answer))
+
+    def describe(self, index: int) -> tuple[bool, bytes]:
+        """Returns the register's lock and its value."""
+        body = self._body("DescribePCR", {"index": _register(index)}, "lock", "data")
+        locked = body["lock"]
+        if not isinstance(locked, bool):
+            raise MalformedResponse("lock", bool, type(locked))
+        return locked, _bytes(body, "data", _PCR_SIZE, _PCR_SIZE)
+
+    def now_ms(self) -> int:
+        """Returns the timestamp of a document made for this call, in milliseconds since 1970.
+
+        The host cannot set it: on Nitro the hypervisor writes it. The signature is not verified
+        here, since the module is the trust anchor of this call, and whoever could forge its
+        answers could forge all of them. The nonce ties the document to this call, so that a
+        transport which runs one answer behind cannot pass an old time off as new. The bounds
+        (years 2004 and 10889) are there for the unit: seconds and microseconds fall outside.
+        """
+        nonce = os.urandom(16)
+        document = _decode(self.attest(b"", nonce))
+        if isinstance(document, cbor2.CBORTag) and document.tag == 18:  # optional in COSE_Sign1
+            document = document.value
+        match document:
+            case [_, _, bytes(payload), _]:
+                match _decode(payload):
+                    case {"nonce": echo, "timestamp": int(ms)} if echo == nonce:
+                        if 1 << 40 < ms < 1 << 48:
+                            return ms
+        raise MalformedResponse("document", "COSE_Sign1 with our nonce and a time", "another")
+
+    def _call(self, name: str, fields: Mapping[str, object] | None) -> object:
+        """Returns the decoded answer to request `name`, unless it is an error."""
+        request = cbor2.dumps(name if fields is None else {name: fields})
+        if len(request) > MAX_REQUEST:
+            raise InvalidCall("size of the request", f"at most {MAX_REQUEST}", len(request))
+        match answer := _decode(self._transport(request)):
+            case {"Error": str(code)} if code in NsmCode.__members__:
+                raise NsmError(name, NsmCode[code])
+        return answer
+
+    def _body(
+        self, name: str, fields: Mapping[str, object] | None, *keys: str
+    ) -> dict[str, object]:
+        """Returns the map under `name`, which must be the whole answer and have exactly `keys`."""
+        answer = self._call(name, fields)
+        body = answer.get(name) if isinstance(answer, dict) and len(answer) == 1 else None
+        if not isinstance(body, dict) or body.keys() != set(keys):
+            raise MalformedResponse("answer", f"{name} with {keys}", type(answer))
+        return body
+
+
+def device(path: str = "/dev/nsm") -> Transport:
+    """Opens the kernel's node and returns a transport over its one ioctl.
+
+    The driver makes the node with mode 0666, and whoever opens it can have a document made over
+    values of his own; so it is closed to every other user here, before any of them runs.
+
+    Raises:
+        DeviceUnavailable: there is no such node, or its mode cannot be changed.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        os.fchmod(fd, 0o600)
+    except OSError as error:
+        raise DeviceUnavailable("NSM device", path, error) from error
+
+    def exchange(request: bytes) -> bytes:
+        sent = ctypes.create_string_buffer(request, len(request))
+        received = ctypes.create_string_buffer(MAX_RESPONSE)
+        to, back = ctypes.addressof(sent), ctypes.addressof(received)
+        message = bytearray(_RAW.pack(to, len(request), back, MAX_RESPONSE))
+        try:
+            fcntl.ioctl(fd, _IOCTL, message)
+        except OSError as error:
+            raise DeviceUnavailable("NSM ioctl", "an answer", error) from error
+        return received.raw[: _RAW.unpack(message)[3]]
+
+    return exchange
+
+
+def stream(sock: socket) -> Transport:
+    """Returns a transport over a connected stream socket: u32 length, big-endian, then the CBOR.
+
+    The first failure closes the socket, because what is left on it would be read as the answer to
+    the next request. One exchange at a time; callers in other threads wait.
+    """
+    busy, reader = Lock(), sock.makefile("rb")
+
+    def exchange(request: bytes) -> bytes:
+        with busy:
+            try:
+                sock.sendall(len(request).to_bytes(4, "big") + request)
+                size = int.from_bytes(reader.read(4), "big")
+                answer = reader.read(min(size, MAX_RESPONSE))
+                if not 0 < size == len(answer):
+                    raise ConnectionError(f"{len(answer)} of {size} bytes")
+            except OSError as error:
+                reader.close()
+                sock.close()
+                raise DeviceUnavailable("NSM socket", "a whole answer", error) from error
+            return answer
+
+    return exchange
+
+
+def _decode(data: bytes) -> object:
+    """Returns the one CBOR item that `data` consists of: no key twice, no byte after it."""
+    source = io.BytesIO(data)
+    try:
+        decoder = cbor2.CBORDecoder(source, max_depth=_MAX_DEPTH, allow_duplicate_keys=False)
+        item: object = decoder.decode()
+    except Exception as error:  # decoders of single tags raise more than cbor2's own error
+        raise MalformedResponse("CBOR", "one item", type(error)) from error
+    if source.tell() != len(data) or len(data) > MAX_RESPONSE:
+        raise MalformedResponse("bytes of the CBOR item", source.tell(), len(data))
+    return item
+
+
+def _bytes(body: dict[str, object], key: str, least: int, most: int) -> bytes:
+    """Returns a byte string of `least` to `most` bytes; an error never shows it: it may be key."""
+    value = body[key]
+    if isinstance(value, bytes) and least <= len(value) <= most:
+        return value
+    actual = len(value) if isinstance(value, bytes) else type(value)
+    raise MalformedResponse(key, f"{least} to {most} bytes", actual)
+
+
+def _register(index: int) -> int:
+    """Returns `index` if a PCR has it; up to 32, CBOR spends 8 bits at most, as QEMU insists."""
+    if not 0 <= index < _PCRS:
+        raise InvalidCall("PCR index", f"below {_PCRS}", index)
+    return index
