@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Make or refresh the project's virtual environment: the first thing every make target does.
 
     bootstrap.py demo   what running needs   (requirements.lock)
@@ -9,10 +8,10 @@ compiler runs and no package's own code runs at install time. A stamp holding th
 installed makes the next call return at once.
 
 This file must run under whatever `python3` a machine has, to say what is wrong with it. So it keeps
-to syntax that old interpreters parse.
+to syntax that Python 3.7 parses.
 """
 
-from __future__ import print_function
+from __future__ import annotations
 
 import hashlib
 import os
@@ -20,10 +19,11 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(ROOT, ".venv")
-PYTHON = os.path.join(VENV, "bin", "python")
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
 
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 LOCKS = {"demo": "requirements.lock", "dev": "requirements-dev.lock"}
@@ -35,82 +35,78 @@ class Unusable(Exception):
     """This machine lacks something; the message says what, and the one command that provides it."""
 
 
-def say(text):
+def say(text: str) -> None:
     """Print one progress line at once, also into a pipe."""
-    print(text)
-    sys.stdout.flush()
+    print(text, flush=True)
 
 
-def quiet(command):
-    """Return whether a command succeeds; its output is of no interest."""
-    with open(os.devnull, "w") as sink:
-        try:
-            return subprocess.call(command, stdout=sink, stderr=sink, stdin=subprocess.PIPE) == 0
-        except OSError:
-            return False
-
-
-def version_of(python):
-    """Return (major, minor) of an interpreter, or None where it does not run."""
-    probe = "import sys; print('%d %d' % sys.version_info[:2])"
+def succeeds(*command: str | Path) -> bool:
+    """Return whether a command runs and exits 0; its output is of no interest."""
+    sink = subprocess.DEVNULL
     try:
-        out = subprocess.check_output([python, "-c", probe], stderr=subprocess.STDOUT)
+        return subprocess.call([*map(str, command)], stdin=sink, stdout=sink, stderr=sink) == 0
+    except OSError:
+        return False
+
+
+def version_of(python: str | Path) -> tuple[int, int] | None:
+    """Return (major, minor) of an interpreter, or None where it does not run."""
+    probe = "import sys; print(*sys.version_info[:2])"
+    try:
+        out = subprocess.check_output([str(python), "-c", probe], stderr=subprocess.DEVNULL)
     except (OSError, subprocess.CalledProcessError):
         return None
-    major, minor = out.decode().split()
+    major, minor = out.split()
     return int(major), int(minor)
 
 
-def supported_python():
+def supported_python() -> str:
     """Return the interpreter to build on: this one, or another supported one on the PATH.
 
     Raises:
         Unusable: no interpreter from 3.11 to 3.13 was found.
     """
+    # In a virtual environment, build on what that environment was built on.
+    here = getattr(sys, "_base_executable", None) or sys.executable
     if sys.version_info[:2] in SUPPORTED:
-        return sys.executable
-    for version in reversed(SUPPORTED):
-        found = shutil.which("python%d.%d" % version)
-        if found and version_of(found) == version:
+        return here
+    for major, minor in reversed(SUPPORTED):
+        found = shutil.which(f"python{major}.{minor}")
+        if found and version_of(found) == (major, minor):
             return found
     raise Unusable(
-        "Strongroom needs Python 3.11, 3.12 or 3.13; python3 here is %d.%d and no python3.11, "
+        "Strongroom needs Python 3.11, 3.12 or 3.13. python3 here is {}.{}, and no python3.11, "
         "python3.12 or python3.13 is on the PATH.\n"
-        "Install one of them (Debian 12 and 13, Ubuntu 24.04 and Fedora bring one) and run make again."
-        % sys.version_info[:2]
+        "Install one of them (Debian 12 and 13, Ubuntu 24.04 and Fedora bring one), then run make "
+        "again.".format(*sys.version_info[:2])
     )
 
 
-def stamp_path(name):
-    return os.path.join(VENV, ".strongroom-" + name)
+def stamp(name: str) -> Path:
+    """Return the file that records what an installed set was made from."""
+    return VENV / f".strongroom-{name}"
 
 
-def digest_of(name):
-    """Return the SHA-256 of everything an installed set depends on: lock, project file, this tool."""
-    state = hashlib.sha256()
-    for path in (LOCKS[name], "pyproject.toml", os.path.join(".tools", "bootstrap.py")):
-        with open(os.path.join(ROOT, path), "rb") as file:
-            content = file.read()
-        state.update(b"%d:" % len(content) + content)
-    # An editable install points at this very folder: a moved checkout needs a new one.
-    state.update(ROOT.encode())
+def digest_of(name: str) -> str:
+    """Return the SHA-256 of everything an installed set depends on: lock, project file, this tool.
+
+    The checkout's own path counts too, because an editable install points at it.
+    """
+    state = hashlib.sha256(str(ROOT).encode())
+    for path in (ROOT / LOCKS[name], ROOT / "pyproject.toml", Path(__file__)):
+        state.update(hashlib.sha256(path.read_bytes()).digest())
     return state.hexdigest()
 
 
-def is_fresh(name):
+def is_fresh(name: str) -> bool:
     """Return whether a set that covers `name` is installed exactly as its lock says."""
-    for candidate in SATISFIED_BY[name]:
-        try:
-            with open(stamp_path(candidate)) as file:
-                installed = file.read().strip()
-        except OSError:
-            continue
-        if installed == digest_of(candidate) and os.path.exists(PYTHON):
-            return True
-    return False
+    return PYTHON.exists() and any(
+        stamp(candidate).exists() and stamp(candidate).read_text().strip() == digest_of(candidate)
+        for candidate in SATISFIED_BY[name]
+    )
 
 
-def create_environment(python):
+def create_environment(python: str) -> list[str]:
     """Make `.venv` and return the pip command that installs into it.
 
     Debian splits ensurepip off into python3-venv. Without it there are two ways left: install that
@@ -119,112 +115,110 @@ def create_environment(python):
     Raises:
         Unusable: neither way is open; the message holds the one line to run.
     """
-    if version_of(PYTHON) not in SUPPORTED or not quiet([PYTHON, "-m", "pip", "--version"]):
-        shutil.rmtree(VENV, ignore_errors=True)
-    if os.path.exists(PYTHON):
-        return [PYTHON, "-m", "pip"]
+    own_pip = [str(PYTHON), "-m", "pip"]
+    if version_of(PYTHON) in SUPPORTED and succeeds(*own_pip, "--version"):
+        return own_pip
+    shutil.rmtree(VENV, ignore_errors=True)
 
-    package = "python%d.%d-venv" % version_of(python)
-    if not quiet([python, "-c", "import ensurepip, venv"]):
-        if os.getuid() == 0 and shutil.which("apt-get"):
-            say("python3 has no ensurepip; installing %s with apt" % package)
-            environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-            subprocess.call(["apt-get", "-q", "-q", "update"], env=environment)
-            subprocess.call(
-                ["apt-get", "-q", "-q", "-y", "--no-install-recommends", "install", package],
-                env=environment,
-            )
-    if quiet([python, "-c", "import ensurepip, venv"]):
-        say("Creating .venv with %s" % python)
-        subprocess.check_call([python, "-m", "venv", VENV])
-        return [PYTHON, "-m", "pip"]
-    if quiet([python, "-m", "pip", "--python", python, "--version"]):
-        say("Creating .venv with %s, using the system's pip" % python)
-        subprocess.check_call([python, "-m", "venv", "--without-pip", VENV])
-        return [python, "-m", "pip", "--python", PYTHON]
+    version = version_of(python)
+    package = "python{}.{}-venv".format(*version) if version else "python3-venv"
+    can_bootstrap_pip = succeeds(python, "-c", "import ensurepip, venv")
+    if not can_bootstrap_pip and os.getuid() == 0 and shutil.which("apt-get"):
+        say(f"python3 has no ensurepip; installing {package} with apt")
+        apt_get("update")
+        apt_get("--yes", "--no-install-recommends", "install", package)
+        can_bootstrap_pip = succeeds(python, "-c", "import ensurepip, venv")
+    if can_bootstrap_pip:
+        say(f"Creating .venv with {python}")
+        subprocess.check_call([python, "-m", "venv", str(VENV)])
+        return own_pip
+    if succeeds(python, "-m", "pip", "--python", python, "--version"):
+        say(f"Creating .venv with {python} and the system's pip")
+        subprocess.check_call([python, "-m", "venv", "--without-pip", str(VENV)])
+        return [python, "-m", "pip", "--python", str(PYTHON)]
     raise Unusable(
-        "python3 here can make no virtual environment (Debian and Ubuntu split that off). Run:\n\n"
-        "    sudo apt-get install -y %s\n\nand then make again." % package
+        "python3 here cannot make a virtual environment (Debian and Ubuntu split that off). "
+        f"Run:\n\n    sudo apt-get install -y {package}\n\nthen run make again."
     )
 
 
-def pinned(lock):
-    """Return how many packages a lock pins, for the progress count."""
-    with open(os.path.join(ROOT, lock)) as file:
-        return sum(1 for line in file if "==" in line and not line.startswith((" ", "#")))
+def apt_get(*arguments: str) -> None:
+    """Run apt-get without questions; whether it helped is for the caller to check."""
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    subprocess.call(["apt-get", "-qq", *arguments], env=environment, stdout=subprocess.DEVNULL)
 
 
-def install(pip, lock):
+def install(pip: list[str], lock: str) -> None:
     """Install a lock by hash, showing progress as pip works through it.
 
     Raises:
         Unusable: pip failed; the message carries its last lines.
     """
-    total, seen, tail = pinned(lock), 0, []
-    command = pip + ["install", "--require-hashes", "--only-binary", ":all:", "--no-deps"]
+    total = sum("==" in line and line[0].isalnum() for line in (ROOT / lock).open())
+    say(f"Installing {total} packages from {lock}")
+    command = [*pip, "install", "--require-hashes", "--only-binary", ":all:", "--no-deps"]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
-    command += ["--requirement", os.path.join(ROOT, lock)]
-    say("Installing %d packages from %s" % (total, lock))
+    command += ["--requirement", str(ROOT / lock)]
+    seen = 0
+    tail: list[str] = []
     live = sys.stdout.isatty()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.PIPE
-    )
-    process.stdin.close()
-    for raw in process.stdout:
-        line = raw.decode("utf-8", "replace").rstrip()
-        tail = tail[-14:] + [line]
-        if line.startswith(("Collecting ", "Requirement already satisfied: ")):
-            seen += 1
-            name = line.replace("Requirement already satisfied: ", "Collecting ").split()[1]
-            if live:
-                sys.stdout.write("\r\033[K  [%d/%d] %s" % (min(seen, total), total, name))
-                sys.stdout.flush()
-            elif seen % 20 == 0:
-                say("  [%d/%d] %s" % (min(seen, total), total, name))
-        elif line.startswith("Installing collected packages"):
-            if live:
-                sys.stdout.write("\r\033[K")
-            say("  [%d/%d] downloaded and checked by hash; unpacking" % (total, total))
-    if process.wait() != 0:
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        for raw in process.stdout or ():
+            line = raw.decode("utf-8", "replace").rstrip()
+            tail = [*tail[-14:], line]
+            if line.startswith(("Collecting ", "Requirement already satisfied: ")):
+                seen += 1
+                name = line.replace("Requirement already satisfied: ", "Collecting ").split()[1]
+                if live:
+                    print(f"\r\033[K  [{seen}/{total}] {name}", end="", flush=True)
+                elif seen % 20 == 0:
+                    say(f"  [{seen}/{total}] {name}")
+            elif line.startswith("Installing collected packages"):
+                say(("\r\033[K" if live else "") + "  downloaded and checked by hash; unpacking")
+    if process.returncode != 0:
+        last_lines = "\n    ".join(tail)
         raise Unusable(
-            "pip could not install %s. Its last lines:\n\n    %s\n\nThe lock holds wheels for Linux "
-            "(x86-64, arm64, glibc 2.28 or newer) and macOS (arm64). Check the network and pip's "
-            "index configuration, then run make again." % (lock, "\n    ".join(tail))
+            f"pip could not install {lock}. Its last lines:\n\n    {last_lines}\n\n"
+            "The lock holds wheels for Linux (x86-64 and arm64, glibc 2.28 or newer) and macOS "
+            "(arm64). Check the network and pip's index configuration, then run make again."
         )
 
 
-def install_project(pip):
-    """Install the repository's own packages, editable, so that edits need no reinstall."""
-    command = pip + ["install", "--no-deps", "--no-build-isolation", "--quiet", "--no-input"]
-    command += ["--disable-pip-version-check", "--editable", ROOT]
-    # hatchling runs as a subprocess and is found through the environment's own bin folder.
-    path = os.path.join(VENV, "bin") + os.pathsep + os.environ.get("PATH", "")
-    if subprocess.call(command, env=dict(os.environ, PATH=path), stdin=subprocess.PIPE) != 0:
-        raise Unusable("the project's own packages could not be installed; see the lines above")
+def install_project(pip: list[str]) -> None:
+    """Install the repository's own packages, editable, so that an edit needs no reinstall.
+
+    Raises:
+        Unusable: the build failed; pip has printed why.
+    """
+    command = [*pip, "install", "--no-deps", "--no-build-isolation", "--quiet", "--no-input"]
+    command += ["--disable-pip-version-check", "--editable", str(ROOT)]
+    if subprocess.call(command, stdin=subprocess.DEVNULL) != 0:
+        raise Unusable("The project's own packages could not be installed; see the lines above.")
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     """Bring `.venv` to the state the asked-for lock describes; return the exit status."""
     if len(arguments) != 1 or arguments[0] not in LOCKS:
-        say(__doc__)
+        say(__doc__ or "")
         return 2
     name = arguments[0]
     if is_fresh(name):
         return 0
-    started = time.time()
+    started = time.monotonic()
     try:
         pip = create_environment(supported_python())
         for candidate in LOCKS:
-            if os.path.exists(stamp_path(candidate)):
-                os.unlink(stamp_path(candidate))
+            if stamp(candidate).exists():
+                stamp(candidate).unlink()
         install(pip, LOCKS[name])
         install_project(pip)
     except Unusable as problem:
-        say("\n%s" % problem)
+        say(f"\n{problem}")
         return 1
-    with open(stamp_path(name), "w") as file:
-        file.write(digest_of(name) + "\n")
-    say("Ready in %.0f s" % (time.time() - started))
+    stamp(name).write_text(digest_of(name) + "\n")
+    say(f"Ready in {time.monotonic() - started:.0f} s")
     return 0
 
 

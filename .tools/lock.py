@@ -19,7 +19,11 @@ DEV = "requirements-dev.lock"
 LOCKS = [
     # (lock, source, extra arguments)
     (DEV, "pyproject.toml", ["--extra", "dev"]),
-    ("requirements.lock", "pyproject.toml", ["--extra", "build", "--extra", "fast", "--constraints", DEV]),
+    (
+        "requirements.lock",
+        "pyproject.toml",
+        ["--extra", "build", "--extra", "fast", "--constraints", DEV],
+    ),
     ("enclave/requirements.lock", "enclave/pyproject.toml", ["--constraints", DEV]),
 ]
 
