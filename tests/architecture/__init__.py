@@ -1,0 +1,1 @@
+"""What must hold of the source tree itself: borders, budgets, bans and freshness."""
