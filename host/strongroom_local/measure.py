@@ -10,7 +10,6 @@ and relative path, `/` between, UTF-8), u64 length of the bytes, the bytes; inte
 """
 
 import hashlib
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,23 +76,24 @@ def _source(package: str) -> Path:
 
 
 def _entries(tree: Path) -> Iterator[bytes]:
-    names: list[str] = []
-    for folder, subfolders, files in os.walk(tree):
-        subfolders[:] = [name for name in subfolders if name != "__pycache__"]
-        names += [os.path.join(folder, name) for name in (*files, *subfolders)]
-    measured = 0
-    for name, path in sorted(
-        (f"{tree.name}/{Path(n).relative_to(tree).as_posix()}", n) for n in names
-    ):
-        mode = os.lstat(path).st_mode
-        if stat.S_ISDIR(mode):
-            continue
-        if not stat.S_ISREG(mode):
-            raise NotMeasurable(path, "a regular file", stat.filemode(mode))
-        content = Path(path).read_bytes()
-        encoded = name.encode()
-        yield len(encoded).to_bytes(4, "big") + encoded
-        yield len(content).to_bytes(8, "big") + content
-        measured += 1
-    if not measured:
+    """Yields the parts of a tree's content."""
+    paths = {f"{tree.name}/{path.relative_to(tree).as_posix()}": path for path in _walk(tree)}
+    if not paths:
         raise NotMeasurable(str(tree), "a folder with source files", "none")
+    for name in sorted(paths, key=str.encode):
+        content = paths[name].read_bytes()
+        yield len(name.encode()).to_bytes(4, "big") + name.encode()
+        yield len(content).to_bytes(8, "big") + content
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yields the files under a folder. A link would measure what is not there at the next look."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            if path.name != "__pycache__":
+                yield from _walk(path)
+        elif stat.S_ISREG(mode):
+            yield path
+        else:
+            raise NotMeasurable(str(path), "a regular file", stat.filemode(mode))

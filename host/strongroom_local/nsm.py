@@ -10,6 +10,7 @@ Nothing here is a security boundary: registers and keys lie in an ordinary proce
 """
 
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -50,6 +51,11 @@ class Parent:
 
     role_arn: str = "arn:aws:iam::000000000000:role/strongroom-local"
     instance_id: str = "i-00000000000000000"
+
+    def __post_init__(self) -> None:
+        """Refuses an id that AWS would not give, since it goes into certificate names."""
+        if not re.fullmatch("i-[0-9a-f]{17}", self.instance_id):
+            raise ValueError(f"instance id {self.instance_id!r}, expected i- and 17 hex digits")
 
 
 class _Refused(Exception):
@@ -105,7 +111,7 @@ class SoftwareNsm:
                     raise _Refused("BufferTooSmall")
             except _Refused as refusal:
                 answer = _error(str(refusal))
-            except Exception:
+            except Exception:  # noqa: BLE001  like the device it answers, whatever went wrong
                 _log.exception("software NSM failed on a request of %d bytes", len(request))
                 answer = _error("InternalError")
             return answer

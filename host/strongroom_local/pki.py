@@ -1,12 +1,12 @@
 """A throw-away certificate authority in the shape of Nitro's.
 
-Below the root a regional, a zonal and an instance CA, and the leaf that signs documents. Lifetimes, path lengths, key usages and criticality are those of recorded AWS chains, so that a
-verifier meets here what it meets there. The names say what this is, and nobody pins such a root
-but its owner for his own run folder.
+Below the root a regional, a zonal and an instance CA, and the leaf that signs documents. Lifetimes,
+path lengths, key usages and criticality are those of recorded AWS chains, so that a verifier meets
+here what it meets there. The names say what this is, and nobody pins such a root but its owner for
+his own run folder.
 """
 
 import hashlib
-import os
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ from strongroom_local.keyfile import read_or_create
 __all__ = ["Authority", "Chain", "Issued", "new_root", "root_of_run"]
 
 _RENEW = timedelta(minutes=15)
-_DOMAIN = "strongroom-local.nitro-enclaves"
+_DOMAIN = "local.nitro-enclaves"  # short: a common name ends at 64 characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def root_of_run(folder: Path, now: datetime) -> Issued:
     root = Issued(certificate, key)
     draft = folder / f".root.der.{secrets.token_hex(8)}"
     draft.write_bytes(root.der)
-    os.replace(draft, folder / "root.der")
+    draft.replace(folder / "root.der")
     return root
 
 

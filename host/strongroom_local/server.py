@@ -95,7 +95,7 @@ def in_process(folder: Path, *, indefinite: bool = False, debug: bool = False) -
     # The child must find, and measure, the very packages that this process imports.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603  our own interpreter and module
             command, pass_fds=[ours.fileno()], stdin=subprocess.DEVNULL, env=environment
         )
     except OSError:
