@@ -140,7 +140,7 @@ class NsmPlatform:
         if len(request) > MAX_REQUEST:
             raise InvalidCall("size of the request", f"at most {MAX_REQUEST}", len(request))
         match answer := _decode(self._transport(request)):
-            case {"Error": str(code)} if code in NsmCode.__members__:
+            case {"Error": str(code), **more} if not more and code in NsmCode.__members__:
                 raise NsmError(name, NsmCode[code])
         return answer
 

@@ -1,0 +1,1 @@
+"""Tests of the platform port: the NSM, its transports, and hardening."""

@@ -1,0 +1,172 @@
+"""`harden` in real child processes, judged by what the kernel says about them."""
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from strongroom_enclave.platform import PlatformError, hardening
+from strongroom_enclave.platform.hardening import HardeningFailed, harden
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc are Linux's")
+ENCLAVE = Path(hardening.__file__).parents[2]
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    program = "from strongroom_enclave.platform.hardening import *\n" + textwrap.dedent(code)
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ENCLAVE)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+
+def test_names_what_it_did() -> None:
+    everything = ["core=0", "dumpable=0", "no_new_privs=1", "pdeathsig=SIGKILL"]
+    expected = everything if sys.platform == "linux" else everything[:1]
+    assert run("print(*harden())").stdout.split() == expected
+
+
+def test_core_files_have_no_size_left() -> None:
+    code = "harden(); import resource; print(resource.getrlimit(resource.RLIMIT_CORE))"
+    assert run(code).stdout.strip() == "(0, 0)"
+
+
+@LINUX
+def test_the_kernel_confirms() -> None:
+    out = run(
+        """
+        import ctypes
+        prctl = ctypes.CDLL(None).prctl
+        print(prctl(3))
+        harden()
+        death = ctypes.c_int()
+        assert prctl(2, ctypes.byref(death)) == 0
+        print(prctl(3), death.value)
+        print([line for line in open("/proc/self/status") if line.startswith("NoNewPrivs")])
+        """
+    ).stdout.split("\n")
+    assert out[:2] == ["1", "0 9"]
+    assert out[2] == "['NoNewPrivs:\\t1\\n']"
+
+
+@LINUX
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
+def test_another_process_of_the_same_user_cannot_read_memory() -> None:
+    out = run(
+        """
+        import os, sys
+        os.setuid(65534)
+        def readable(pid):
+            try:
+                open(f"/proc/{pid}/mem", "rb").close()
+            except PermissionError:
+                return False
+            return True
+        def child(ready):
+            inward, outward = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                import ctypes
+                ctypes.CDLL(None).prctl(4, 1)  # the change of user has cleared it
+                if ready:
+                    harden()
+                os.write(outward, b"x")
+                os.read(os.pipe()[0], 1)
+            os.read(inward, 1)
+            return pid
+        for hardened in (False, True):
+            pid = child(hardened)
+            print(readable(pid))
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+        """
+    )
+    assert out.stdout.split() == ["True", "False"]
+
+
+@LINUX
+def test_a_worker_does_not_outlive_its_parent() -> None:
+    # The middle process starts a worker, waits until it is hardened, and dies.
+    out = run(
+        """
+        import os, signal, subprocess, sys
+        worker = '''
+        import os, time
+        from strongroom_enclave.platform.hardening import harden
+        harden(os.getppid())
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+        '''
+        import textwrap
+        program = [sys.executable, "-c", textwrap.dedent(worker)]
+        child = subprocess.Popen(program, stdout=subprocess.PIPE)
+        print(child.stdout.readline().decode(), end="", flush=True)
+        os._exit(0)
+        """
+    )
+    pid = int(out.stdout)
+    for _ in range(1000):
+        try:
+            status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if status == "Z":
+            return
+        signal.sigtimedwait([], 0.02)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("the worker outlived its parent")
+
+
+@LINUX
+def test_an_orphan_is_refused() -> None:
+    out = run(
+        """
+        import os
+        try:
+            harden(parent=os.getppid() + 1)
+        except HardeningFailed as error:
+            print(error.expected - error.actual)
+        """
+    )
+    assert out.stdout.strip() == "1"
+
+
+@LINUX
+@pytest.mark.parametrize("measure", [4, 38, 1])
+def test_a_refused_measure_is_never_reported_as_taken(
+    measure: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+
+    class Library:
+        @staticmethod
+        def prctl(option: int, *arguments: object) -> int:
+            return -1 if option == measure else 0
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Library)
+    with pytest.raises(HardeningFailed):
+        harden()
+
+
+def test_a_refused_limit_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(resource, "setrlimit", denied)
+    with pytest.raises(PlatformError, match="RLIMIT_CORE"):
+        harden()
+
+
+def test_without_prctl_only_the_limit_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert harden() == ("core=0",)
