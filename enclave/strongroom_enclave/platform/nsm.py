@@ -1,8 +1,8 @@
 """The Nitro Secure Module as a `Platform`: CBOR requests over a transport, answers read strictly.
 
 A transport carries one encoded request and returns one encoded answer. `device` is the kernel's
-node, the only one that the image opens; `stream` is for tests and for the local platform, whose
-entry point hands init a connected socket. The shapes are those of aws-nitro-enclaves-nsm-api.
+node, the only one in the image; `strongroom_local` brings another, over a socket, from outside.
+The shapes are those of aws-nitro-enclaves-nsm-api.
 
 The module is trusted on Nitro, where the hypervisor is behind it. Its answers are read strictly all
 the same: QEMU and the local platform answer here too, and a wrong guess at this border would
@@ -16,8 +16,6 @@ import os
 import struct
 from collections.abc import Callable, Mapping
 from enum import Enum
-from socket import socket
-from threading import Lock
 from typing import Final
 
 import cbor2
@@ -25,7 +23,7 @@ import cbor2
 from strongroom_enclave.platform import PlatformError
 
 __all__ = ["DeviceUnavailable", "InvalidCall", "MalformedResponse", "NsmCode", "NsmError"]
-__all__ += ["MAX_REQUEST", "MAX_RESPONSE", "NsmPlatform", "Transport", "device", "stream"]
+__all__ += ["MAX_REQUEST", "MAX_RESPONSE", "NsmPlatform", "Transport", "device"]
 
 Transport = Callable[[bytes], bytes]
 """Carries one CBOR request to the module and returns its CBOR answer; raises PlatformError."""
@@ -180,31 +178,6 @@ def device(path: str = "/dev/nsm") -> Transport:
         except OSError as error:
             raise DeviceUnavailable("NSM ioctl", "an answer", error) from error
         return received.raw[: _RAW.unpack(message)[3]]
-
-    return exchange
-
-
-def stream(sock: socket) -> Transport:
-    """Returns a transport over a connected stream socket: u32 length, big-endian, then the CBOR.
-
-    The first failure closes the socket, because what is left on it would be read as the answer to
-    the next request. One exchange at a time; callers in other threads wait.
-    """
-    busy, reader = Lock(), sock.makefile("rb")
-
-    def exchange(request: bytes) -> bytes:
-        with busy:
-            try:
-                sock.sendall(len(request).to_bytes(4, "big") + request)
-                size = int.from_bytes(reader.read(4), "big")
-                answer = reader.read(min(size, MAX_RESPONSE))
-                if not 0 < size == len(answer):
-                    raise ConnectionError(f"{len(answer)} of {size} bytes")
-            except OSError as error:
-                reader.close()
-                sock.close()
-                raise DeviceUnavailable("NSM socket", "a whole answer", error) from error
-            return answer
 
     return exchange
 
