@@ -1,0 +1,142 @@
+"""The Order that the exchange contracts verify (V2 and V3), and the account it is made for.
+
+`expiration`, order type, postOnly and owner are not part of the signed struct. Whoever holds the
+API secret can change those; see `Terms` in `clob`.
+"""
+
+import struct
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from msgspec import Struct, structs
+
+from strongroom_enclave.signer import errors
+from strongroom_enclave.signer.amounts import Side
+from strongroom_enclave.signer.contracts import Exchange
+from strongroom_enclave.signer.eip712 import ORDER_TYPE, ORDER_TYPE_HASH, check_bytes, check_uint
+from strongroom_enclave.signer.keccak import keccak256
+
+__all__ = ["Account", "Order", "SignatureType", "SignedOrder", "wrap_session", "wrap_wallet"]
+
+# Salts: the API carries them as a JSON number, which a venue may read as a double.
+_BITS = {"salt": 53, "token_id": 256, "maker_amount": 64, "taker_amount": 64, "timestamp": 64}
+_SIZES = {"maker": 20, "signer": 20, "metadata": 32, "builder": 32}
+# typeHash and the eleven fields as 32-byte words: 384 bytes.
+_WORDS = struct.Struct(">32s 24xQ 12x20s 12x20s 32s 24xQ 24xQ 31xB 31xB 24xQ 32s 32s")
+
+
+class SignatureType(IntEnum):
+    """How the exchange checks `signature` against `maker` and `signer`.
+
+    POLY_1271: a Deposit Wallet contract checks it (ERC-1271), and maker and signer are the wallet.
+    """
+
+    EOA = 0
+    POLY_PROXY = 1
+    POLY_GNOSIS_SAFE = 2
+    POLY_1271 = 3
+
+
+class Order(Struct, frozen=True, gc=False):
+    """The eleven fields of the EIP-712 Order struct, in its order.
+
+    Amounts in millionths (BUY: maker gives pUSD, takes shares), `timestamp` in ms, `token_id` any
+    uint256, addresses and bytes32 raw. Amounts are held to 64 bits: 18 trillion pUSD.
+
+    Raises:
+        FieldOutOfRange: naming the field, when the value does not fit it.
+    """
+
+    salt: int
+    maker: bytes
+    signer: bytes
+    token_id: int
+    maker_amount: int
+    taker_amount: int
+    side: Side
+    signature_type: SignatureType
+    timestamp: int
+    metadata: bytes
+    builder: bytes
+
+    def __post_init__(self) -> None:
+        for name, bits in _BITS.items():
+            check_uint(name, getattr(self, name), bits)
+        for name, size in _SIZES.items():
+            check_bytes(name, getattr(self, name), size)
+        if type(self.side) is not Side or type(self.signature_type) is not SignatureType:
+            raise errors.FieldOutOfRange("side, signature type", "enumerated", "something else")
+        if not self.maker_amount or not self.taker_amount:
+            raise errors.FieldOutOfRange("amounts", "above 0", "0: a gift")
+
+    def struct_hash(self) -> bytes:
+        """Returns hashStruct(Order), 32 bytes: the same for every exchange."""
+        salt, maker, signer, token_id, *others = structs.astuple(self)
+        token = token_id.to_bytes(32, "big")
+        return keccak256(_WORDS.pack(ORDER_TYPE_HASH, salt, maker, signer, token, *others))
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who trades: the signing key's address and the wallet that holds the funds.
+
+    `session` marks a session key: an EOA that a Deposit Wallet's owner authorised on chain, which
+    can trade and cannot withdraw. `maker` and `signer` are the two address fields of its orders.
+
+    Raises:
+        AccountMismatch: an EOA that is not its own funder, or a session key without a Deposit
+            Wallet.
+        FieldOutOfRange: an address is not 20 bytes.
+    """
+
+    key: bytes
+    signature_type: SignatureType
+    maker: bytes
+    session: bool = False
+    signer: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        deposit_wallet = self.signature_type is SignatureType.POLY_1271
+        check_bytes("key address", self.key, 20)
+        check_bytes("maker", self.maker, 20)
+        if self.signature_type is SignatureType.EOA and self.maker != self.key:
+            raise errors.AccountMismatch("maker of an EOA", self.key.hex(), self.maker.hex())
+        if self.session and not deposit_wallet:
+            raise errors.AccountMismatch("session key's wallet", "POLY_1271", self.signature_type)
+        object.__setattr__(self, "signer", self.maker if deposit_wallet else self.key)
+
+    def check(self, order: Order, key: bytes) -> None:
+        """Proves that `order` is this account's and `key` is the address that signs for it.
+
+        Raises:
+            AccountMismatch: naming both sides.
+        """
+        expected = (self.key, self.maker, self.signer, self.signature_type)
+        actual = (key, order.maker, order.signer, order.signature_type)
+        if expected != actual:
+            raise errors.AccountMismatch("key, maker, signer, signature type", expected, actual)
+
+
+class SignedOrder(Struct, frozen=True, gc=False):
+    """An order with `order_hash` (32 bytes: the digest of the Order, the venue's orderID) and
+    `signature` as it goes on the wire, `0x` and lower-case hex."""
+
+    order: Order
+    exchange: Exchange
+    order_hash: bytes
+    signature: str
+
+
+def wrap_wallet(signature: bytes, exchange: Exchange, contents: bytes) -> bytes:
+    """Returns what a Deposit Wallet unwraps (ERC-7739): the 65-byte signature, the exchange's
+    domain separator, the Order's struct hash, the Order type string and its length (2 bytes)."""
+    length = len(ORDER_TYPE).to_bytes(2, "big")
+    return signature + exchange.domain_separator + contents + ORDER_TYPE + length
+
+
+def wrap_session(signature: bytes, session_key: bytes) -> bytes:
+    """Returns abi.encode(bytes32 signer, bytes32 0, bytes signature) and the 0x6492.. suffix by
+    which the wallet knows that a session key signed."""
+    numbers = (96).to_bytes(32, "big") + len(signature).to_bytes(32, "big")
+    padding = bytes(-len(signature) % 32) + b"\x64\x92" * 16
+    return session_key.rjust(32, b"\0") + bytes(32) + numbers + signature + padding
