@@ -1,0 +1,98 @@
+"""Fetches an API credential: TLS ends here, and the host's proxy carries bytes it cannot read.
+
+The signer hands over a complete, L1-signed request; the venue's answer, the only JSON from outside
+that the enclave parses for the signer, is reduced to a fixed-layout record before it goes back.
+"""
+
+import hashlib
+import http.client
+import ssl
+from collections.abc import Iterable
+from typing import Final
+
+import certifi
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from strongroom_wire.encoding import pack, u32, unpack
+from strongroom_wire.errors import Code, Refused, WireError
+from strongroom_wire.manifest import Egress
+
+from strongroom_enclave.messages import Kind
+from strongroom_enclave.platform.hardening import harden
+from strongroom_enclave.platform.links import Link, open_tunnel
+
+__all__ = ["Credential", "main", "trust"]
+
+_TIMEOUT: Final = 20.0
+_MAX_BODY: Final = 16 * 1024
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """The venue's answer; other fields are ignored, these must be short strings."""
+
+    apiKey: str
+    secret: str
+    passphrase: str
+
+
+def trust(venue: Egress) -> ssl.SSLContext:
+    """Returns a client context that trusts exactly the roots the manifest leaves of ours.
+
+    Raises:
+        Refused: VENUE_TLS when a fingerprint names no compiled-in root.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    roots = list(venue.development_roots)
+    if not roots:
+        with open(certifi.where(), "rb") as file:
+            bundle = x509.load_pem_x509_certificates(file.read())
+        roots = [certificate.public_bytes(Encoding.DER) for certificate in bundle]
+    if venue.roots:
+        roots = [root for root in roots if hashlib.sha256(root).hexdigest() in venue.roots]
+        if len(roots) != len(venue.roots):
+            raise Refused(Code.VENUE_TLS, "egress roots", len(venue.roots), len(roots))
+    context.load_verify_locations(cadata=b"".join(roots))
+    return context
+
+
+def fetch(proxy: str, venue: Egress, request: bytes) -> Credential:
+    """Returns the credential in the venue's answer to `request`.
+
+    Raises:
+        Refused: VENUE_UNREACHABLE, VENUE_TLS or VENUE_REFUSED.
+    """
+    try:
+        tunnel = open_tunnel(proxy, venue.host, venue.port, _TIMEOUT)
+        with trust(venue).wrap_socket(tunnel, server_hostname=venue.host) as stream:
+            stream.sendall(request)
+            response = http.client.HTTPResponse(stream)
+            response.begin()
+            body = response.read(_MAX_BODY + 1)
+    except ssl.SSLError as error:
+        raise Refused(Code.VENUE_TLS, "venue certificate", "trusted", error.reason) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Refused(Code.VENUE_UNREACHABLE, "venue", "an answer", type(error)) from error
+    if response.status != 200 or len(body) > _MAX_BODY:
+        raise Refused(Code.VENUE_REFUSED, "venue status", 200, response.status)
+    try:
+        return msgspec.json.decode(body, type=Credential)
+    except msgspec.DecodeError as error:
+        raise Refused(Code.VENUE_REFUSED, "venue answer", "a credential", "other JSON") from error
+
+
+def main(arguments: Iterable[str]) -> None:
+    """Runs one enrolment: link descriptor, descriptor of the connection to the host's proxy."""
+    descriptor, proxy = arguments
+    harden()
+    link = Link.inherited(descriptor)
+    _, number, job = link.receive(_TIMEOUT)
+    venue, request = unpack(b"enroll", job)
+    try:
+        found = fetch(proxy, msgspec.msgpack.decode(venue, type=Egress), request)
+        fields = (found.apiKey, found.secret, found.passphrase)
+        outcome = u32(Code.OK) + pack(b"credential", *(field.encode() for field in fields))
+    except WireError as error:
+        outcome = u32(error.code)
+    link.send(Kind.ENROLLED, number, outcome)

@@ -1,0 +1,209 @@
+"""The control plane: one table of methods, each turned into one message to init and back.
+
+Two listeners. `bootstrap.sock` has no client certificates: what goes through it protects itself.
+`control.sock` opens once a manifest names the clients; gRPC verifies that a caller holds one of
+their certificates, and here the exact certificate decides which calls it may make.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final, NamedTuple
+
+import grpc
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from google.protobuf.message import Message as Proto
+from strongroom_wire.encoding import MAX_STATEMENT, unpack
+from strongroom_wire.errors import Code
+from strongroom_wire.manifest import Client
+from strongroom_wire.owners import Signature, Statement
+from strongroom_wire.proto import enclave_pb2
+from strongroom_wire.proto import strongroom_pb2 as pb
+
+from strongroom_enclave import VERSION
+from strongroom_enclave.front.certificate import generate
+from strongroom_enclave.messages import ANSWER, Kind, answer
+from strongroom_enclave.platform.hardening import harden
+from strongroom_enclave.platform.links import Link, LinkClosed
+
+__all__ = ["Front", "main"]
+
+_TIMEOUT: Final = 60.0
+_OPTIONS: Final = [("grpc.max_receive_message_length", MAX_STATEMENT)]
+
+
+class _Method(NamedTuple):
+    """How one RPC maps to a message: its payload, and the reply made of the answer. `call` is the
+    manifest's name for the permission; empty means any client of the manifest."""
+
+    kind: Kind
+    request: type[Proto]
+    payload: Callable[[Any], bytes]
+    reply: Callable[[bytes], Proto]
+    call: str = ""
+
+
+def _statement(request: pb.Statement) -> bytes:
+    signatures = tuple(Signature(s.key, s.value) for s in request.signatures)
+    return Statement(request.payload, signatures).serialise()
+
+
+def _receipt(data: bytes) -> pb.Receipt:
+    code, signature = ANSWER.unpack_from(data)
+    signature = signature if any(signature) else b""
+    return pb.Receipt(code=code, answer=data[ANSWER.size :], signature=signature)
+
+
+def _status(data: bytes) -> pb.StatusReply:
+    return pb.StatusReply(phase=pb.StatusReply.Phase.Name(data[-1]))
+
+
+def _evidence(data: bytes) -> pb.EvidenceReply:
+    code, body = ANSWER.unpack_from(data)[0], data[ANSWER.size :]
+    document, bundle = unpack(b"evidence", body) if code == Code.OK else (b"", b"")
+    return pb.EvidenceReply(code=code, document=document, bundle=bundle)
+
+
+def _bytes(data: bytes) -> pb.Bytes:
+    return pb.Bytes(value=data)
+
+
+_METHODS: Final = {
+    "GetStatus": _Method(Kind.STATUS, pb.StatusRequest, lambda _: b"", _status),
+    "GetEvidence": _Method(Kind.EVIDENCE, pb.EvidenceRequest, lambda r: r.nonce, _evidence),
+    "LoadManifest": _Method(Kind.LOAD_MANIFEST, pb.Statement, _statement, _receipt),
+    "SubmitPermit": _Method(Kind.SUBMIT_PERMIT, pb.Statement, _statement, _receipt, "owner"),
+    "SubmitOrder": _Method(Kind.SUBMIT_ORDER, pb.Statement, _statement, _receipt, "owner"),
+    "OpenChannel": _Method(Kind.OPEN_CHANNEL, pb.Bytes, lambda r: r.value, _bytes),
+    "ExchangeFrame": _Method(Kind.EXCHANGE_FRAME, pb.Bytes, lambda r: r.value, _bytes),
+}
+_BOOTSTRAP: Final = ("GetStatus", "GetEvidence", "LoadManifest")
+_CONTROL: Final = tuple(name for name in _METHODS if name != "LoadManifest")
+
+
+class Front:
+    """The two gRPC servers and the link to init that they share."""
+
+    def __init__(self, link: Link, directory: Path) -> None:
+        self._link, self._directory, self._started = link, directory, time.monotonic()
+        self._waiting: dict[int, Future[bytes]] = {}
+        self._sending, self._numbers = Lock(), count(1)
+        self._key, self._certificate = generate()
+        link.send(Kind.REGISTER, 0, self._certificate.public_bytes(Encoding.DER))
+        methods = {name: self._handler(_METHODS[name], None) for name in _BOOTSTRAP}
+        self._servers = [self._listen("bootstrap.sock", {"strongroom.v1.Bootstrap": methods})]
+
+    def run(self) -> None:
+        """Carries init's messages until the link closes, which ends this process."""
+        while True:
+            kind, number, payload = self._link.receive()
+            if kind == Kind.CONFIGURE:
+                self._open_control(msgspec.msgpack.decode(payload, type=tuple[Client, ...]))
+            elif kind == Kind.HALTED:
+                for waiting in [self._waiting.pop(n) for n in tuple(self._waiting)]:
+                    waiting.set_result(answer(Code.HALTED))
+            elif kind == Kind.REPLY and number in self._waiting:
+                self._waiting.pop(number).set_result(payload)
+
+    def _ask(self, kind: Kind, payload: bytes) -> bytes:
+        """Returns init's answer to one request."""
+        future: Future[bytes] = Future()
+        with self._sending:
+            number = next(self._numbers) & 0xFFFFFFFF
+            self._waiting[number] = future
+            self._link.send(kind, number, payload)
+        try:
+            return future.result(_TIMEOUT)
+        finally:
+            self._waiting.pop(number, None)
+
+    def _handler(self, method: _Method, callers: frozenset[bytes] | None) -> Any:
+        """Returns the gRPC handler of a method; `callers` are certificates (DER), None for all."""
+
+        def serve(request: Any, context: grpc.ServicerContext) -> Proto:
+            _authorise(context, callers)
+            try:
+                return method.reply(self._ask(method.kind, method.payload(request)))
+            except (LinkClosed, TimeoutError):
+                context.abort(grpc.StatusCode.UNAVAILABLE, "")
+
+        return _unary(serve, method.request)
+
+    def _open_control(self, clients: tuple[Client, ...]) -> None:
+        """Opens the mutual-TLS listener for exactly these clients."""
+        if not clients:
+            return  # no certificate to trust means no listener, not one that trusts all
+
+        def having(call: str) -> frozenset[bytes]:
+            return frozenset(c.certificate for c in clients if not call or call in c.calls)
+
+        methods = {n: self._handler(_METHODS[n], having(_METHODS[n].call)) for n in _CONTROL}
+
+        def health(request: Any, context: grpc.ServicerContext) -> Proto:
+            _authorise(context, having("health"))
+            ready = self._ask(Kind.STATUS, b"")[-1] == pb.StatusReply.READY
+            status = enclave_pb2.HealthCheckResponse.Status.Name(not ready)
+            uptime = time.monotonic() - self._started
+            return enclave_pb2.HealthCheckResponse(
+                status=status, enclave=True, version=VERSION, uptime=uptime
+            )
+
+        record = {"HealthCheck": _unary(health, enclave_pb2.HealthCheckRequest)}
+        services = {"strongroom.v1.Control": methods, "enclave.EnclaveService": record}
+        trusted = b"".join(
+            x509.load_der_x509_certificate(c.certificate).public_bytes(Encoding.PEM)
+            for c in clients
+        )
+        pair = (self._key, self._certificate.public_bytes(Encoding.PEM))
+        tls = grpc.ssl_server_credentials([pair], trusted, require_client_auth=True)
+        self._servers.append(self._listen("control.sock", services, tls))
+
+    def _listen(
+        self,
+        name: str,
+        services: dict[str, dict[str, Any]],
+        tls: grpc.ServerCredentials | None = None,
+    ) -> grpc.Server:
+        server = grpc.server(ThreadPoolExecutor(8), options=_OPTIONS, maximum_concurrent_rpcs=32)
+        for service, methods in services.items():
+            handler = grpc.method_handlers_generic_handler(service, methods)
+            server.add_generic_rpc_handlers((handler,))
+        address = f"unix:{self._directory / name}"
+        server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
+        server.start()
+        return server
+
+
+def _unary(serve: Callable[[Any, grpc.ServicerContext], Proto], request: type[Proto]) -> Any:
+    return grpc.unary_unary_rpc_method_handler(
+        serve, request.FromString, lambda reply: reply.SerializeToString()
+    )
+
+
+def _authorise(context: grpc.ServicerContext, callers: frozenset[bytes] | None) -> None:
+    """Refuses a caller whose certificate is not among `callers`.
+
+    gRPC accepts whatever chains to a listed certificate, so one that a client made into a CA could
+    vouch for others: the certificate itself is compared.
+    """
+    if callers is not None:
+        pem = context.auth_context().get("x509_pem_cert", [b""])[0]
+        certificate = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+        if certificate not in callers:
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, str(int(Code.CALL_NOT_PERMITTED)))
+
+
+def main(arguments: Iterable[str]) -> None:
+    """Runs front: link descriptor, directory for the listeners."""
+    descriptor, directory = arguments
+    harden()
+    try:
+        Front(Link.inherited(descriptor), Path(directory)).run()
+    except LinkClosed:
+        sys.exit(0)

@@ -1,0 +1,1 @@
+"""PID 1: lifecycle, manifest, permits, evidence, and the switchboard between processes."""

@@ -1,0 +1,55 @@
+"""What the enclave's processes say to each other: kinds of message, and the layout of answers.
+
+A message is a kind, a request number chosen by front, and a payload in the public contract's
+encodings. An answer starts with u32 code and a 64-byte receipt signature (zero where none is due).
+"""
+
+import struct
+from enum import IntEnum
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from strongroom_wire.errors import Code
+from strongroom_wire.receipts import receipt_message
+
+__all__ = ["ANSWER", "Kind", "answer", "signed_answer"]
+
+ANSWER: Final = struct.Struct(">I64s")
+
+
+class Kind(IntEnum):
+    """Up to 31: requests that front passes on for the host. Above: between our processes."""
+
+    STATUS = 1
+    EVIDENCE = 2
+    LOAD_MANIFEST = 3
+    SUBMIT_PERMIT = 4
+    SUBMIT_ORDER = 5
+    OPEN_CHANNEL = 6
+    EXCHANGE_FRAME = 7
+    REPLY = 32
+    REGISTER = 33
+    """Worker to init, once, before it reads any outside byte: its public keys or certificate."""
+    CONFIGURE = 34
+    PERMIT = 35
+    ANCHOR = 36
+    """Init to signer: authenticated ms, monotonic ns, as two u64."""
+    ENROLL = 37
+    """Signer to init to enroll: an L1-signed request and where to send it."""
+    ENROLLED = 38
+    """Enroll to init to signer: u32 code and the credential."""
+    HALTED = 39
+    """Init to front: whoever waits for an answer will get none."""
+
+
+def answer(code: Code, payload: bytes = b"") -> bytes:
+    """Returns an answer without a receipt."""
+    return ANSWER.pack(code, bytes(64)) + payload
+
+
+def signed_answer(
+    key: Ed25519PrivateKey, boot_id: bytes, request: bytes, code: Code, payload: bytes = b""
+) -> bytes:
+    """Returns an answer with the receipt of the role that holds `key`."""
+    signature = key.sign(receipt_message(boot_id, request, code, payload))
+    return ANSWER.pack(code, signature) + payload

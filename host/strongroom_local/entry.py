@@ -1,0 +1,129 @@
+"""Entry point of the local platform: starts init with a software NSM, a file sealer, Unix sockets.
+
+This and `worker` are the only code outside `enclave/` that imports from it. It runs the very
+processes of the image on the host itself, so it keeps nothing from the host; it is for development
+and tests, and its evidence ends in a throw-away root that no production policy accepts.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from socket import AF_UNIX, SOCK_STREAM, socket
+from types import FrameType
+from typing import Final
+
+from strongroom_enclave.init.boot import Init
+from strongroom_enclave.platform.hardening import harden
+from strongroom_enclave.platform.nsm import NsmPlatform, stream
+from strongroom_enclave.platform.spawn import Workers
+from strongroom_local.errors import LocalError
+from strongroom_local.measure import measure_installed
+from strongroom_local.sealer import FileSealer
+from strongroom_local.server import in_process
+
+__all__ = ["USERS", "boot", "main", "separated_users"]
+
+USERS: Final[Mapping[str, int]] = {"front": 61001, "signer": 61002, "enroll": 61003}
+"""User and group ids of the roles when started as root; no account needs to exist."""
+
+
+def separated_users() -> Mapping[str, int]:
+    """Returns the users to run roles under, or none where this machine does not allow it.
+
+    That takes root, and an installation that other users can read: both are tried, not assumed.
+    """
+    if os.geteuid() != 0:
+        return {}
+    probe = [sys.executable, "-P", "-c", "import strongroom_enclave.signer.service"]
+    user = USERS["signer"]
+    done = subprocess.run(  # noqa: S603  our own interpreter
+        probe, env=_environment(), user=user, group=user, extra_groups=[], capture_output=True
+    )
+    return USERS if done.returncode == 0 else {}
+
+
+def boot(run: Path, platform_socket: socket, sealer_path: Path, *, busy_poll: bool = False) -> Init:
+    """Returns an init that has started front, with its listeners in the folder `run`.
+
+    Raises:
+        LocalError: the source tree cannot be measured, or the sealer's file is not safe.
+        OSError: a folder is missing or not writable.
+    """
+    users = separated_users()
+    if not users:
+        print("local platform: all processes under one user", file=sys.stderr, flush=True)
+    run.chmod(0o711 if users else 0o700)
+    front = run / "front"
+    shutil.rmtree(front, ignore_errors=True)
+    front.mkdir(mode=0o700)
+    if users:
+        os.chown(front, users["front"], users["front"])
+    for name in ("bootstrap.sock", "control.sock"):
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(front / name)
+    frames = socket(AF_UNIX, SOCK_STREAM)
+    (run / "frames.sock").unlink(missing_ok=True)
+    frames.bind(str(run / "frames.sock"))
+    frames.listen(64)
+
+    def egress() -> socket:
+        proxy = socket(AF_UNIX, SOCK_STREAM)
+        proxy.connect(str(run / "egress.sock"))
+        return proxy
+
+    def command(role: str) -> list[str]:
+        return [sys.executable, "-P", "-m", "strongroom_local.worker", role]
+
+    return Init(
+        NsmPlatform(stream(platform_socket)),
+        FileSealer(sealer_path, measure_installed().pcr0),
+        Workers(command, users, _environment()),
+        front_directory=front,
+        frames=frames,
+        egress=egress,
+        signer_options=("--busy-poll",) * busy_poll,
+    )
+
+
+def main() -> int:
+    """Runs one boot until it is told to stop or front dies."""
+    parser = argparse.ArgumentParser(prog="strongroom_local.entry", description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder for this boot's sockets")
+    parser.add_argument("--state", type=Path, required=True, help="folder kept across boots")
+    parser.add_argument("--busy-poll", action="store_true", help="the signer spins for low latency")
+    parser.add_argument("--debug", action="store_true", help="PCR0 to PCR2 zero, as Nitro's debug")
+    arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    try:
+        for folder in (arguments.run, arguments.state):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        nsm = in_process(arguments.state, debug=arguments.debug)
+        shutil.copyfile(arguments.state / "root.der", arguments.run / "nsm-root.der")
+        harden()
+        seal = arguments.state / "sealer.key"
+        boot(arguments.run, nsm.sock, seal, busy_poll=arguments.busy_poll).serve()
+    except (LocalError, OSError) as error:
+        print(f"local platform: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def _environment() -> dict[str, str]:
+    """What workers get: where to import from, and which path of it; nothing else of ours."""
+    kept = {name: os.environ[name] for name in ("STRONGROOM_PURE",) if name in os.environ}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **kept}
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Ends init; its workers end with it (PR_SET_PDEATHSIG, and the close of their links)."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
