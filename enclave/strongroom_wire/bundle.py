@@ -9,7 +9,7 @@ from enum import IntEnum
 from hashlib import sha256, sha384, sha512
 from typing import Final
 
-from strongroom_wire.encoding import pack, u64, uint, unpack
+from strongroom_wire.encoding import emit, member, pack, u64, uint, unpack_fields
 from strongroom_wire.errors import Malformed
 
 __all__ = ["EMPTY_LOG", "Bundle", "LogHead", "Role", "RoleKeys", "hpke_info", "pcr16"]
@@ -61,11 +61,8 @@ class RoleKeys:
         Raises:
             Malformed: wrong layout, field length or unknown role.
         """
-        fields = unpack(_ROLE, data)
-        if [len(f) for f in fields] != [1, 32, 32, 8, 32] or fields[0][0] not in list(Role):
-            raise Malformed("role keys", "lengths 1, 32, 32, 8, 32", [len(f) for f in fields])
-        role, hpke, receipt, size, root = fields
-        return cls(Role(role[0]), hpke, receipt, LogHead(uint(size, 8), root))
+        role, hpke, receipt, size, root = unpack_fields(_ROLE, data, 1, 32, 32, 8, 32)
+        return cls(member(Role, role[0]), hpke, receipt, LogHead(uint(size, 8), root))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +82,14 @@ class Bundle:
     nonce: bytes = b""
 
     def serialise(self) -> bytes:
-        """Returns the canonical encoding, the preimage of the commitment."""
+        """Returns the canonical encoding, the preimage of the commitment.
+
+        Raises:
+            WireError: a bundle that `parse` would refuse.
+        """
         head = (self.boot_id, self.manifest_digest, self.owner_root, self.certificate, self.nonce)
-        return pack(_BUNDLE, *head, *(role.fields() for role in self.roles))
+        data = pack(_BUNDLE, *head, *(role.fields() for role in self.roles))
+        return emit(self, data, Bundle.parse)
 
     @classmethod
     def parse(cls, data: bytes) -> "Bundle":
@@ -97,11 +99,9 @@ class Bundle:
             TooLarge: above 16 KiB.
             Malformed: wrong layout, or roles out of order or repeated.
         """
-        boot_id, manifest, owner, certificate, nonce, *rest = _at_least(
-            5, unpack(_BUNDLE, data, limit=MAX_BUNDLE)
-        )
-        if not len(boot_id) == len(manifest) == len(owner) == 32:
-            raise Malformed("bundle digests", "32 bytes each", len(boot_id))
+        sizes = (32, 32, 32, None, None)
+        fields = unpack_fields(_BUNDLE, data, *sizes, more=True, limit=MAX_BUNDLE)
+        boot_id, manifest, owner, certificate, nonce, *rest = fields
         roles = tuple(RoleKeys.parse(field) for field in rest)
         order = [entry.role for entry in roles]
         if order != sorted(set(order)):
@@ -139,9 +139,3 @@ def hpke_info(bundle: Bundle, role: Role, purpose: bytes) -> bytes:
 def pcr16(manifest_digest: bytes) -> bytes:
     """Returns the value PCR16 has once `manifest_digest` is extended into it: 48 bytes."""
     return sha384(bytes(48) + manifest_digest).digest()
-
-
-def _at_least(count: int, fields: list[bytes]) -> list[bytes]:
-    if len(fields) < count:
-        raise Malformed("bundle", f"{count} fields", len(fields))
-    return fields

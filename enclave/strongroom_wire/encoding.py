@@ -6,13 +6,18 @@ a signature made for one purpose from being valid for another.
 """
 
 import struct
+from collections.abc import Callable
+from enum import IntEnum
 from hashlib import sha256
+from typing import Final, TypeVar
 
 from strongroom_wire.errors import Malformed, TooLarge
 
-__all__ = ["MAX_STATEMENT", "digest", "hex_bytes", "pack", "u32", "u64", "uint", "unpack"]
+__all__ = ["MAX_STATEMENT", "digest", "emit", "member", "pack", "u32", "u64", "u256", "uint"]
+__all__ += ["unpack", "unpack_fields"]
 
-MAX_STATEMENT = 1 << 20
+_Member = TypeVar("_Member", bound=IntEnum)
+MAX_STATEMENT: Final = 1 << 20
 """Upper bound, in bytes, of any packed value that is accepted from outside."""
 
 
@@ -35,18 +40,47 @@ def unpack(domain: bytes, data: bytes, *, limit: int = MAX_STATEMENT) -> list[by
         raise TooLarge("statement", limit, len(data))
     prefix = struct.pack(">H", len(domain)) + domain
     if not data.startswith(prefix):
-        raise Malformed("domain", domain.decode(), data[2 : 2 + len(domain)])
-    fields, at, end = [], len(prefix), len(data)
-    while at < end:
-        if end - at < 4:
-            raise Malformed("field length", "4 bytes", end - at)
-        size = int.from_bytes(data[at : at + 4], "big")
-        at += 4
-        if size > end - at:
-            raise Malformed("field", f"{size} bytes", end - at)
-        fields.append(data[at : at + size])
-        at += size
+        raise Malformed("domain", domain, data[2 : 2 + len(domain)])
+    fields, at = [], len(prefix)
+    while at < len(data):
+        start = at + 4
+        at = start + int.from_bytes(data[at:start], "big")
+        if at > len(data):  # also when the length itself is cut short, as then start is
+            raise Malformed("field", f"end at {at}", len(data))
+        fields.append(data[start:at])
     return fields
+
+
+def unpack_fields(
+    domain: bytes, data: bytes, *sizes: int | None, more: bool = False, limit: int = MAX_STATEMENT
+) -> list[bytes]:
+    """Returns the fields of a value whose layout is fixed: `sizes` in bytes, None for any size.
+
+    With `more`, further fields of any size may follow those.
+
+    Raises:
+        TooLarge, Malformed: as `unpack`, or another number of fields, or a field of another size.
+    """
+    fields = unpack(domain, data, limit=limit)
+    lengths = [len(field) for field in fields[: len(sizes) + 1 - more]]
+    wanted = [n if size is None else size for size, n in zip(sizes, lengths, strict=False)]
+    if len(lengths) != len(sizes) or lengths != wanted:
+        raise Malformed(domain.decode(), f"field sizes {sizes}", lengths)
+    return fields
+
+
+def emit(value: object, data: bytes, parse: Callable[[bytes], object]) -> bytes:
+    """Returns `data`, the encoding of `value`, after proving that it parses back to `value`.
+
+    What a parser of ours would refuse or read differently is therefore never signed, hashed or
+    sent: a field of the wrong length, a repeated name, a value out of bounds.
+
+    Raises:
+        WireError: as `parse` does; `Malformed` if the encoding stands for another value.
+    """
+    if parse(data) != value:
+        raise Malformed(type(value).__name__, "fields of the documented sizes", "others")
+    return data
 
 
 def digest(domain: bytes, *fields: bytes) -> bytes:
@@ -55,13 +89,18 @@ def digest(domain: bytes, *fields: bytes) -> bytes:
 
 
 def u32(value: int) -> bytes:
-    """Returns `value` as 4 bytes, big-endian."""
-    return value.to_bytes(4, "big")
+    """Returns `value` as 4 bytes, big-endian; `Malformed` when it does not fit."""
+    return _big_endian(value, 4)
 
 
 def u64(value: int) -> bytes:
-    """Returns `value` as 8 bytes, big-endian."""
-    return value.to_bytes(8, "big")
+    """Returns `value` as 8 bytes, big-endian; `Malformed` when it does not fit."""
+    return _big_endian(value, 8)
+
+
+def u256(value: int) -> bytes:
+    """Returns `value` as 32 bytes, big-endian; `Malformed` when it does not fit."""
+    return _big_endian(value, 32)
 
 
 def uint(field: bytes, size: int) -> int:
@@ -75,13 +114,16 @@ def uint(field: bytes, size: int) -> int:
     return int.from_bytes(field, "big")
 
 
-def hex_bytes(text: str, size: int) -> bytes:
-    """Returns the bytes of a lower-case hex string of exactly `size` bytes, `0x` optional.
+def member(kind: type[_Member], value: int) -> _Member:
+    """Returns the member of `kind` with this number, or raises `Malformed`."""
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise Malformed(kind.__name__, "a known number", value) from error
 
-    Raises:
-        Malformed: wrong length, or a character that is not a lower-case hex digit.
-    """
-    digits = text.removeprefix("0x")
-    if len(digits) != 2 * size or not set(digits) <= set("0123456789abcdef"):
-        raise Malformed("hex", f"{size} bytes in lower case", text[:80])
-    return bytes.fromhex(digits)
+
+def _big_endian(value: int, size: int) -> bytes:
+    try:
+        return value.to_bytes(size, "big")
+    except OverflowError as error:
+        raise Malformed("integer", f"0 to 2**{8 * size} - 1", value) from error

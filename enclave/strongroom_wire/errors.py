@@ -6,17 +6,8 @@ channel for secrets. What a code means to a person is written down once, in the 
 
 from enum import IntEnum
 
-__all__ = [
-    "BadSignature",
-    "Code",
-    "Malformed",
-    "ManifestInvalid",
-    "QuorumMissing",
-    "Refused",
-    "Rule",
-    "TooLarge",
-    "WireError",
-]
+__all__ = ["BadSignature", "Code", "Malformed", "ManifestInvalid", "QuorumMissing", "Refused"]
+__all__ += ["Rule", "TooLarge", "WireError"]
 
 
 class Code(IntEnum):
@@ -85,7 +76,9 @@ class WireError(Exception):
     code = Code.MALFORMED
 
     def __init__(self, what: str, expected: object = None, actual: object = None) -> None:
-        super().__init__(f"{what}: expected {expected}, got {actual}" if expected else what)
+        super().__init__(
+            f"{what}: expected {expected}, got {actual}" if expected is not None else what
+        )
         self.what, self.expected, self.actual = what, expected, actual
 
 

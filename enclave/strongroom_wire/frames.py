@@ -20,31 +20,21 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from msgspec import Struct
 
-from strongroom_wire.encoding import digest, pack, u64
+from strongroom_wire.encoding import digest, emit, member, pack, u64, u256
 from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge
 
-__all__ = [
-    "MAX_FRAME",
-    "MAX_ORDERS",
-    "ChannelOpen",
-    "ChannelOpened",
-    "Direction",
-    "Intent",
-    "Kind",
-    "OrderIntent",
-    "Reply",
-    "SealedChannel",
-    "channel_keys",
-]
+__all__ = ["MAX_FRAME", "MAX_ORDERS", "ChannelOpen", "ChannelOpened", "Direction", "Intent", "Kind"]
+__all__ += ["OrderIntent", "Reply", "SealedChannel", "channel_keys"]
 
-MAX_FRAME: Final = 64 * 1024
+MAX_FRAME: Final = 128 * 1024
+"""Upper bound of a whole frame in bytes; the longest reply cancels 1000 orders (69 kB)."""
 MAX_ORDERS: Final = 15
 _HEADER = struct.Struct(">4sB3xQQ")
-_OPEN = struct.Struct(">4s32s80s64s")
-_OPENED = struct.Struct(">4sQ32s64s")
-_INTENT = struct.Struct(">BBH4xQQ")
-_ORDER = struct.Struct(">32sBBBBBB2xQQQQQ")
+_OVERHEAD = _HEADER.size + 16
+_INTENT = struct.Struct(">BBHIQQ")
+_ORDER = struct.Struct(">32sBBBBIQQQQQ")
 _REPLY = struct.Struct(">HBBB3xQQQI")
 _CHANNEL = b"strongroom/channel/v1"
 
@@ -69,16 +59,32 @@ class Kind(IntEnum):
     CANCEL_MARKET = 5
     """[32-byte condition id, 32-byte token id]"""
     HEARTBEAT = 6
-    """[heartbeat id, ASCII, may be empty]"""
+    """[heartbeat id, ASCII, up to 256 bytes, may be empty]"""
     QUERY_ORDER = 7
     """[32-byte order hash]"""
     QUERY_OPEN = 8
-    """[pagination cursor, ASCII, may be empty]"""
+    """[pagination cursor, ASCII, up to 256 bytes, may be empty]"""
     QUERY_TRADES = 9
+    """[as QUERY_OPEN]"""
 
 
-@dataclass(frozen=True, slots=True)
-class OrderIntent:
+_NONE: Final = range(1)
+_TEXT: Final = range(257)
+_SHAPES: Final = {
+    1: (Kind.ORDERS, range(1, MAX_ORDERS + 1), _NONE),
+    2: (Kind.TEMPLATE, range(1, 2), range(9, MAX_FRAME)),
+    3: (Kind.CANCEL, _NONE, range(32, 32 * 1000 + 1, 32)),
+    4: (Kind.CANCEL_ALL, _NONE, _NONE),
+    5: (Kind.CANCEL_MARKET, _NONE, range(64, 65)),
+    6: (Kind.HEARTBEAT, _NONE, _TEXT),
+    7: (Kind.QUERY_ORDER, _NONE, range(32, 33)),
+    8: (Kind.QUERY_OPEN, _NONE, _TEXT),
+    9: (Kind.QUERY_TRADES, _NONE, _TEXT),
+}
+"""By number: the kind, how many orders it may carry, and how many bytes of argument."""
+
+
+class OrderIntent(Struct, frozen=True):
     """One order as the strategy wants it; the enclave decides the rest.
 
     `token` is the outcome token id (uint256), `price` pUSD per share and `size` shares, both in
@@ -100,32 +106,25 @@ class OrderIntent:
     expiration: int
 
     def serialise(self) -> bytes:
-        """Returns the 80-byte encoding."""
-        enums = (self.side, self.order_type, self.tick, self.flags, 0, 0)
+        """Returns the 80-byte encoding.
+
+        Raises:
+            Malformed: a number does not fit its field.
+        """
+        enums = (self.side, self.order_type, self.tick, self.flags, 0)
         numbers = (self.price, self.size, self.salt, self.timestamp, self.expiration)
-        return _ORDER.pack(self.token.to_bytes(32, "big"), *enums, *numbers)
+        return _packed(_ORDER, u256(self.token), *enums, *numbers)
 
     @classmethod
     def parse(cls, data: bytes, at: int) -> "OrderIntent":
         """Returns the order at offset `at`; the caller has checked the length."""
-        token, side, kind, tick, flags, z1, z2, *numbers = _ORDER.unpack_from(data, at)
-        if (
-            side > 1
-            or kind > 3
-            or tick > 5
-            or flags > 7
-            or z1
-            or z2
-            or data[at + 38 : at + 40] != b"\0\0"
-        ):
-            raise Malformed(
-                "order intent", "known enum values and zero padding", data[at + 32 : at + 40].hex()
-            )
+        token, side, kind, tick, flags, zero, *numbers = _ORDER.unpack_from(data, at)
+        if side > 1 or kind > 3 or tick > 5 or flags > 7 or zero:
+            raise Malformed("order intent", "known values", data[at + 32 : at + 40].hex())
         return cls(int.from_bytes(token, "big"), side, kind, tick, flags, *numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """A request on the fast channel: 24-byte head, the orders, the argument.
 
     `key` indexes the manifest's keys, `timestamp` (s) goes into the L2 headers, and after
@@ -140,32 +139,37 @@ class Intent:
     argument: bytes = b""
 
     def serialise(self) -> bytes:
-        """Returns the plaintext of the frame."""
-        head = _INTENT.pack(self.kind, len(self.orders), self.key, self.timestamp, self.deadline)
-        return b"".join((head, *(order.serialise() for order in self.orders), self.argument))
+        """Returns the plaintext of the frame.
+
+        Raises:
+            Malformed: a number does not fit its field.
+        """
+        numbers = (self.kind, len(self.orders), self.key, 0, self.timestamp, self.deadline)
+        orders = [order.serialise() for order in self.orders]
+        return b"".join((_packed(_INTENT, *numbers), *orders, self.argument))
 
     @classmethod
     def parse(cls, data: bytes) -> "Intent":
         """Returns the intent in a decrypted frame.
 
         Raises:
-            Malformed: too short, unknown kind or enum value, wrong order count, padding not zero.
+            Malformed: too short, unknown kind or enum value, padding not zero, or a number of
+                orders or length of argument that the kind does not have.
         """
         if len(data) < _INTENT.size:
             raise Malformed("intent", f"{_INTENT.size} bytes", len(data))
-        kind, count, key, timestamp, deadline = _INTENT.unpack_from(data)
-        if data[4:8] != b"\0\0\0\0" or not 1 <= kind <= len(Kind):
+        kind, count, key, zero, timestamp, deadline = _INTENT.unpack_from(data)
+        if zero or kind not in _SHAPES:
             raise Malformed("intent head", "a known kind and zero padding", data[:8].hex())
-        least, most = {Kind.ORDERS: (1, MAX_ORDERS), Kind.TEMPLATE: (1, 1)}.get(Kind(kind), (0, 0))
+        which, counts, sizes = _SHAPES[kind]
         end = _INTENT.size + count * _ORDER.size
-        if not least <= count <= most or len(data) < end:
-            raise Malformed("orders in intent", f"{least} to {most}, complete", count)
-        orders = tuple(OrderIntent.parse(data, at) for at in range(_INTENT.size, end, _ORDER.size))
-        return cls(Kind(kind), key, timestamp, deadline, orders, data[end:])
+        if count not in counts or len(data) - end not in sizes:
+            raise Malformed(f"intent to {which.name}", (counts, sizes), (count, len(data) - end))
+        orders = [OrderIntent.parse(data, at) for at in range(_INTENT.size, end, _ORDER.size)]
+        return cls(which, key, timestamp, deadline, tuple(orders), data[end:])
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """The answer to an intent: a complete HTTP request, or a code and, if denied, the rule with the
     limit and the actual figure in that rule's unit (saturated at 2**64 - 1). `order` is the index
     of the order at fault, `decision` counts this boot's decisions."""
@@ -180,10 +184,16 @@ class Reply:
     request: bytes = b""
 
     def serialise(self) -> bytes:
-        """Returns the plaintext of the frame: 36-byte head, order hashes, request."""
-        top = (1 << 64) - 1
+        """Returns the plaintext of the frame: 36-byte head, order hashes, request.
+
+        Raises:
+            Malformed: a number does not fit its field, or a hash is not 32 bytes.
+        """
+        if not {len(found) for found in self.order_hashes} <= {32}:
+            raise Malformed("order hashes", "32 bytes each", [len(h) for h in self.order_hashes])
+        top, hashes = (1 << 64) - 1, len(self.order_hashes)
         numbers = (min(self.limit, top), min(self.actual, top), self.decision, len(self.request))
-        head = _REPLY.pack(self.code, self.rule, self.order, len(self.order_hashes), *numbers)
+        head = _packed(_REPLY, self.code, self.rule, self.order, hashes, *numbers)
         return b"".join((head, *self.order_hashes, self.request))
 
     @classmethod
@@ -196,15 +206,12 @@ class Reply:
         if len(data) < _REPLY.size:
             raise Malformed("reply", f"{_REPLY.size} bytes", len(data))
         code, rule, order, count, limit, actual, decision, size = _REPLY.unpack_from(data)
-        hashes = _REPLY.size + 32 * count
-        if len(data) != hashes + size or data[5:8] != b"\0\0\0":
-            raise Malformed("reply length", hashes + size, len(data))
-        try:
-            outcome, which = Code(code), Rule(rule)
-        except ValueError as error:
-            raise Malformed("reply code or rule", "a known one", (code, rule)) from error
-        found = tuple(data[at : at + 32] for at in range(_REPLY.size, hashes, 32))
-        return cls(outcome, decision, which, order, limit, actual, found, data[hashes:])
+        end = _REPLY.size + 32 * count
+        if len(data) != end + size or data[5:8] != b"\0\0\0":
+            raise Malformed("reply", f"{end + size} bytes, zero padding", len(data))
+        hashes = tuple([data[at : at + 32] for at in range(_REPLY.size, end, 32)])
+        outcome = (member(Code, code), decision, member(Rule, rule))
+        return cls(*outcome, order, limit, actual, hashes, data[end:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +227,16 @@ class ChannelOpen:
         return pack(_CHANNEL, b"open", keys_digest, self.client, self.sealed)
 
     def serialise(self) -> bytes:
-        """Returns the 180 bytes."""
-        return _OPEN.pack(b"SRC1", self.client, self.sealed, self.signature)
+        """Returns the 180 bytes; raises `Malformed` if a part has the wrong length."""
+        data = b"SRC1" + self.client + self.sealed + self.signature
+        return emit(self, data, ChannelOpen.parse)
 
     @classmethod
     def parse(cls, data: bytes) -> "ChannelOpen":
         """Returns the opening in `data`, or raises `Malformed`."""
-        if len(data) != _OPEN.size or data[:4] != b"SRC1":
-            raise Malformed("channel opening", f"{_OPEN.size} bytes, magic SRC1", len(data))
-        return cls(*_OPEN.unpack(data)[1:])
+        if len(data) != 180 or data[:4] != b"SRC1":
+            raise Malformed("channel opening", "180 bytes, magic SRC1", len(data))
+        return cls(data[4:36], data[36:116], data[116:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +252,16 @@ class ChannelOpened:
         return pack(_CHANNEL, b"opened", sha256(opening).digest(), u64(self.channel), self.random)
 
     def serialise(self) -> bytes:
-        """Returns the 108 bytes."""
-        return _OPENED.pack(b"SRC1", self.channel, self.random, self.signature)
+        """Returns the 108 bytes; raises `Malformed` if a part has the wrong length."""
+        data = b"SRC1" + u64(self.channel) + self.random + self.signature
+        return emit(self, data, ChannelOpened.parse)
 
     @classmethod
     def parse(cls, data: bytes) -> "ChannelOpened":
         """Returns the answer in `data`, or raises `Malformed`."""
-        if len(data) != _OPENED.size or data[:4] != b"SRC1":
-            raise Malformed("channel answer", f"{_OPENED.size} bytes, magic SRC1", len(data))
-        return cls(*_OPENED.unpack(data)[1:])
+        if len(data) != 108 or data[:4] != b"SRC1":
+            raise Malformed("channel answer", "108 bytes, magic SRC1", len(data))
+        return cls(int.from_bytes(data[4:12], "big"), data[12:44], data[44:])
 
 
 def channel_keys(secret: bytes, opening: bytes, random: bytes) -> tuple[bytes, bytes]:
@@ -270,11 +279,17 @@ class SealedChannel:
         client = sends is Direction.TO_ENCLAVE
         self.channel = channel
         self._out, self._in = (to_enclave, from_enclave) if client else (from_enclave, to_enclave)
-        self._sends, self._receives = sends, Direction(3 - sends)
+        self._sends, self._receives = int(sends), 3 - sends
         self._sent = self._received = 0
 
     def seal(self, plaintext: bytes) -> bytes:
-        """Returns the next outgoing frame."""
+        """Returns the next outgoing frame.
+
+        Raises:
+            TooLarge: the other side would refuse it; the sequence does not advance.
+        """
+        if len(plaintext) > MAX_FRAME - _OVERHEAD:
+            raise TooLarge("frame content", MAX_FRAME - _OVERHEAD, len(plaintext))
         header = _HEADER.pack(b"SRF1", self._sends, self.channel, self._sent)
         sealed = self._out.encrypt(b"\0\0\0\0" + header[16:], plaintext, header)
         self._sent += 1
@@ -291,7 +306,7 @@ class SealedChannel:
         if len(frame) > MAX_FRAME:
             raise TooLarge("frame", MAX_FRAME, len(frame))
         header = _HEADER.pack(b"SRF1", self._receives, self.channel, self._received)
-        if frame[:16] != header[:16]:
+        if len(frame) < _OVERHEAD or frame[:16] != header[:16]:
             raise Malformed("frame header", header[:16].hex(), frame[:16].hex())
         if frame[16:24] != header[16:]:
             raise Refused(Code.BAD_SEQUENCE, "frame", self._received, frame[16:24].hex())
@@ -301,3 +316,10 @@ class SealedChannel:
             raise Refused(Code.BAD_SIGNATURE, "frame tag", "authentic", "forged") from error
         self._received += 1
         return plaintext
+
+
+def _packed(layout: struct.Struct, *values: object) -> bytes:
+    try:
+        return layout.pack(*values)
+    except struct.error as error:
+        raise Malformed("number", "one that fits its field", str(error)) from error

@@ -7,50 +7,35 @@ keys), every field must be present and no other. Its digest is what PCR16 carrie
 Money is in pUSD with at most six decimals, written as strings; prices are pUSD per share.
 """
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
 from hashlib import sha256
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from strongroom_wire.encoding import digest, hex_bytes, u32
-from strongroom_wire.errors import ManifestInvalid, QuorumMissing, TooLarge, WireError
+from strongroom_wire.encoding import digest
+from strongroom_wire.errors import ManifestInvalid, TooLarge
 from strongroom_wire.owners import Owners, Signature, Statement
 
-__all__ = [
-    "MANIFEST_DOMAIN",
-    "MAX_MANIFEST",
-    "Call",
-    "Client",
-    "Egress",
-    "Key",
-    "Manifest",
-    "Market",
-    "OwnerChange",
-    "OwnerSet",
-    "Policy",
-    "VerifiedManifest",
-    "Window",
-    "micro",
-    "owner_change_message",
-    "verify_manifest",
-]
+__all__ = ["MANIFEST_DOMAIN", "MAX_MANIFEST", "OWNER_CHANGE_DOMAIN", "Call", "Client", "Egress"]
+__all__ += ["Key", "Manifest", "Market", "OwnerChange", "OwnerSet", "Policy", "VerifiedManifest"]
+__all__ += ["Window", "micro", "owner_change_message", "verify_manifest"]
 
 MANIFEST_DOMAIN = b"strongroom/manifest/v1"
-_OWNER_CHANGE = b"strongroom/owner-change/v1"
+OWNER_CHANGE_DOMAIN = b"strongroom/owner-change/v1"
 MAX_MANIFEST = 256 * 1024
-_UINT256 = 1 << 256
+_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,13})(\.[0-9]{1,6})?")
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
 Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{128}\Z")]
 Address = Annotated[str, Meta(pattern=r"^(0x[0-9a-f]{40})?\Z")]
-Host = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z")]
+Host = Annotated[str, Meta(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*\Z", max_length=253)]
 Uint = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,77})\Z")]
-Call = Literal["order", "template", "cancel", "heartbeat", "query", "health"]
+Call = Literal["owner", "order", "template", "cancel", "heartbeat", "query", "health"]
 Side = Literal["buy", "sell"]
 OrderType = Literal["GTC", "GTD", "FOK", "FAK"]
 
@@ -200,13 +185,16 @@ class Manifest(_Strict, frozen=True):
             ("egress hosts", [e.host for e in self.egress]),
         ):
             _require(len(set(names)) == len(names), what, "distinct", "a repetition")
+        for owners in (self.genesis, *(change.owners for change in self.owner_changes)):
+            distinct = len(set(owners.keys)) == len(owners.keys) >= owners.quorum
+            _require(distinct, "owners", "distinct keys, no fewer than the quorum", owners.quorum)
         for venue in self.egress:
-            development = self.mode == "development" or not venue.development_roots
-            _require(development, f"egress {venue.host}", "no development roots", self.mode)
+            allowed = self.mode == "development" or not venue.development_roots
+            _require(allowed, f"egress {venue.host}", "no development roots", self.mode)
         for key in self.keys:
             _check_key(key, {venue.host for venue in self.egress})
 
-    @cached_property
+    @property
     def owner_root(self) -> bytes:
         """Digest of the genesis owners: who this enclave belongs to, across owner changes."""
         return self.genesis.owners.root
@@ -220,11 +208,9 @@ class Manifest(_Strict, frozen=True):
         """
         current = self.genesis.owners
         for index, change in enumerate(self.owner_changes):
-            message = owner_change_message(self.owner_root, index, change.owners)
-            pairs = tuple(
-                Signature(bytes.fromhex(k), bytes.fromhex(s)) for k, s in change.signatures
-            )
-            current.verify(_OWNER_CHANGE, Statement(message, pairs))
+            pairs = tuple(Signature(*map(bytes.fromhex, pair)) for pair in change.signatures)
+            statement = Statement(owner_change_message(self, index), pairs)
+            current.verify(OWNER_CHANGE_DOMAIN, statement)
             current = change.owners.owners
         return current
 
@@ -244,54 +230,54 @@ def verify_manifest(statement: Statement) -> VerifiedManifest:
     Who they are is for the reader of the evidence to judge: the owner root is in the bundle.
 
     Raises:
-        ManifestInvalid, TooLarge, BadSignature, QuorumMissing: see there.
+        ManifestInvalid, TooLarge: see `Manifest.parse`.
+        BadSignature, QuorumMissing: a hand-over or the manifest lacks signatures.
     """
     manifest = Manifest.parse(statement.payload)
-    try:
-        owners = manifest.owners()
-        payload = owners.verify(MANIFEST_DOMAIN, statement)
-    except QuorumMissing:
-        raise
-    except WireError as error:
-        raise type(error)("manifest owners", error.expected, error.actual) from error
+    owners = manifest.owners()
+    payload = owners.verify(MANIFEST_DOMAIN, statement)
     return VerifiedManifest(manifest, sha256(payload).digest(), owners)
 
 
-def owner_change_message(owner_root: bytes, index: int, owners: OwnerSet) -> bytes:
-    """Returns what the owners before sign to hand over: their lineage, its step, the new set."""
-    return digest(_OWNER_CHANGE, owner_root, u32(index), owners.owners.root)
+def owner_change_message(manifest: Manifest, index: int) -> bytes:
+    """Returns what the owners before hand-over `index` sign, under `OWNER_CHANGE_DOMAIN`.
+
+    It names the account and every owner set from genesis to the new one, so that a hand-over is
+    worth nothing for another account of the same owners, at another step, or on another branch.
+    """
+    sets = (manifest.genesis, *(change.owners for change in manifest.owner_changes[: index + 1]))
+    roots = (owners.owners.root for owners in sets)
+    return digest(OWNER_CHANGE_DOMAIN, manifest.account.encode(), *roots)
 
 
 def micro(amount: Decimal) -> int:
     """Returns `amount` pUSD in millionths, exactly.
 
     Raises:
-        ManifestInvalid: negative, not finite, finer than a millionth, or 2**64 and above.
+        ManifestInvalid: not plain digits, finer than a millionth, or 2**64 millionths and above.
     """
-    scaled = amount.scaleb(6) if amount.is_finite() else Decimal(-1)
-    if not 0 <= scaled < 1 << 64 or scaled != int(scaled):
-        raise ManifestInvalid("amount", "0 to 18446744073709.551615, six decimals", str(amount))
-    return int(scaled)
+    # The pattern comes first: it bounds digits and exponent, so that what follows is exact.
+    scaled = int(amount.scaleb(6)) if _AMOUNT.fullmatch(str(amount)) else -1
+    if not 0 <= scaled < 1 << 64:
+        raise ManifestInvalid("amount", "0 to 18446744073709.551615, plain", str(amount)[:80])
+    return scaled
 
 
 def _check_key(key: Key, venues: set[str]) -> None:
     policy, where = key.policy, f"key {key.name}"
+    session, funded = key.source == "session", bool(key.funder)
     _require(key.venue in venues, where, "a venue named in egress", key.venue)
-    _require((key.wallet == "eoa") == (key.funder == ""), where, "funder iff not eoa", key.funder)
-    _require(
-        key.source != "session" or key.wallet == "deposit", where, "deposit wallet", key.wallet
-    )
-    _require(key.source != "session" or key.per_boot, where, "session keys per boot", False)
-    hex_bytes(policy.builder, 32), hex_bytes(policy.metadata, 32)
-    micro(policy.order_notional)
-    for window in policy.windows:
-        micro(window.notional)
+    _require((key.wallet == "eoa") != funded, where, "funder iff not eoa", key.funder)
+    _require(not session or key.wallet == "deposit", where, "deposit wallet", key.wallet)
+    _require(not session or key.per_boot, where, "session keys per boot", False)
+    for amount in (policy.order_notional, *(window.notional for window in policy.windows)):
+        micro(amount)
     tokens = [market.token for market in policy.markets]
     _require(len(set(tokens)) == len(tokens), where, "each token once", "a repetition")
     for market in policy.markets:
         low, high = micro(market.min_price), micro(market.max_price)
         _require(0 < low <= high < 10**6, where, "0 < min_price <= max_price < 1", market.token)
-        _require(int(market.token) < _UINT256, where, "a uint256 token", market.token)
+        _require(int(market.token) < 1 << 256, where, "a uint256 token", market.token)
         _require(len(set(market.sides)) == len(market.sides), where, "each side once", market.sides)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from strongroom_wire.encoding import MAX_STATEMENT, digest, pack, u32, unpack
+from strongroom_wire.encoding import digest, emit, pack, u32, unpack_fields
 from strongroom_wire.errors import BadSignature, Malformed, QuorumMissing, TooLarge
 
 __all__ = ["MAX_OWNERS", "Owners", "Signature", "Statement", "verify_signature"]
@@ -17,14 +17,24 @@ __all__ = ["MAX_OWNERS", "Owners", "Signature", "Statement", "verify_signature"]
 MAX_OWNERS = 32
 _OWNERS = b"strongroom/owners/v1"
 _STATEMENT = b"strongroom/statement/v1"
+_P = 2**255 - 19
+_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_SMALL_ORDER = {0, 1, _P - 1, _Y8, _P - _Y8}
+"""The y coordinates of the eight points of edwards25519 whose order divides 8."""
 
 
 def verify_signature(key: bytes, signature: bytes, message: bytes) -> None:
     """Proves that the holder of Ed25519 `key` (32 bytes) signed `message`.
 
+    Under a public key of small order anybody can sign, without a secret: RFC 8032 lets that pass
+    and so does the library, so such keys (in any of their encodings) are refused here, once for
+    owners, clients and roles.
+
     Raises:
         BadSignature: it did not.
     """
+    if int.from_bytes(key, "little") % 2**255 % _P in _SMALL_ORDER:
+        raise BadSignature("Ed25519 key", "a point of large order", key.hex())
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except (InvalidSignature, ValueError) as error:
@@ -47,8 +57,9 @@ class Statement:
     signatures: tuple[Signature, ...]
 
     def serialise(self) -> bytes:
-        """Returns the canonical encoding."""
-        return pack(_STATEMENT, self.payload, *(s.key + s.value for s in self.signatures))
+        """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""
+        data = pack(_STATEMENT, self.payload, *(s.key + s.value for s in self.signatures))
+        return emit(self, data, Statement.parse)
 
     @classmethod
     def parse(cls, data: bytes) -> "Statement":
@@ -58,13 +69,11 @@ class Statement:
             Malformed: wrong layout.
             TooLarge: above `MAX_STATEMENT`, or more signatures than owners can exist.
         """
-        payload, *rest = unpack(_STATEMENT, data, limit=MAX_STATEMENT) or [b""]
+        payload, *rest = unpack_fields(_STATEMENT, data, None, more=True)
         if len(rest) > MAX_OWNERS:
             raise TooLarge("signatures", MAX_OWNERS, len(rest))
-        if any(len(s) != 96 for s in rest):
-            raise Malformed("signature", "96 bytes", [len(s) for s in rest])
-        if not payload:
-            raise Malformed("payload", "at least one byte", 0)
+        if not payload or any(len(s) != 96 for s in rest):
+            raise Malformed("statement", "a payload, 96-byte signatures", [len(s) for s in rest])
         return cls(payload, tuple(Signature(s[:32], s[32:]) for s in rest))
 
 
@@ -76,10 +85,10 @@ class Owners:
     quorum: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.quorum <= len(set(self.keys)) == len(self.keys) <= MAX_OWNERS:
-            raise Malformed("owners", "distinct keys, 1 <= quorum <= owners <= 32", len(self.keys))
-        if any(len(key) != 32 for key in self.keys):
-            raise Malformed("owner key", "32 bytes", [len(key) for key in self.keys])
+        sizes = {len(key) for key in self.keys}
+        distinct = len(set(self.keys)) == len(self.keys) <= MAX_OWNERS
+        if not distinct or not 1 <= self.quorum <= len(self.keys) or sizes != {32}:
+            raise Malformed("owners", "1 to 32 distinct keys of 32 bytes, a quorum of them", self)
 
     @property
     def root(self) -> bytes:
@@ -89,17 +98,19 @@ class Owners:
     def verify(self, domain: bytes, statement: Statement, quorum: int | None = None) -> bytes:
         """Proves that at least `quorum` (default: the set's own) distinct owners signed.
 
-        Returns the payload, so that callers use what was verified and nothing else.
+        Returns the payload, so that callers use what was verified and nothing else. Signatures of
+        strangers neither count nor harm: they may be of owners before or after a hand-over.
 
         Raises:
             BadSignature: a signature of an owner is wrong; none is skipped silently.
-            QuorumMissing: too few distinct owners signed.
+            QuorumMissing: too few distinct owners signed; at least one is always needed.
         """
+        needed = max(1, self.quorum if quorum is None else quorum)
         message, signed = pack(domain, statement.payload), set()
         for signature in statement.signatures:
             if signature.key in self.keys:
                 verify_signature(signature.key, signature.value, message)
                 signed.add(signature.key)
-        if len(signed) < (quorum or self.quorum):
-            raise QuorumMissing("owner signatures", quorum or self.quorum, len(signed))
+        if len(signed) < needed:
+            raise QuorumMissing("owner signatures", needed, len(signed))
         return statement.payload

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from strongroom_wire.bundle import LogHead, Role
-from strongroom_wire.encoding import pack, u32, u64, uint, unpack
+from strongroom_wire.encoding import emit, member, pack, u32, u64, uint, unpack_fields
 from strongroom_wire.errors import Malformed
 
 __all__ = ["ORDER_DOMAIN", "PERMIT_DOMAIN", "Action", "Budget", "OwnerOrder", "Permit"]
@@ -46,18 +46,15 @@ class Permit:
     budgets: tuple[Budget, ...]
 
     def serialise(self) -> bytes:
-        """Returns the canonical encoding."""
-        return pack(
-            PERMIT_DOMAIN,
-            self.owner_root,
-            self.manifest_digest,
-            self.keys_digest,
-            u32(self.serial),
-            u64(self.not_after),
-            u64(self.signer_head.size) + self.signer_head.root,
-            self.share,
-            *(pack(_BUDGET, b.key.encode(), u64(b.notional), u32(b.orders)) for b in self.budgets),
+        """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""
+        digests = (self.owner_root, self.manifest_digest, self.keys_digest)
+        times = (u32(self.serial), u64(self.not_after))
+        head = u64(self.signer_head.size) + self.signer_head.root
+        budgets = (
+            pack(_BUDGET, _ascii(b.key), u64(b.notional), u32(b.orders)) for b in self.budgets
         )
+        data = pack(PERMIT_DOMAIN, *digests, *times, head, self.share, *budgets)
+        return emit(self, data, Permit.parse)
 
     @classmethod
     def parse(cls, data: bytes) -> "Permit":
@@ -66,17 +63,15 @@ class Permit:
         Raises:
             Malformed: wrong layout, or a key budgeted twice.
         """
-        fields = unpack(PERMIT_DOMAIN, data)
-        if [len(f) for f in fields[:6]] != [32, 32, 32, 4, 8, 40] or len(fields) < 7:
-            raise Malformed("permit", "lengths 32, 32, 32, 4, 8, 40", [len(f) for f in fields[:6]])
-        budgets = []
-        for name, notional, orders in (_triple(field) for field in fields[7:]):
-            budgets.append(Budget(_text(name), uint(notional, 8), uint(orders, 4)))
-        if len({b.key for b in budgets}) != len(budgets):
-            raise Malformed("permit budgets", "each key once", [b.key for b in budgets])
-        head = LogHead(uint(fields[5][:8], 8), fields[5][8:])
-        serial, until = uint(fields[3], 4), uint(fields[4], 8)
-        return cls(fields[0], fields[1], fields[2], serial, until, head, fields[6], tuple(budgets))
+        fields = unpack_fields(PERMIT_DOMAIN, data, 32, 32, 32, 4, 8, 40, None, more=True)
+        owner_root, manifest, keys, serial, until, head, share, *rest = fields
+        parts = [unpack_fields(_BUDGET, field, None, 8, 4) for field in rest]
+        budgets = tuple(Budget(_text(key), uint(n, 8), uint(count, 4)) for key, n, count in parts)
+        if len({budget.key for budget in budgets}) != len(budgets):
+            raise Malformed("permit budgets", "each key once", "a repetition")
+        log = LogHead(uint(head[:8], 8), head[8:])
+        times = (uint(serial, 4), uint(until, 8))
+        return cls(owner_root, manifest, keys, *times, log, share, budgets)
 
 
 class Action(IntEnum):
@@ -110,9 +105,9 @@ class OwnerOrder:
         return Role.SIGNER
 
     def serialise(self) -> bytes:
-        """Returns the canonical encoding."""
+        """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""
         head = (bytes([self.action]), self.boot_id, self.manifest_digest)
-        return pack(ORDER_DOMAIN, *head, self.key.encode(), self.body)
+        return emit(self, pack(ORDER_DOMAIN, *head, _ascii(self.key), self.body), OwnerOrder.parse)
 
     @classmethod
     def parse(cls, data: bytes) -> "OwnerOrder":
@@ -121,19 +116,13 @@ class OwnerOrder:
         Raises:
             Malformed: wrong layout or unknown action.
         """
-        fields = unpack(ORDER_DOMAIN, data)
-        if [len(f) for f in fields[:3]] != [1, 32, 32] or len(fields) != 5:
-            raise Malformed("owner order", "five fields: 1, 32, 32, key, body", len(fields))
-        if fields[0][0] not in list(Action):
-            raise Malformed("owner order action", [int(a) for a in Action], fields[0][0])
-        return cls(Action(fields[0][0]), fields[1], fields[2], _text(fields[3]), fields[4])
+        fields = unpack_fields(ORDER_DOMAIN, data, 1, 32, 32, None, None)
+        action, boot_id, manifest, key, body = fields
+        return cls(member(Action, action[0]), boot_id, manifest, _text(key), body)
 
 
-def _triple(data: bytes) -> tuple[bytes, bytes, bytes]:
-    fields = unpack(_BUDGET, data)
-    if len(fields) != 3:
-        raise Malformed("budget", "three fields", len(fields))
-    return fields[0], fields[1], fields[2]
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii", "replace")  # what it replaces does not parse back: see `emit`
 
 
 def _text(field: bytes) -> str:
