@@ -1,0 +1,83 @@
+"""``python -m strongroom_host.testnet``: run a testnet until SIGTERM, SIGINT or end of stdin."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from strongroom_host.testnet.config import default_config, load_config
+from strongroom_host.testnet.errors import TestnetError
+from strongroom_host.testnet.server import TestnetServer
+from strongroom_host.testnet.units import BASE
+
+__all__ = ["main"]
+
+
+def _stop_at_end_of_stdin(done: threading.Event) -> None:
+    sys.stdin.read()
+    done.set()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve and print one ready line of JSON; 0 after a clean stop, 2 for unusable input."""
+    parser = argparse.ArgumentParser(prog="strongroom_host.testnet", description=__doc__)
+    parser.add_argument("--dir", type=Path, required=True, help="folder for CA and keys")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--chain", type=int, default=80002, help="137 or 80002")
+    parser.add_argument("--config", type=Path, help="JSON; default: three seeded markets")
+    parser.add_argument(
+        "--faucet",
+        type=int,
+        default=0,
+        metavar="PUSD",
+        help="give every new EOA this much of everything (0: accounts must be registered)",
+    )
+    parser.add_argument(
+        "--with-stdin", action="store_true", help="also stop when stdin closes (no orphan)"
+    )
+    options = parser.parse_args(arguments)
+    done = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda _number, _frame: done.set())
+    try:
+        config = (
+            load_config(options.config, options.chain)
+            if options.config
+            else default_config(options.chain, open_accounts=options.faucet * BASE)
+        )
+        server = TestnetServer(config, options.dir, port=options.port).start()
+    except (TestnetError, OSError) as error:
+        sys.stderr.write(f"testnet: {error}\n")
+        return 2
+    ready = {
+        "ready": True,
+        "url": server.url,
+        "port": server.port,
+        "chain_id": config.chain_id,
+        "ca": str(server.ca_path),
+        "admin_token": server.admin_token,
+        "markets": [
+            {
+                "condition_id": market.condition_id,
+                "tokens": [str(token) for token in market.tokens],
+                "tick_size": market.tick_size,
+                "neg_risk": market.neg_risk,
+            }
+            for market in config.markets
+        ],
+    }
+    sys.stdout.write(json.dumps(ready) + "\n")
+    sys.stdout.flush()
+    if options.with_stdin:
+        threading.Thread(target=_stop_at_end_of_stdin, args=(done,), daemon=True).start()
+    done.wait()
+    server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
