@@ -23,10 +23,10 @@ def generate(source: pathlib.Path, target: pathlib.Path) -> None:
     protos = sorted(path.relative_to(source) for path in (source / FOLDER).glob("*.proto"))
     plugins = pathlib.Path(sys.executable).parent
     command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={source}"]
-    command += [f"--python_out={target}", f"--grpc_python_out={target}"]
-    for name in ("mypy", "mypy_grpc"):
-        command += [f"--plugin=protoc-gen-{name}={plugins / f'protoc-gen-{name}'}"]
-        command += [f"--{name}_out=quiet:{target}"]
+    command += [f"--python_out={target}", f"--pyi_out={target}", f"--grpc_python_out={target}"]
+    # protoc writes types for messages, but for services only this plugin does.
+    command += [f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}"]
+    command += [f"--mypy_grpc_out=quiet:{target}"]
     subprocess.run([*command, *map(str, protos)], check=True)
 
 

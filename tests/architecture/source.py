@@ -5,12 +5,12 @@ would not load, and a synthetic tree serves a test as well as the real one.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-__all__ = ["ROOT", "Finding", "Import", "Module", "is_generated", "modules_under"]
+__all__ = ["ROOT", "Finding", "Import", "Module", "is_generated", "listing", "modules_under"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,6 +76,11 @@ class Module:
     def in_package(self, *packages: str) -> bool:
         """Return whether the module is one of the packages or inside one."""
         return any(self.name == name or self.name.startswith(f"{name}.") for name in packages)
+
+
+def listing(findings: Iterable[Finding]) -> str:
+    """Return the findings one to a line: what a failing check shows."""
+    return "\n".join(map(str, findings))
 
 
 def is_generated(path: str) -> bool:

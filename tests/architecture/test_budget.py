@@ -1,0 +1,64 @@
+"""The trusted code stays small enough to read."""
+
+from pathlib import Path
+
+from tests.architecture.budget import code_lines, lines_by_part, long_modules, over_budget
+from tests.architecture.source import ROOT, listing
+from tests.architecture.synthetic import write_tree
+
+_SAMPLE = '''"""A module docstring
+over two lines."""
+
+# A comment does not count.
+import os
+
+
+class Sample:
+    """Nor does this."""
+
+    text = """but a string
+    that is a value does"""  # with its comment
+
+    def method(self):
+        """Nor this."""
+        return (
+            self.text
+        )
+'''
+
+
+def test_trusted_code_is_within_budget() -> None:
+    assert listing(over_budget(ROOT / "enclave")) == ""
+
+
+def test_no_module_is_too_long() -> None:
+    folders = [ROOT / name for name in ("enclave", "attestation", "host", "tests", ".tools")]
+    assert listing(found for folder in folders for found in long_modules(folder)) == ""
+
+
+def test_lines_that_count() -> None:
+    # import, class, the two lines of text, def, and the three lines of the return.
+    assert code_lines(_SAMPLE) == 8
+    assert code_lines("") == 0
+    assert code_lines('"""Only a docstring."""\n') == 0
+
+
+def test_one_line_too_many_is_reported(tmp_path: Path) -> None:
+    tree = write_tree(
+        tmp_path,
+        {
+            "strongroom_enclave/signer/orders.py": "a = 1\nb = 2\n",
+            "strongroom_wire/frames.py": '"""Doc."""\nc = 3\n',
+            "strongroom_wire/proto/x_pb2.py": "generated = 1\n" * 100,
+        },
+    )
+    assert lines_by_part(tree) == {"strongroom_enclave/signer": 2, "strongroom_wire": 1}
+    assert over_budget(tree, budget=3) == []
+    [finding] = over_budget(tree, budget=2)
+    assert "3 lines of code, budget 2" in finding.message
+    assert "signer 2" in finding.message
+
+
+def test_long_module_is_reported(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, {"package/long.py": "\n" * 501, "package/short.py": "\n" * 500})
+    assert [finding.path for finding in long_modules(tree)] == ["package/long.py"]
