@@ -1,0 +1,278 @@
+"""The fast channel to the signer: sealed intents out, sealed replies in, one at a time.
+
+Any error of framing, order or authenticity, and any timeout, closes the channel for good: after one
+the next bytes cannot be told apart from a late or replayed answer. Opening another costs two
+messages.
+"""
+
+import secrets
+import socket
+import struct
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Protocol
+
+from strongroom_wire.bundle import Role, hpke_info
+from strongroom_wire.errors import BadSignature, Code, Rule, WireError
+from strongroom_wire.frames import (
+    MAX_FRAME,
+    ChannelOpen,
+    ChannelOpened,
+    Direction,
+    Intent,
+    Reply,
+    SealedChannel,
+    channel_keys,
+)
+from strongroom_wire.hpke import seal
+from strongroom_wire.owners import verify_signature
+
+from strongroom_host.enclave_client.address import Address
+from strongroom_host.enclave_client.calls import read_code
+from strongroom_host.enclave_client.client import EnclaveClient
+from strongroom_host.enclave_client.errors import (
+    ChannelBroken,
+    ChannelClosed,
+    ChannelTimeout,
+    Denied,
+    EnclaveRefused,
+    NotVerified,
+    ReceiptInvalid,
+    refusal,
+)
+from strongroom_host.enclave_client.evidence import VerifiedEvidence
+from strongroom_host.enclave_client.identity import ClientIdentity
+
+__all__ = ["FastChannel", "FrameTransport", "StreamTransport", "TunnelTransport", "refused_reply"]
+
+_PURPOSE: Final = b"channel"
+_LENGTH: Final = struct.Struct(">I")
+_REFUSAL_SIZE: Final = 2
+
+
+class FrameTransport(Protocol):
+    """Carries one message there and one back."""
+
+    def exchange(self, message: bytes, timeout: float) -> bytes:
+        """Returns the answer to `message`.
+
+        Raises:
+            ChannelTimeout: none within `timeout` seconds.
+            ChannelBroken: the other side closed, or sent more than a frame can be.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends it."""
+        ...
+
+
+class StreamTransport:
+    """Length-prefixed messages on a stream socket.
+
+    With `busy_poll` the receiver spins on the socket instead of sleeping in the kernel: it takes a
+    core, and saves the wake-up.
+    """
+
+    def __init__(self, sock: socket.socket, *, busy_poll: bool = False) -> None:
+        self._socket, self._busy_poll = sock, busy_poll
+
+    @classmethod
+    def connect(
+        cls, address: Address, timeout: float = 5.0, *, busy_poll: bool = False
+    ) -> "StreamTransport":
+        """Returns a transport to `address`, or raises `Unreachable`."""
+        return cls(address.connect(timeout), busy_poll=busy_poll)
+
+    def exchange(self, message: bytes, timeout: float) -> bytes:
+        """See `FrameTransport`."""
+        deadline = time.monotonic() + timeout
+        try:
+            self._socket.settimeout(timeout)
+            self._socket.sendall(_LENGTH.pack(len(message)) + message)
+            self._socket.settimeout(0 if self._busy_poll else timeout)
+            size = _LENGTH.unpack(self._receive(_LENGTH.size, deadline))[0]
+            if size > MAX_FRAME:
+                raise ChannelBroken("an oversized answer", expected=MAX_FRAME, actual=size)
+            return self._receive(size, deadline)
+        except TimeoutError as error:
+            raise ChannelTimeout(
+                f"no answer on the fast channel within {timeout:g} s",
+                remedy="whether the request was decided is unknown: reconcile by order hash before"
+                " sending it again, and open another channel",
+            ) from error
+        except OSError as error:
+            raise ChannelBroken(
+                f"the fast channel broke: {error.strerror or error}",
+                remedy="the enclave or its host stopped; `strongroom enclave status` tells",
+            ) from error
+
+    def _receive(self, size: int, deadline: float) -> bytes:
+        parts: list[bytes] = []
+        while size:
+            try:
+                part = self._socket.recv(size)
+            except BlockingIOError:
+                part = None
+            if part == b"":
+                raise ChannelBroken(
+                    "the enclave closed the fast channel",
+                    remedy="open another one; if that closes too, see `strongroom enclave status`",
+                )
+            if part is not None:
+                parts.append(part)
+                size -= len(part)
+            remaining = deadline - time.monotonic()
+            if size and remaining <= 0:
+                raise TimeoutError
+            if size and part is not None and not self._busy_poll:
+                # A peer that sends a byte now and then must not hold us beyond the deadline.
+                self._socket.settimeout(remaining)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """See `FrameTransport`."""
+        self._socket.close()
+
+
+class TunnelTransport:
+    """The same messages through the control plane, where the frame port is not reachable."""
+
+    def __init__(self, client: EnclaveClient) -> None:
+        self._client, self._opened = client, False
+
+    def exchange(self, message: bytes, timeout: float) -> bytes:
+        """See `FrameTransport`; transport errors arrive as `Unreachable`."""
+        if not self._opened:
+            self._opened = True
+            return self._client.open_channel(message)
+        return self._client.exchange_frame(message, timeout)
+
+    def close(self) -> None:
+        """The control connection belongs to its client."""
+
+
+class FastChannel:
+    """An open channel between one client and the attested signer; a context manager."""
+
+    def __init__(
+        self,
+        evidence: VerifiedEvidence,
+        identity: ClientIdentity,
+        transport: FrameTransport,
+        timeout: float = 5.0,
+    ) -> None:
+        """Opens the channel: a fresh secret sealed to the attested signer, signed by the client.
+
+        Raises:
+            NotVerified: `evidence` is not what `verify_evidence` returned.
+            ReceiptInvalid: the answer is not the attested signer's.
+            EnclaveRefused: the enclave does not take this client.
+            ChannelTimeout, ChannelBroken: the transport failed.
+        """
+        if not isinstance(evidence, VerifiedEvidence):
+            raise NotVerified(
+                "a FastChannel needs verified evidence",
+                expected="VerifiedEvidence",
+                actual=type(evidence).__name__,
+                remedy="call fetch_evidence first, and use what it returns",
+            )
+        self._transport: FrameTransport | None = transport
+        self._timeout = timeout
+        bundle, signer = evidence.bundle, evidence.keys(Role.SIGNER)
+        secret = secrets.token_bytes(32)
+        sealed = seal(secret, signer.hpke, hpke_info(bundle, Role.SIGNER, _PURPOSE))
+        unsigned = ChannelOpen(identity.frame_public, sealed, b"")
+        signature = identity.frame_key.sign(unsigned.message(bundle.keys_digest))
+        opening = ChannelOpen(identity.frame_public, sealed, signature).serialise()
+        try:
+            opened = _opened(transport.exchange(opening, timeout), opening, signer.receipt)
+        except Exception:
+            self.close()
+            raise
+        keys = channel_keys(secret, opening, opened.random)
+        self._sealed = SealedChannel(opened.channel, keys, Direction.TO_ENCLAVE)
+
+    def __enter__(self) -> "FastChannel":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def exchange(self, intent: Intent, timeout: float | None = None) -> Reply:
+        """Returns the signer's reply, a refusal included: see `refused_reply`.
+
+        Raises:
+            ChannelClosed: the channel was closed before.
+            ChannelTimeout: no answer in time; closed now, and the outcome is unknown.
+            ChannelBroken: a forged, replayed, reordered or malformed answer; closed now.
+            EnclaveRefused: the enclave refused the frame itself and closed the channel.
+        """
+        transport = self._transport
+        if transport is None:
+            raise ChannelClosed("this channel is closed", remedy="open another one")
+        try:
+            frame = self._sealed.seal(intent.serialise())
+            answer = transport.exchange(frame, timeout or self._timeout)
+            _check_refusal(answer, "frame")
+            return Reply.parse(self._sealed.open(answer))
+        except WireError as error:
+            self.close()
+            raise ChannelBroken(
+                f"the answer on the fast channel is not the next authentic frame: {error}",
+                expected=error.expected,
+                actual=error.actual,
+                remedy="somebody on the way replays or forges frames, or the enclave restarted:"
+                " verify its evidence again before opening another channel",
+            ) from error
+        except Exception:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Closes for good; harmless when closed."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            with suppress(OSError):
+                transport.close()
+
+
+def refused_reply(reply: Reply, request: str) -> EnclaveRefused | None:
+    """Returns the error that a reply stands for, or None if it is an approval."""
+    if reply.code is Code.OK:
+        return None
+    if reply.code is Code.DENIED or reply.rule is not Rule.NONE:
+        figures = (reply.rule, reply.limit, reply.actual, reply.order)
+        return Denied(request, *figures, authenticated=True)
+    return refusal(reply.code, request, authenticated=True)
+
+
+def _opened(answer: bytes, opening: bytes, receipt_key: bytes) -> ChannelOpened:
+    """Proves that the attested signer answered exactly this opening."""
+    _check_refusal(answer, "channel opening")
+    try:
+        opened = ChannelOpened.parse(answer)
+        verify_signature(receipt_key, opened.signature, opened.message(opening))
+    except BadSignature as error:
+        raise ReceiptInvalid(
+            "the channel's answer is not signed by the attested signer",
+            expected=f"a signature by {receipt_key.hex()}",
+            actual="another",
+            remedy="somebody else answers on the frame port, or the enclave was restarted: fetch"
+            " its evidence again",
+        ) from error
+    except WireError as error:
+        raise ChannelBroken(f"the channel's answer is malformed: {error}") from error
+    return opened
+
+
+def _check_refusal(answer: bytes, what: str) -> None:
+    if len(answer) == _REFUSAL_SIZE:
+        code = read_code(int.from_bytes(answer, "big"))
+        raise refusal(code if code is not Code.OK else Code.INTERNAL, what)
