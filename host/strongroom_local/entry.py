@@ -19,12 +19,13 @@ from typing import Final
 
 from strongroom_enclave.init.boot import Init
 from strongroom_enclave.platform.hardening import harden
-from strongroom_enclave.platform.nsm import NsmPlatform, stream
+from strongroom_enclave.platform.nsm import NsmPlatform
 from strongroom_enclave.platform.spawn import Workers
 from strongroom_local.errors import LocalError
 from strongroom_local.measure import measure_installed
 from strongroom_local.sealer import FileSealer
 from strongroom_local.server import in_process
+from strongroom_local.transport import stream
 
 __all__ = ["USERS", "boot", "main", "separated_users"]
 
@@ -41,10 +42,19 @@ def separated_users() -> Mapping[str, int]:
         return {}
     probe = [sys.executable, "-P", "-c", "import strongroom_enclave.signer.service"]
     user = USERS["signer"]
-    done = subprocess.run(  # noqa: S603  our own interpreter
-        probe, env=_environment(), user=user, group=user, extra_groups=[], capture_output=True
-    )
-    return USERS if done.returncode == 0 else {}
+    try:
+        subprocess.run(  # noqa: S603  our own interpreter
+            probe,
+            env=_environment(),
+            user=user,
+            group=user,
+            extra_groups=[],
+            capture_output=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return USERS
 
 
 def boot(run: Path, platform_socket: socket, sealer_path: Path, *, busy_poll: bool = False) -> Init:

@@ -145,7 +145,7 @@ class Front:
 
         methods = {n: self._handler(_METHODS[n], having(_METHODS[n].call)) for n in _CONTROL}
 
-        def health(request: Any, context: grpc.ServicerContext) -> Proto:
+        def health(_: Any, context: grpc.ServicerContext) -> Proto:
             _authorise(context, having("health"))
             ready = self._ask(Kind.STATUS, b"")[-1] == pb.StatusReply.READY
             status = enclave_pb2.HealthCheckResponse.Status.Name(not ready)
@@ -193,8 +193,8 @@ def _authorise(context: grpc.ServicerContext, callers: frozenset[bytes] | None) 
     vouch for others: the certificate itself is compared.
     """
     if callers is not None:
-        pem = context.auth_context().get("x509_pem_cert", [b""])[0]
-        certificate = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+        pem = context.auth_context()["x509_pem_cert"][0]
+        certificate = x509.load_pem_x509_certificate(bytes(pem)).public_bytes(Encoding.DER)
         if certificate not in callers:
             context.abort(grpc.StatusCode.PERMISSION_DENIED, str(int(Code.CALL_NOT_PERMITTED)))
 

@@ -1,0 +1,184 @@
+"""The signer process: one loop over init's link and the fast channel's connections.
+
+Single-threaded, so that decisions are strictly one after another. From outside it reads sealed
+frames only, and authenticates them before it looks inside.
+"""
+
+import select
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from secrets import token_bytes
+from socket import socket
+from typing import Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from strongroom_wire import frames
+from strongroom_wire.bundle import Bundle, Role, hpke_info
+from strongroom_wire.encoding import pack, unpack
+from strongroom_wire.errors import Code, Refused, WireError
+from strongroom_wire.hpke import open_sealed
+from strongroom_wire.manifest import Client, Manifest
+from strongroom_wire.owners import Statement, verify_signature
+from strongroom_wire.statements import Permit
+
+from strongroom_enclave.messages import Kind, signed_answer
+from strongroom_enclave.platform.hardening import harden
+from strongroom_enclave.platform.links import Link, LinkClosed, Message, Stream, inherited_listener
+from strongroom_enclave.signer.clock import Clock
+from strongroom_enclave.signer.errors import SignerError
+from strongroom_enclave.signer.intents import Desk
+from strongroom_enclave.signer.keyring import Enrolment, Keyring
+
+__all__ = ["Service", "main"]
+
+_EARLIEST: Final = 1_767_225_600_000
+"""2026-01-01 in ms: no image is older, so no time below it is true."""
+_MAX_CHANNELS: Final = 256
+_MAX_STREAMS: Final = 64
+
+
+class Service:
+    """The signer's state: keys made at start, then what init configures."""
+
+    def __init__(self, link: Link, listener: socket, busy_poll: bool = False) -> None:
+        self._link, self._listener, self._wait = link, listener, 0 if busy_poll else None
+        self._hpke, self._receipt = X25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        self._clock = Clock(_EARLIEST)
+        self._channels: OrderedDict[int, tuple[frames.SealedChannel, Client]] = OrderedDict()
+        self._streams: dict[int, Stream] = {}
+        self._opened = 0
+        self._enrolling: tuple[Enrolment, bytes] | None = None
+        public = (key.public_key().public_bytes_raw() for key in (self._hpke, self._receipt))
+        link.send(Kind.REGISTER, 0, b"".join(public))
+        kind, _, payload = link.receive()
+        if kind != Kind.CONFIGURE:
+            raise LinkClosed("not configured")
+        bundle, manifest = unpack(b"configure", payload)
+        self._bundle = Bundle.parse(bundle)
+        document = msgspec.msgpack.decode(manifest, type=Manifest)
+        self._clients = {bytes.fromhex(client.frame_key): client for client in document.clients}
+        self._keyring = Keyring(self._bundle, document, self._hpke, self._now)
+        self._desk = Desk(self._keyring.keys, self._now)
+
+    def run(self) -> None:
+        """Serves until init's link closes, which ends this process and its keys."""
+        poller = select.poll()
+        poller.register(self._link, select.POLLIN)
+        poller.register(self._listener, select.POLLIN)
+        while True:
+            for descriptor, _ in poller.poll(self._wait):
+                if descriptor == self._link.fileno():
+                    self._serve(self._link.receive())
+                elif descriptor == self._listener.fileno():
+                    if stream := Stream.accepted(self._listener, len(self._streams) < _MAX_STREAMS):
+                        self._streams[stream.fileno()] = stream
+                        poller.register(stream, select.POLLIN)
+                elif not self._streams[descriptor].exchange(frames.MAX_FRAME, self._frame):
+                    poller.unregister(descriptor)
+                    self._streams.pop(descriptor).close()
+
+    def _serve(self, message: Message) -> None:
+        """Acts on one message of init."""
+        kind, number, payload = message
+        match kind:
+            case Kind.ANCHOR:
+                authenticated, reading = (int.from_bytes(payload[at:][:8], "big") for at in (0, 8))
+                self._clock.anchor(authenticated, reading)
+            case Kind.PERMIT:
+                statement, sealing = unpack(b"permit", payload)
+                self._keyring.permit(Permit.parse(Statement.parse(statement).payload), sealing)
+            case Kind.SUBMIT_ORDER:
+                self._order(number, payload)
+            case Kind.ENROLLED:
+                self._enrolled(number, payload)
+            case Kind.OPEN_CHANNEL | Kind.EXCHANGE_FRAME:
+                self._link.send(Kind.REPLY, number, self._frame(payload)[0])
+            case _:
+                raise LinkClosed(f"init sent kind {kind}")
+
+    def _order(self, number: int, payload: bytes) -> None:
+        """Answers an owner order with a receipt; an enrolment is answered when it ends."""
+        try:
+            outcome = self._keyring.obey(Statement.parse(payload))
+            if isinstance(outcome, Enrolment):
+                if self._enrolling:
+                    raise Refused(Code.BUSY, "enrolment", "one at a time", "another")
+                self._enrolling = outcome, payload
+                venue = msgspec.msgpack.encode(outcome.venue)
+                return self._link.send(Kind.ENROLL, number, pack(b"enroll", venue, outcome.request))
+            code, body = Code.OK, outcome
+        except (WireError, SignerError) as error:
+            code, body = error.code, b""
+        self._receipted(number, payload, code, body)
+
+    def _enrolled(self, number: int, outcome: bytes) -> None:
+        if self._enrolling is None:
+            raise LinkClosed("a credential nobody asked for")
+        (enrolment, request), self._enrolling = self._enrolling, None
+        code, body = Code(int.from_bytes(outcome[:4], "big")), b""
+        if code is Code.OK:
+            try:
+                fields = (f.decode("ascii") for f in unpack(b"credential", outcome[4:]))
+                api_key, secret, passphrase = fields
+                enrolment.key.enrol(enrolment.venue, api_key, secret, passphrase)
+                body = api_key.encode()
+            except (SignerError, WireError, ValueError):
+                code = Code.VENUE_REFUSED
+        self._receipted(number, request, code, body)
+
+    def _receipted(self, number: int, request: bytes, code: Code, body: bytes) -> None:
+        boot_id = self._bundle.boot_id
+        reply = signed_answer(self._receipt, boot_id, request, code, body)
+        self._link.send(Kind.REPLY, number, reply)
+
+    def _frame(self, data: bytes) -> tuple[bytes, bool]:
+        """Returns the answer to a channel opening or a frame, and whether the stream may go on."""
+        try:
+            if data[:4] == b"SRC1":
+                return self._open(data), True
+            number = int.from_bytes(data[8:16], "big")
+            if number not in self._channels:
+                raise Refused(Code.UNKNOWN_CHANNEL, "channel", "an open one", number)
+            channel, client = self._channels[number]
+            return channel.seal(self._desk.answer(channel.open(data), client).serialise()), True
+        except WireError as error:
+            return int(error.code).to_bytes(2, "big"), False
+
+    def _open(self, data: bytes) -> bytes:
+        """Opens a channel for a client of the manifest, and proves who answers."""
+        opening = frames.ChannelOpen.parse(data)
+        if opening.client not in self._clients:
+            raise Refused(Code.UNKNOWN_CLIENT, "frame key", "one of the manifest", "another")
+        message = opening.message(self._bundle.keys_digest)
+        verify_signature(opening.client, opening.signature, message)
+        info = hpke_info(self._bundle, Role.SIGNER, b"channel")
+        secret, random = open_sealed(opening.sealed, self._hpke, info), token_bytes(32)
+        self._opened += 1
+        keys = frames.channel_keys(secret, data, random)
+        channel = frames.SealedChannel(self._opened, keys, frames.Direction.FROM_ENCLAVE)
+        self._channels[self._opened] = channel, self._clients[opening.client]
+        if len(self._channels) > _MAX_CHANNELS:
+            self._channels.popitem(last=False)
+        unsigned = frames.ChannelOpened(self._opened, random, bytes(64))
+        signature = self._receipt.sign(unsigned.message(data))
+        return frames.ChannelOpened(self._opened, random, signature).serialise()
+
+    def _now(self) -> int:
+        return self._clock.now_ms(time.monotonic_ns())
+
+
+def main(arguments: Iterable[str]) -> None:
+    """Runs the signer: link descriptor, descriptor of the fast channel's listener, options."""
+    descriptor, listener, *options = arguments
+    harden()
+    try:
+        service = Service(
+            Link.inherited(descriptor), inherited_listener(listener), "--busy-poll" in options
+        )
+        service.run()
+    except LinkClosed:
+        sys.exit(0)
