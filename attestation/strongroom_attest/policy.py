@@ -138,7 +138,7 @@ class Policy(Protocol[EvidenceT_contra]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: AllOf[X](...) fails with them on CPython 3.11
 class AllOf(Generic[EvidenceT]):
     """Accepts what every member accepts. An empty one is refused, not vacuously true."""
 
@@ -167,7 +167,7 @@ class AllOf(Generic[EvidenceT]):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: AnyOf[X](...) fails with them on CPython 3.11
 class AnyOf(Generic[EvidenceT]):
     """Accepts what at least one member accepts; the findings are those of the first that does."""
 

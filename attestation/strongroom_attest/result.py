@@ -54,7 +54,7 @@ class Findings:
     skipped: tuple[Skipped, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: generic and frozen, see policy.AllOf
 class Appraisal(Generic[EvidenceT_co]):
     """Evidence that is genuine *and* is what a policy asked for; nothing about when."""
 
@@ -66,7 +66,7 @@ class Appraisal(Generic[EvidenceT_co]):
         check_sealed(seal)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: generic and frozen, see policy.AllOf
 class VerifiedLive(Generic[EvidenceT_co]):
     """Evidence that answered this verifier's own fresh challenge at `verified_at`."""
 
@@ -87,7 +87,7 @@ class VerifiedLive(Generic[EvidenceT_co]):
         return self.appraisal.findings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: generic and frozen, see policy.AllOf
 class VerifiedArchived(Generic[EvidenceT_co]):
     """Evidence that was genuine at its own signed time, `as_of`. Says nothing about now."""
 

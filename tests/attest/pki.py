@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-
 from strongroom_attest.nitro import NitroPolicy, Roots
 from strongroom_attest.policy import Exactly, Unchecked
 from strongroom_attest.result import Mode
@@ -29,6 +28,7 @@ __all__ = [
     "LEAF_USES",
     "NONCE",
     "NOW",
+    "NOW_MS",
     "PCRS",
     "PUBLIC_KEY",
     "ROOTS",
@@ -36,17 +36,20 @@ __all__ = [
     "CertificateSpec",
     "cose_sign",
     "development_policy",
+    "encode",
     "fields",
     "head",
     "issue",
     "key",
     "map_of",
     "mint",
+    "root_certificate",
     "sign1",
     "with_link",
 ]
 
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
 ES384 = {1: -35}
 PCRS = {index: bytes([index + 1]) * 48 for index in range(16)} | {16: b"\x99" * 48}
 PUBLIC_KEY = b"public key of the channel"
@@ -86,9 +89,9 @@ class CertificateSpec:
     key: ec.EllipticCurvePrivateKey | None = None
     issuer: str | None = None
     signer: ec.EllipticCurvePrivateKey | None = None
-    algorithm: hashes.HashAlgorithm = field(default_factory=hashes.SHA384)
+    algorithm: hashes.SHA256 | hashes.SHA384 = field(default_factory=hashes.SHA384)
     extensions: tuple[tuple[x509.ExtensionType, bool], ...] = ()
-    patch: Callable[[bytes], bytes] = bytes
+    patch: Callable[[bytes], bytes] | None = None
 
     @property
     def private_key(self) -> ec.EllipticCurvePrivateKey:
@@ -132,7 +135,8 @@ def issue(specs: Iterable[CertificateSpec], at: datetime = NOW) -> list[bytes]:
         for extension, critical in spec.extensions:
             builder = builder.add_extension(extension, critical)
         signed = builder.sign(spec.signer or above.private_key, spec.algorithm)
-        chain.append(spec.patch(signed.public_bytes(Encoding.DER)))
+        der = signed.public_bytes(Encoding.DER)
+        chain.append(spec.patch(der) if spec.patch else der)
         above = spec
     return chain
 
@@ -145,6 +149,11 @@ def with_link(name: str, **changes: object) -> tuple[CertificateSpec, ...]:
 @cache
 def _baseline() -> list[bytes]:
     return issue(AWS_SHAPE)
+
+
+def root_certificate() -> bytes:
+    """Returns the DER of the root that `ROOTS` pins."""
+    return _baseline()[0]
 
 
 class _Absent:
@@ -160,7 +169,7 @@ def fields(chain: list[bytes] | None = None, **changes: object) -> dict[str, obj
     payload: dict[str, object] = {
         "module_id": "i-0123456789abcdef0-enc0123456789abcdef",
         "digest": "SHA384",
-        "timestamp": int(NOW.timestamp() * 1000),
+        "timestamp": NOW_MS,
         "pcrs": PCRS,
         "certificate": chain[-1],
         "cabundle": chain[:-1],
@@ -251,4 +260,4 @@ def _name(common_name: str) -> x509.Name:
     )
 
 
-ROOTS = Roots.of_certificates(_baseline()[0])
+ROOTS = Roots.of_certificates(root_certificate())

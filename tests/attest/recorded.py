@@ -1,36 +1,24 @@
-"""The recorded Nitro documents of `STRONGROOM_VECTORS` (default: ../shared/vectors).
+"""The recorded Nitro documents of `STRONGROOM_VECTORS`, as test parameters.
 
-The data is not part of the repository. Without it the tests that need it are skipped and say so;
-with STRONGROOM_REQUIRE_VECTORS=1 (CI) they fail instead.
+Without the data the tests that need it are skipped and say so; where it is required
+(STRONGROOM_REQUIRE_VECTORS=1) they fail instead.
 """
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-__all__ = ["ARCHIVE", "CASES", "MINIMUM_CASES", "Case", "case", "needs_vectors", "required", "vectors_root"]
+from tests.vectors.index import REQUIRED, VECTORS, absence
+
+__all__ = ["ARCHIVE", "CASES", "MINIMUM_CASES", "Case", "each_case", "needs_vectors", "smallest"]
 
 MINIMUM_CASES = 18
 """How many documents the index held when these tests were written; more is fine, fewer is not."""
 
-
-def vectors_root() -> Path:
-    """Returns the folder of recorded data, whether or not it exists."""
-    default = Path(__file__).resolve().parents[2].parent / "shared" / "vectors"
-    return Path(os.environ.get("STRONGROOM_VECTORS") or default)
-
-
-ARCHIVE = vectors_root() / "nitro"
-
-
-def required() -> bool:
-    """Whether missing vectors are a failure."""
-    return os.environ.get("STRONGROOM_REQUIRE_VECTORS") == "1"
+ARCHIVE = VECTORS / "nitro"
 
 
 @dataclass(frozen=True)
@@ -56,28 +44,26 @@ class Case:
 
 
 def _load() -> list[Case]:
-    index = ARCHIVE / "index.json"
-    if not index.is_file():
+    if absence():
         return []
-    return [Case(entry["file"], entry) for entry in json.loads(index.read_text())]
+    index = json.loads((ARCHIVE / "index.json").read_bytes())
+    return [Case(entry["file"], entry) for entry in index]
 
 
 CASES = _load()
 
-needs_vectors = pytest.mark.skipif(
-    not CASES and not required(),
-    reason=f"no recorded documents at {ARCHIVE}: set STRONGROOM_VECTORS to the folder of vectors",
-)
+needs_vectors = pytest.mark.skipif(not CASES and not REQUIRED, reason=absence() or "no cases")
+each_case = pytest.mark.parametrize("recorded", CASES, ids=lambda case: case.name)
 
 
-def case(*, kind: str) -> Case:
+def smallest(kind: str) -> Case:
     """Returns the smallest recorded production document whose payload map is of this kind."""
     fitting = [
-        c
-        for c in CASES
-        if c.entry["payload_map"].startswith(kind)
-        and c.expects("accept_in_production_at_document_time")
+        case
+        for case in CASES
+        if case.entry["payload_map"].startswith(kind)
+        and case.expects("accept_in_production_at_document_time")
     ]
     if not fitting:
         pytest.fail(f"no recorded production document with a map of {kind} length at {ARCHIVE}")
-    return min(fitting, key=lambda c: int(c.entry["size"]))
+    return min(fitting, key=lambda case: int(case.entry["size"]))
