@@ -86,7 +86,7 @@ def main(arguments: Iterable[str]) -> None:
     """Runs one enrolment: link descriptor, descriptor of the connection to the host's proxy."""
     descriptor, proxy = arguments
     harden()
-    link = Link.inherited(descriptor)
+    link = Link(int(descriptor))
     _, number, job = link.receive(_TIMEOUT)
     venue, request = unpack(b"enroll", job)
     try:

@@ -204,6 +204,6 @@ def main(arguments: Iterable[str]) -> None:
     descriptor, directory = arguments
     harden()
     try:
-        Front(Link.inherited(descriptor), Path(directory)).run()
+        Front(Link(int(descriptor)), Path(directory)).run()
     except LinkClosed:
         sys.exit(0)

@@ -1,11 +1,13 @@
-"""Links between the enclave's processes: messages over a connected stream socket.
+"""Connections: links between our processes, the fast channel's streams, the tunnel to a venue.
 
-Message: u32 length of what follows, u16 kind, u32 request number, payload; big-endian. Each end is
-inherited across exec as a file descriptor, so that no other process can connect to it.
+All descriptors are inherited across exec: no process opens a connection, so none can open another.
+A link's framing is the standard library's (`Connection.send_bytes`, which never pickles), with u16
+kind and u32 request number, big-endian, ahead of the payload.
 """
 
 import struct
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from socket import socket
 from typing import Final, NamedTuple
 
@@ -13,8 +15,8 @@ from strongroom_wire.encoding import MAX_STATEMENT
 
 __all__ = ["Link", "LinkClosed", "Message", "Stream", "inherited_listener", "open_tunnel"]
 
-MAX_MESSAGE: Final = MAX_STATEMENT + 4096
-_HEAD: Final = struct.Struct(">IHI")
+_MAX_MESSAGE: Final = MAX_STATEMENT + 4096
+_HEAD: Final = struct.Struct(">HI")
 _MAX_PROXY_HEAD: Final = 4096
 
 
@@ -31,48 +33,32 @@ class Message(NamedTuple):
 
 
 class Link:
-    """One end of a link. Not thread-safe: a process reads and writes it from one thread each."""
+    """One end of a link, by descriptor number. Not thread-safe: one reader and one writer."""
 
-    def __init__(self, sock: socket) -> None:
-        self._socket = sock
-
-    @classmethod
-    def inherited(cls, descriptor: str) -> "Link":
-        """Returns the link whose descriptor number the supervisor put on the command line."""
-        return cls(socket(fileno=int(descriptor)))
-
-    def fileno(self) -> int:
-        """The descriptor, for `select`."""
-        return self._socket.fileno()
+    def __init__(self, descriptor: int) -> None:
+        self._connection = Connection(descriptor)
+        self.fileno, self.close = self._connection.fileno, self._connection.close
 
     def send(self, kind: int, request: int = 0, payload: bytes = b"") -> None:
-        """Sends one message, waiting for room if the other end is slow.
-
-        Raises:
-            LinkClosed: the other end is gone, or the message exceeds `MAX_MESSAGE`.
-        """
-        if len(payload) > MAX_MESSAGE:
-            raise LinkClosed(f"message of {len(payload)} bytes, at most {MAX_MESSAGE}")
+        """Sends one message, waiting for room if the other end is slow, or raises `LinkClosed`."""
         try:
-            self._socket.sendall(_HEAD.pack(len(payload) + 6, kind, request) + payload)
+            self._connection.send_bytes(_HEAD.pack(kind, request) + payload)
         except OSError as error:
             raise LinkClosed(str(error)) from error
 
     def receive(self, timeout: float | None = None) -> Message:
-        """Returns the next message, waiting at most `timeout` seconds.
+        """Returns the next message, waiting at most `timeout` seconds for its start.
 
         Raises:
             LinkClosed: end of stream, time-out, or a length out of bounds.
         """
-        self._socket.settimeout(timeout)
-        size, kind, request = _HEAD.unpack(_exactly(self._socket, _HEAD.size))
-        if not 6 <= size <= MAX_MESSAGE + 6:
-            raise LinkClosed(f"message of {size} bytes")
-        return Message(kind, request, _exactly(self._socket, size - 6))
-
-    def close(self) -> None:
-        """Closes this end; the other one sees the end of the stream."""
-        self._socket.close()
+        try:
+            if not self._connection.poll(timeout):
+                raise LinkClosed("time-out")
+            data = self._connection.recv_bytes(_MAX_MESSAGE)
+            return Message(*_HEAD.unpack_from(data), data[_HEAD.size :])
+        except (OSError, EOFError, struct.error) as error:
+            raise LinkClosed(str(error)) from error
 
 
 class Stream:
@@ -85,26 +71,7 @@ class Stream:
     def __init__(self, sock: socket) -> None:
         self._socket, self._buffer = sock, bytearray()
         sock.setblocking(False)
-
-    @classmethod
-    def accepted(cls, listener: socket, room: bool) -> "Stream | None":
-        """Returns the next connection, or None if it vanished or there is no room for it."""
-        try:
-            sock = listener.accept()[0]
-        except OSError:
-            return None
-        if room:
-            return cls(sock)
-        sock.close()
-        return None
-
-    def fileno(self) -> int:
-        """The descriptor, for `poll`."""
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._socket.close()
+        self.fileno, self.close = sock.fileno, sock.close
 
     def exchange(self, limit: int, serve: Callable[[bytes], tuple[bytes, bool]]) -> bool:
         """Answers every complete message of at most `limit` bytes; returns whether to go on."""
@@ -112,11 +79,7 @@ class Stream:
         try:
             chunk = self._socket.recv(65536)
             buffer += chunk
-            while len(buffer) >= 4:
-                if (size := int.from_bytes(buffer[:4])) > limit:
-                    return False
-                if len(buffer) < 4 + size:
-                    break
+            while len(buffer) >= 4 and (size := int.from_bytes(buffer[:4])) <= len(buffer) - 4:
                 reply, healthy = serve(bytes(buffer[4 : 4 + size]))
                 del buffer[: 4 + size]
                 self._socket.sendall(len(reply).to_bytes(4, "big") + reply)
@@ -124,7 +87,7 @@ class Stream:
                     return False
         except OSError:
             return False
-        return bool(chunk)
+        return bool(chunk) and int.from_bytes(buffer[:4].ljust(4, b"\0")) <= limit
 
 
 def inherited_listener(descriptor: str) -> socket:
@@ -151,16 +114,3 @@ def open_tunnel(descriptor: str, host: str, port: int, timeout: float) -> socket
     if head[:12] not in (b"HTTP/1.1 200", b"HTTP/1.0 200"):
         raise ConnectionError("proxy refused")
     return sock
-
-
-def _exactly(sock: socket, size: int) -> bytes:
-    """Returns the next `size` bytes of a stream, or raises `LinkClosed`."""
-    data = bytearray()
-    try:
-        while len(data) < size:
-            if not (chunk := sock.recv(min(size - len(data), 65536))):
-                raise LinkClosed("end of stream")
-            data += chunk
-    except OSError as error:
-        raise LinkClosed(str(error)) from error
-    return bytes(data)

@@ -7,16 +7,15 @@ inherits its link and the sockets it needs, and no other descriptor.
 
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from socket import socket, socketpair
+from typing import NamedTuple
 
 from strongroom_enclave.platform.links import Link
 
 __all__ = ["Worker", "Workers"]
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(NamedTuple):
     """A running worker and init's end of its link."""
 
     role: str
@@ -30,8 +29,7 @@ class Worker:
         self.link.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
+class Workers(NamedTuple):
     """How the entry point wants workers started.
 
     `command(role)` is the argument vector, to which the descriptors are appended. `users` gives
@@ -39,24 +37,22 @@ class Workers:
     """
 
     command: Callable[[str], list[str]]
-    users: Mapping[str, int] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, int]
+    environment: Mapping[str, str]
 
     def spawn(self, role: str, *sockets: socket, arguments: tuple[str, ...] = ()) -> Worker:
         """Starts the worker for `role` with its link and `sockets`, and returns it."""
         ours, theirs = socketpair()
-        user = self.users.get(role) if self.users else None
-        if self.users and user is None:
-            raise LookupError(f"no user for role {role}")
+        user = self.users[role] if self.users else None
         descriptors = [sock.fileno() for sock in (theirs, *sockets)]
         with theirs:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603  our own interpreter and modules
                 [*self.command(role), *map(str, descriptors), *arguments],
+                user=user,
+                group=user,
+                extra_groups=[] if self.users else None,
                 stdin=subprocess.DEVNULL,
                 pass_fds=descriptors,
                 env=dict(self.environment),
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
             )
-        return Worker(role, Link(ours), process)
+        return Worker(role, Link(ours.detach()), process)

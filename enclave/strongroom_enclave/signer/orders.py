@@ -96,10 +96,10 @@ class Account:
     signer: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        deposit_wallet = self.signature_type is SignatureType.POLY_1271
+        deposit_wallet = self.signature_type == SignatureType.POLY_1271
         check_bytes("key address", self.key, 20)
         check_bytes("maker", self.maker, 20)
-        if self.signature_type is SignatureType.EOA and self.maker != self.key:
+        if self.signature_type == SignatureType.EOA and self.maker != self.key:
             raise errors.AccountMismatch("maker of an EOA", self.key.hex(), self.maker.hex())
         if self.session and not deposit_wallet:
             raise errors.AccountMismatch("session key's wallet", "POLY_1271", self.signature_type)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from secrets import token_bytes
 from socket import socket
 from typing import Final
@@ -74,12 +75,19 @@ class Service:
                 if descriptor == self._link.fileno():
                     self._serve(self._link.receive())
                 elif descriptor == self._listener.fileno():
-                    if stream := Stream.accepted(self._listener, len(self._streams) < _MAX_STREAMS):
-                        self._streams[stream.fileno()] = stream
-                        poller.register(stream, select.POLLIN)
+                    self._accept(poller)
                 elif not self._streams[descriptor].exchange(frames.MAX_FRAME, self._frame):
                     poller.unregister(descriptor)
                     self._streams.pop(descriptor).close()
+
+    def _accept(self, poller: select.poll) -> None:
+        """Takes a new connection, if there is room for it and it has not vanished meanwhile."""
+        with suppress(OSError):
+            stream = Stream(self._listener.accept()[0])
+            if len(self._streams) >= _MAX_STREAMS:
+                return stream.close()
+            self._streams[stream.fileno()] = stream
+            poller.register(stream, select.POLLIN)
 
     def _serve(self, message: Message) -> None:
         """Acts on one message of init."""
@@ -177,7 +185,7 @@ def main(arguments: Iterable[str]) -> None:
     harden()
     try:
         service = Service(
-            Link.inherited(descriptor), inherited_listener(listener), "--busy-poll" in options
+            Link(int(descriptor)), inherited_listener(listener), "--busy-poll" in options
         )
         service.run()
     except LinkClosed:
