@@ -56,7 +56,8 @@ class Link:
             if not self._connection.poll(timeout):
                 raise LinkClosed("time-out")
             data = self._connection.recv_bytes(_MAX_MESSAGE)
-            return Message(*_HEAD.unpack_from(data), data[_HEAD.size :])
+            kind, request = _HEAD.unpack_from(data)
+            return Message(kind, request, data[_HEAD.size :])
         except (OSError, EOFError, struct.error) as error:
             raise LinkClosed(str(error)) from error
 
