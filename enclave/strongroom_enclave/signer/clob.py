@@ -205,4 +205,5 @@ def _text(what: str, pattern: re.Pattern[str], value: str) -> str:
 
 def _page(cursor: str) -> str:
     # In a query, base64 needs escaping only for +, which many servers read as a space.
-    return f"?next_cursor={_text('cursor', _CURSOR, cursor).replace('+', '%2B')}" if cursor else ""
+    query = f"?next_cursor={_text('cursor', _CURSOR, cursor).replace('+', '%2B')}"
+    return query if cursor else ""
