@@ -1,6 +1,5 @@
 """The committed protobuf stubs are what the .proto files generate."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -8,17 +7,13 @@ from types import ModuleType
 import pytest
 
 from tests.architecture.source import ROOT
+from tests.tools.loading import load
 
 
 @pytest.fixture(scope="module")
 def proto() -> ModuleType:
     """The generator behind `make proto`."""
-    spec = importlib.util.spec_from_file_location("proto", ROOT / ".tools" / "proto.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("proto")
 
 
 def test_stubs_are_fresh(proto: ModuleType) -> None:
