@@ -1,0 +1,83 @@
+"""Authenticated time, carried on between the moments at which the platform authenticates it.
+
+The platform signs the time only when asked (the timestamp of an NSM document), so init anchors it
+now and then and CLOCK_MONOTONIC carries it on. The two watch each other: neither the host, nor a
+hypervisor that moves one of them, can hurry a window or hold up the expiry of a permit unnoticed.
+Times are in ms since the epoch, readings of CLOCK_MONOTONIC in ns; nothing here reads a clock.
+"""
+
+from strongroom_wire.errors import Code
+
+from strongroom_enclave.signer.errors import SignerError
+
+__all__ = ["MAX_AGE_MS", "MAX_DIVERGENCE_MS", "Clock", "ClockFault", "ClockStale"]
+
+MAX_DIVERGENCE_MS = 2_000
+"""Between an anchor and where the one before it, carried on, says it should be."""
+
+MAX_AGE_MS = 30_000
+"""Of the last anchor: whoever withholds anchors has only the monotonic clock left to move."""
+
+_NS = 1_000_000
+
+
+class ClockFault(SignerError):
+    """Time contradicted itself, so this boot no longer knows it. Latched: a clock that was moved
+    once cannot be believed when it is moved back."""
+
+    code = Code.DENIED
+    expected: int
+    actual: int
+
+
+class ClockStale(ClockFault):
+    """There is no anchor, or none young enough. Not latched: the next good one ends it."""
+
+
+class Clock:
+    """Tells the time, or that it cannot. `fault` is the first contradiction, None while sane.
+
+    `floor_ms` is a time known to have passed: the image's build date or the newest log leaf.
+    """
+
+    def __init__(self, floor_ms: int) -> None:
+        self.fault: ClockFault | None = None
+        self._last: tuple[int, int] | None = None
+        self._told, self._read_ns = floor_ms, 0
+
+    def anchor(self, authenticated_ms: int, monotonic_ns: int) -> None:
+        """Joins an authenticated time to the monotonic reading taken with it, or latches a fault.
+
+        Does not raise, so that a bad anchor ends signing and not the process that still cancels.
+        """
+        last_ms, last_ns = self._last or (self._told, 0)
+        due = last_ms + (monotonic_ns - last_ns) // _NS if self._last else authenticated_ms
+        near = abs(authenticated_ms - due) <= MAX_DIVERGENCE_MS
+        self._require(monotonic_ns >= last_ns, "anchor's monotonic ns", last_ns, monotonic_ns)
+        self._require(authenticated_ms >= last_ms, "anchor's ms", last_ms, authenticated_ms)
+        self._require(near, "anchor's ms", due, authenticated_ms)
+        if not self.fault:
+            self._last = authenticated_ms, monotonic_ns
+            self._read_ns = max(self._read_ns, monotonic_ns)
+
+    def now_ms(self, monotonic_ns: int) -> int:
+        """Returns the time at a reading of CLOCK_MONOTONIC, never earlier than told before.
+
+        Raises:
+            ClockFault: an anchor or a reading contradicted an earlier one in this boot.
+            ClockStale: there is no anchor yet, or none in the last 30 s.
+        """
+        last_ms, last_ns = self._last or (self._told, 0)
+        age = (monotonic_ns - last_ns) // _NS
+        self._require(monotonic_ns >= self._read_ns, "monotonic ns", self._read_ns, monotonic_ns)
+        if self.fault:
+            raise self.fault.with_traceback(None)
+        self._read_ns = monotonic_ns
+        if not self._last or age > MAX_AGE_MS:
+            raise ClockStale("age of the last anchor in ms", MAX_AGE_MS, age)
+        self._told = max(self._told, last_ms + age)
+        return self._told
+
+    def _require(self, holds: bool, what: str, expected: int, actual: int) -> None:
+        if not holds and not self.fault:
+            self.fault = ClockFault(what, expected, actual)
