@@ -78,8 +78,14 @@ class Certificate:
 
     @property
     def subject(self) -> str:
-        """The subject's name as in RFC 4514, for people."""
-        return self.parsed.subject.rfc4514_string()
+        """The subject's name as in RFC 4514, for people.
+
+        The library decodes names on demand, so a hostile one fails here and not in parsing.
+        """
+        try:
+            return self.parsed.subject.rfc4514_string()
+        except ValueError:
+            return "(unreadable name)"
 
     @property
     def sha256(self) -> bytes:
@@ -288,7 +294,5 @@ def check_issued(issuer: Certificate, subject: Certificate) -> None:
         ) from error
     except (ValueError, TypeError) as error:
         raise IssuerMismatch(
-            f"{subject.label} was not issued by {issuer.label}: {error}",
-            expected=issuer.subject,
-            actual=subject.parsed.issuer.rfc4514_string(),
+            f"{subject.label} was not issued by {issuer.label}: {error}"
         ) from error
