@@ -1,0 +1,1 @@
+"""Tests of the public contract, `enclave/strongroom_wire`."""

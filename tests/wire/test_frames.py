@@ -1,0 +1,311 @@
+"""Intents and replies: layouts by hand, round trips, one flaw at a time."""
+
+import struct
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strongroom_wire.errors import Code, Malformed, Rule
+from strongroom_wire.frames import MAX_FRAME, MAX_ORDERS, Intent, Kind, OrderIntent, Reply
+
+from tests.wire.samples import byte, intent, order, reply
+
+U8, U16 = st.integers(0, 255), st.integers(0, 2**16 - 1)
+U64 = st.integers(0, 2**64 - 1)
+HEAD, ORDER = 24, 80
+replace: Any = msgspec.structs.replace
+
+
+def test_order_layout_is_the_documented_one() -> None:
+    by_hand = (
+        (10**76).to_bytes(32, "big")
+        + bytes([1, 2, 3, 5, 0, 0, 0, 0])
+        + struct.pack(">Q", 520_000)
+        + struct.pack(">Q", 21_040_000)
+        + struct.pack(">Q", 479_249_096_354)
+        + struct.pack(">Q", 1_800_000_000_123)
+        + struct.pack(">Q", 1_800_000_600)
+    )
+    assert len(by_hand) == ORDER
+    assert order().serialise() == by_hand
+    assert OrderIntent.parse(b"xyz" + by_hand, 3) == order()
+
+
+def test_intent_layout_is_the_documented_one() -> None:
+    head = (
+        bytes([1, 2])
+        + b"\x00\x03"
+        + bytes(4)
+        + struct.pack(">Q", 1_800_000_000)
+        + struct.pack(">Q", 1_800_000_000_999)
+    )
+    by_hand = head + order().serialise() * 2
+    assert intent(2).serialise() == by_hand
+    assert Intent.parse(by_hand) == intent(2)
+    beat = Intent(Kind.HEARTBEAT, 0, 0, 0, (), b"id-7")
+    assert beat.serialise() == bytes([6]) + bytes(23) + b"id-7"
+    assert Intent.parse(beat.serialise()) == beat
+
+
+def test_reply_layout_is_the_documented_one() -> None:
+    by_hand = (
+        bytes(2)
+        + bytes([0, 0, 2])
+        + bytes(3)
+        + bytes(8)
+        + bytes(8)
+        + struct.pack(">Q", 12)
+        + struct.pack(">I", 13)
+        + byte(0x61)
+        + byte(0x62)
+        + b"POST /order\r\n"
+    )
+    assert reply().serialise() == by_hand
+    assert Reply.parse(by_hand) == reply()
+    denial = Reply(Code.DENIED, 13, Rule.ORDER_NOTIONAL, 1, 250_000_000, 300_000_000)
+    by_hand = (
+        b"\x01\x2c"
+        + bytes([11, 1, 0])
+        + bytes(3)
+        + struct.pack(">QQQI", 250_000_000, 300_000_000, 13, 0)
+    )
+    assert denial.serialise() == by_hand
+    assert Reply.parse(by_hand) == denial
+
+
+def test_published_kinds_keep_their_number() -> None:
+    names = (
+        "ORDERS TEMPLATE CANCEL CANCEL_ALL CANCEL_MARKET HEARTBEAT QUERY_ORDER QUERY_OPEN"
+        " QUERY_TRADES"
+    )
+    assert [(kind.name, int(kind)) for kind in Kind] == list(
+        zip(names.split(), range(1, 10), strict=True)
+    )
+
+
+SHAPES: dict[Kind, tuple[set[int], set[int], set[int]]] = {
+    # kind: orders it may carry, argument lengths that are fine, lengths that are not
+    Kind.ORDERS: (set(range(1, 16)), {0}, {1, 32}),
+    Kind.TEMPLATE: ({1}, {9, 1000, MAX_FRAME - 1}, {0, 8, MAX_FRAME}),
+    Kind.CANCEL: ({0}, {32, 64, 32_000}, {0, 31, 33, 32_032}),
+    Kind.CANCEL_ALL: ({0}, {0}, {1, 32}),
+    Kind.CANCEL_MARKET: ({0}, {64}, {0, 32, 63, 65, 128}),
+    Kind.HEARTBEAT: ({0}, {0, 36, 256}, {257}),
+    Kind.QUERY_ORDER: ({0}, {32}, {0, 31, 33, 64}),
+    Kind.QUERY_OPEN: ({0}, {0, 8, 256}, {257}),
+    Kind.QUERY_TRADES: ({0}, {0, 8, 256}, {257}),
+}
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_each_kind_has_its_shape(kind: Kind) -> None:
+    counts, good, bad = SHAPES[kind]
+    for count in range(18):
+        data = replace(intent(count), kind=kind, argument=bytes(min(good))).serialise()
+        if count in counts:
+            assert Intent.parse(data).orders == (order(),) * count
+        else:
+            with pytest.raises(Malformed):
+                Intent.parse(data)
+    for size in good:
+        data = replace(intent(min(counts)), kind=kind, argument=bytes(size)).serialise()
+        assert Intent.parse(data).argument == bytes(size)
+    for size in bad:
+        data = replace(intent(min(counts)), kind=kind, argument=bytes(size)).serialise()
+        with pytest.raises(Malformed):
+            Intent.parse(data)
+
+
+def test_every_kind_has_a_shape() -> None:
+    assert set(SHAPES) == set(Kind)
+    assert MAX_ORDERS == 15
+
+
+@pytest.mark.parametrize("kind", [0, 10, 255])
+def test_unknown_kinds_are_refused(kind: int) -> None:
+    with pytest.raises(Malformed):
+        Intent.parse(bytes([kind]) + intent().serialise()[1:])
+
+
+@pytest.mark.parametrize("at", [4, 5, 6, 7, HEAD + 36, HEAD + 37, HEAD + 38, HEAD + 39])
+@pytest.mark.parametrize("value", [1, 0x80, 0xFF])
+def test_padding_of_an_intent_must_be_zero(at: int, value: int) -> None:
+    data = bytearray(intent().serialise())
+    data[at] = value
+    with pytest.raises(Malformed):
+        Intent.parse(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("at", "first_bad"), [(HEAD + 32, 2), (HEAD + 33, 4), (HEAD + 34, 6), (HEAD + 35, 8)]
+)
+def test_values_of_an_order_have_a_range(at: int, first_bad: int) -> None:
+    data = bytearray(intent().serialise())
+    for value in range(256):
+        data[at] = value
+        if value < first_bad:
+            assert Intent.parse(bytes(data)).serialise() == bytes(data)
+        else:
+            with pytest.raises(Malformed):
+                Intent.parse(bytes(data))
+
+
+def test_the_second_order_is_checked_like_the_first() -> None:
+    data = bytearray(intent(2).serialise())
+    data[HEAD + ORDER + 32] = 2
+    with pytest.raises(Malformed):
+        Intent.parse(bytes(data))
+
+
+@pytest.mark.parametrize("count", [1, 2, 15])
+def test_every_cut_of_an_intent_is_refused(count: int) -> None:
+    data = intent(count).serialise()
+    for cut in range(len(data)):
+        with pytest.raises(Malformed):
+            Intent.parse(data[:cut])
+    with pytest.raises(Malformed):
+        Intent.parse(data + b"\x00")
+
+
+@pytest.mark.parametrize(
+    ("field", "bits"),
+    [
+        ("token", 256),
+        ("side", 8),
+        ("order_type", 8),
+        ("tick", 8),
+        ("flags", 8),
+        ("price", 64),
+        ("size", 64),
+        ("salt", 64),
+        ("timestamp", 64),
+        ("expiration", 64),
+    ],
+)
+def test_numbers_of_an_order_must_fit(field: str, bits: int) -> None:
+    assert replace(order(), **{field: (1 << bits) - 1}).serialise()
+    for value in (-1, 1 << bits, 1 << 400):
+        with pytest.raises(Malformed):
+            replace(order(), **{field: value}).serialise()
+
+
+@pytest.mark.parametrize(("field", "bits"), [("key", 16), ("timestamp", 64), ("deadline", 64)])
+def test_numbers_of_an_intent_must_fit(field: str, bits: int) -> None:
+    most = replace(intent(), **{field: (1 << bits) - 1})
+    assert Intent.parse(most.serialise()) == most
+    for value in (-1, 1 << bits):
+        with pytest.raises(Malformed):
+            replace(intent(), **{field: value}).serialise()
+    with pytest.raises(Malformed):
+        intent(256).serialise()
+
+
+def test_flaws_of_a_reply_are_refused() -> None:
+    good = reply().serialise()
+    for at in (5, 6, 7):  # padding
+        with pytest.raises(Malformed):
+            Reply.parse(good[:at] + b"\x01" + good[at + 1 :])
+    for at, value in ((0, 0xFF), (1, 0x63), (2, 0xFF), (2, 16)):  # code, rule
+        with pytest.raises(Malformed):
+            Reply.parse(good[:at] + bytes([value]) + good[at + 1 :])
+    for count in (0, 1, 3, 255):
+        with pytest.raises(Malformed):
+            Reply.parse(good[:4] + bytes([count]) + good[5:])
+    for cut in range(len(good)):
+        with pytest.raises(Malformed):
+            Reply.parse(good[:cut])
+    with pytest.raises(Malformed):
+        Reply.parse(good + b"\x00")
+    for size in (0, 12, 14, 2**32 - 1):
+        with pytest.raises(Malformed):
+            Reply.parse(good[:32] + struct.pack(">I", size) + good[36:])
+
+
+def test_a_flawed_reply_is_never_sent() -> None:
+    for flawed in (
+        replace(reply(), order_hashes=(byte(1, 31),)),
+        replace(reply(), order_hashes=(byte(1, 31), byte(1, 33))),
+        replace(reply(), order_hashes=(byte(1),) * 256),
+        replace(reply(), decision=2**64),
+        replace(reply(), decision=-1),
+        replace(reply(), order=256),
+        replace(reply(), order=-1),
+        replace(reply(), limit=-1),
+        replace(reply(), actual=-1),
+    ):
+        with pytest.raises(Malformed):
+            flawed.serialise()
+
+
+def test_figures_of_a_denial_saturate() -> None:
+    huge = Reply(Code.DENIED, 1, Rule.ORDER_NOTIONAL, 0, 2**64, 2**200)
+    found = Reply.parse(huge.serialise())
+    assert (found.limit, found.actual) == (2**64 - 1, 2**64 - 1)
+    exact = Reply(Code.DENIED, 1, Rule.ORDER_NOTIONAL, 0, 2**64 - 1, 0)
+    assert Reply.parse(exact.serialise()) == exact
+
+
+def test_the_longest_cancel_fits_a_frame_both_ways() -> None:
+    argument = byte(7, 32 * 1000)
+    there = Intent(Kind.CANCEL, 0, 0, 0, (), argument).serialise()
+    # What the venue wants: a JSON array of quoted 0x-prefixed hashes, and some headers.
+    body = b"[" + b",".join(b'"0x%s"' % (b"07" * 32) for _ in range(1000)) + b"]"
+    back = Reply(Code.OK, 1, request=bytes(2048) + body).serialise()
+    assert max(len(there), len(back)) + 40 <= MAX_FRAME
+
+
+OTHERS = {"order_type": st.integers(0, 3), "tick": st.integers(0, 5), "flags": st.integers(0, 7)}
+ORDER_INTENTS = st.builds(
+    OrderIntent,
+    token=st.integers(0, 2**256 - 1),
+    side=st.integers(0, 1),
+    price=U64,
+    size=U64,
+    salt=U64,
+    timestamp=U64,
+    expiration=U64,
+    **OTHERS,
+)
+INTENTS = st.sampled_from(Kind).flatmap(
+    lambda kind: st.builds(
+        Intent,
+        st.just(kind),
+        U16,
+        U64,
+        U64,
+        st.lists(ORDER_INTENTS, min_size=min(SHAPES[kind][0]), max_size=max(SHAPES[kind][0])).map(
+            tuple
+        ),
+        st.sampled_from(sorted(size for size in SHAPES[kind][1] if size < 2000)).flatmap(
+            lambda size: st.binary(min_size=size, max_size=size)
+        ),
+    )
+)
+REPLIES = st.builds(
+    Reply,
+    st.sampled_from(Code),
+    U64,
+    st.sampled_from(Rule),
+    U8,
+    U64,
+    U64,
+    st.lists(st.binary(min_size=32, max_size=32), max_size=15).map(tuple),
+    st.binary(max_size=1200),
+)
+
+
+@given(INTENTS)
+def test_intents_round_trip(value: Intent) -> None:
+    data = value.serialise()
+    assert Intent.parse(data) == value
+    assert Intent.parse(data).serialise() == data
+    assert isinstance(Intent.parse(data).kind, Kind)
+
+
+@given(REPLIES)
+def test_replies_round_trip(value: Reply) -> None:
+    data = value.serialise()
+    assert Reply.parse(data) == value
+    assert Reply.parse(data).serialise() == data
