@@ -8,7 +8,7 @@ from strongroom_host.testnet.config import (
     default_config,
     load_config,
 )
-from strongroom_host.testnet.errors import ApiError, ConfigError, TestnetError
+from strongroom_host.testnet.errors import ApiError, ConfigError
 from strongroom_host.testnet.faults import Fault, FaultKind
 from strongroom_host.testnet.markets import Market
 from strongroom_host.testnet.server import PortBusy, TestnetServer
@@ -25,7 +25,6 @@ __all__ = [
     "PortBusy",
     "Seed",
     "TestnetConfig",
-    "TestnetError",
     "TestnetServer",
     "WalletKind",
     "Windows",

@@ -9,8 +9,8 @@ import sys
 import threading
 from pathlib import Path
 
+from strongroom_host.errors import HostError
 from strongroom_host.testnet.config import default_config, load_config
-from strongroom_host.testnet.errors import TestnetError
 from strongroom_host.testnet.server import TestnetServer
 from strongroom_host.testnet.units import BASE
 
@@ -50,9 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
             else default_config(options.chain, open_accounts=options.faucet * BASE)
         )
         server = TestnetServer(config, options.dir, port=options.port).start()
-    except (TestnetError, OSError) as error:
-        sys.stderr.write(f"testnet: {error}\n")
-        return 2
+    except (HostError, OSError) as error:
+        detail = error.actual if isinstance(error, HostError) and error.actual else ""
+        sys.stderr.write(f"testnet: {error}{': ' if detail else ''}{detail}\n")
+        return error.exit_status if isinstance(error, HostError) else 2
     ready = {
         "ready": True,
         "url": server.url,

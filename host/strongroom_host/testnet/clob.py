@@ -259,25 +259,25 @@ class Clob:
         elif request.expiration_s != 0:
             raise InvalidExpiration(expected=0, actual=request.expiration_s)
 
-    def reserved(self, maker: Address, asset: int | None) -> int:
-        """Base units of `asset` that `maker`'s open orders need."""
+    def reserved(self, maker: Address, asset: int | None, spender: Address | None = None) -> int:
+        """Base units of `asset` that `maker`'s open orders need, on one exchange or on all."""
         return sum(
             amount
             for stored in self._open.values()
-            if stored.order.maker == maker
+            if stored.order.maker == maker and spender in (None, stored.exchange.contract)
             for held, amount in (stored.reserved,)
             if held == asset
         )
 
     def _check_funds(self, order: Order, spender: Address) -> None:
         asset = None if order.side is Side.BUY else order.token_id
-        taken = self.reserved(order.maker, asset)
-        free = self.accounts.balance(order.maker, asset) - taken
-        if free < order.maker_amount:
-            raise NotEnoughBalance(free, order.maker_amount)
-        allowed = self.accounts.allowance(order.maker, asset, spender)
-        if allowed - taken < order.maker_amount:
-            raise NotEnoughAllowance(spender, allowed, order.maker_amount)
+        maker, needed = order.maker, order.maker_amount
+        free = self.accounts.balance(maker, asset) - self.reserved(maker, asset)
+        if free < needed:
+            raise NotEnoughBalance(free, needed)
+        allowed = self.accounts.allowance(maker, asset, spender)
+        if allowed - self.reserved(maker, asset, spender) < needed:
+            raise NotEnoughAllowance(spender, allowed, needed)
 
     def _plan(self, order: Order, order_type: OrderType, terms: Terms) -> Plan:
         """The match of an order; makers who can no longer pay lose their order first."""

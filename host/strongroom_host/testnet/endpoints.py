@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 from starlette.requests import Request
@@ -23,7 +23,7 @@ MAX_BODY: Final = 512 * 1024
 class BodyTooLarge(ApiError):
     """The request body exceeds what the server buffers."""
 
-    status = 413
+    status: ClassVar[int] = 413
 
     def __init__(self) -> None:
         super().__init__("request body too large", expected=MAX_BODY)
@@ -91,10 +91,10 @@ def route(clob: Clob, method: str, path: str, handler: Handler) -> Route:
             clob.advance()
             return await handler(call)
         except HeartbeatMismatch as error:
-            body = {"error_msg": error.text, "heartbeat_id": error.expected}
+            body = {"error_msg": error.what, "heartbeat_id": error.expected}
             return json_response(body, status=error.status)
         except ApiError as error:
             headers = {"Retry-After": "1"} if error.status == 429 else None
-            return json_response({"error": error.text}, status=error.status, headers=headers)
+            return json_response({"error": error.what}, status=error.status, headers=headers)
 
     return Route(path, endpoint, methods=[method])

@@ -8,6 +8,10 @@ explain itself either.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from strongroom_host.errors import BadInput, HostError
+
 __all__ = [
     "AmountsTooPrecise",
     "ApiError",
@@ -38,7 +42,6 @@ __all__ = [
     "PriceOutOfBounds",
     "RateLimited",
     "SizeTooSmall",
-    "TestnetError",
     "TooManyOrders",
     "Unauthorized",
     "UnknownToken",
@@ -47,32 +50,20 @@ __all__ = [
 ]
 
 
-class TestnetError(Exception):
-    """Root of everything the testnet raises on purpose."""
-
-    __test__ = False  # the name starts like a pytest class
-
-
-class ConfigError(TestnetError):
+class ConfigError(BadInput):
     """The configuration given to the testnet makes no sense."""
 
 
-class ApiError(TestnetError):
-    """A refusal that the client sees as ``{"error": text}`` with `status`."""
+class ApiError(HostError):
+    """A refusal that the client sees as ``{"error": what}`` with `status`."""
 
-    status: int = 400
-
-    def __init__(self, text: str, *, expected: object = None, actual: object = None) -> None:
-        super().__init__(text)
-        self.text = text
-        self.expected = expected
-        self.actual = actual
+    status: ClassVar[int] = 400
 
 
 class L1Rejected(ApiError):
     """The ClobAuth headers are malformed, stale, or not signed by the address they name."""
 
-    status = 401
+    status: ClassVar[int] = 401
 
     def __init__(self, *, expected: object = None, actual: object = None) -> None:
         super().__init__("Invalid L1 Request headers", expected=expected, actual=actual)
@@ -81,7 +72,7 @@ class L1Rejected(ApiError):
 class Unauthorized(ApiError):
     """The API-key headers are malformed, stale, or do not authenticate this very request."""
 
-    status = 401
+    status: ClassVar[int] = 401
 
     def __init__(self, *, expected: object = None, actual: object = None) -> None:
         super().__init__("Unauthorized/Invalid api key", expected=expected, actual=actual)
@@ -94,7 +85,7 @@ class KeyRefused(ApiError):
 class NotFound(ApiError):
     """The thing asked for does not exist."""
 
-    status = 404
+    status: ClassVar[int] = 404
 
 
 class UnknownToken(NotFound):
@@ -107,7 +98,7 @@ class UnknownToken(NotFound):
 class EngineRestarting(ApiError):
     """425: the matching engine restarts; nothing was taken in."""
 
-    status = 425
+    status: ClassVar[int] = 425
 
     def __init__(self) -> None:
         super().__init__("matching engine is restarting")
@@ -116,13 +107,13 @@ class EngineRestarting(ApiError):
 class ModeRefusal(ApiError):
     """503: trading is disabled, or only cancels are taken."""
 
-    status = 503
+    status: ClassVar[int] = 503
 
 
 class RateLimited(ApiError):
     """429: the signer's token bucket is empty; nothing was taken in."""
 
-    status = 429
+    status: ClassVar[int] = 429
 
     def __init__(self) -> None:
         super().__init__("Too Many Requests")

@@ -19,21 +19,25 @@ from typing import Final
 
 import uvicorn
 
+from strongroom_host.errors import EnvironmentFault
 from strongroom_host.testnet.app import build_app
 from strongroom_host.testnet.certificates import issue
 from strongroom_host.testnet.clob import Clob
 from strongroom_host.testnet.config import TestnetConfig
-from strongroom_host.testnet.errors import TestnetError
 from strongroom_host.testnet.faults import Connections, Faults
 
-__all__ = ["PortBusy", "TestnetServer", "unix_ms"]
+__all__ = ["PortBusy", "ServerDidNotStart", "TestnetServer", "unix_ms"]
 
 _START_TIMEOUT_S: Final = 20.0
 _SWEEP_S: Final = 0.25
 
 
-class PortBusy(TestnetError):
+class PortBusy(EnvironmentFault):
     """The port cannot be listened on."""
+
+
+class ServerDidNotStart(EnvironmentFault):
+    """The server thread ended or hung before it took connections."""
 
 
 def unix_ms() -> int:
@@ -93,7 +97,7 @@ class TestnetServer:
 
         Raises:
             PortBusy: the port is taken or may not be bound.
-            TestnetError: the server did not come up.
+            ServerDidNotStart: the server did not come up.
         """
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -101,7 +105,11 @@ class TestnetServer:
             listener.bind((self.host, self.port))
         except OSError as error:
             listener.close()
-            raise PortBusy(f"cannot listen on {self.host}:{self.port}: {error}") from error
+            raise PortBusy(
+                f"cannot listen on {self.host}:{self.port}",
+                actual=error,
+                remedy="stop what holds the port, or give --port 0",
+            ) from error
         listener.listen(128)
         self._socket = listener
         self.port = listener.getsockname()[1]
@@ -114,7 +122,7 @@ class TestnetServer:
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 self.stop()
-                raise TestnetError("the testnet server did not start")
+                raise ServerDidNotStart("the testnet server did not start")
             time.sleep(0.005)
         return self
 

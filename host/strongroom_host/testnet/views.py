@@ -76,7 +76,7 @@ def placement_view(placement: Placement) -> Json:
 def refusal_view(error: ApiError) -> Json:
     """A refused order inside the array that answers a batch."""
     return {
-        "errorMsg": error.text,
+        "errorMsg": error.what,
         "orderID": "",
         "takingAmount": "",
         "makingAmount": "",
