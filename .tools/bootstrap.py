@@ -154,7 +154,8 @@ def install(pip: list[str], lock: str) -> None:
     Raises:
         Unusable: pip failed; the message carries its last lines.
     """
-    total = sum("==" in line and line[0].isalnum() for line in (ROOT / lock).open())
+    lines = (ROOT / lock).read_text().splitlines()
+    total = sum("==" in line and line[0].isalnum() for line in lines)
     say(f"Installing {total} packages from {lock}")
     command = [*pip, "install", "--require-hashes", "--only-binary", ":all:", "--no-deps"]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
