@@ -6,7 +6,6 @@ from hashlib import sha256, sha384, sha512
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from strongroom_wire.bundle import (
     EMPTY_LOG,
     Bundle,
@@ -20,6 +19,7 @@ from strongroom_wire.encoding import pack, unpack
 from strongroom_wire.errors import Malformed, TooLarge, WireError
 
 from tests.wire.samples import bundle, byte
+from tests.wire.strategies import BUNDLES
 from tests.wire.test_encoding import packed
 
 EMPTY_ROOT = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
@@ -209,27 +209,6 @@ def test_a_flawed_bundle_is_never_committed_to(flawed: Bundle) -> None:
         flawed.serialise()
     with pytest.raises(WireError):
         _ = flawed.commitment
-
-
-B32 = st.binary(min_size=32, max_size=32)
-ROLE_KEYS = st.builds(
-    RoleKeys,
-    st.sampled_from(Role),
-    B32,
-    B32,
-    st.builds(LogHead, st.integers(0, 2**64 - 1), B32),
-)
-BUNDLES = st.builds(
-    Bundle,
-    B32,
-    B32,
-    B32,
-    st.binary(max_size=600),
-    st.lists(ROLE_KEYS, max_size=3, unique_by=lambda keys: keys.role).map(
-        lambda found: tuple(sorted(found, key=lambda keys: keys.role))
-    ),
-    st.binary(max_size=64),
-)
 
 
 @given(BUNDLES)

@@ -11,6 +11,7 @@ from strongroom_wire.errors import Code, Malformed, Rule
 from strongroom_wire.frames import MAX_FRAME, MAX_ORDERS, Intent, Kind, OrderIntent, Reply
 
 from tests.wire.samples import byte, intent, order, reply
+from tests.wire.strategies import INTENTS, REPLIES, SHAPES
 
 U8, U16 = st.integers(0, 255), st.integers(0, 2**16 - 1)
 U64 = st.integers(0, 2**64 - 1)
@@ -83,20 +84,6 @@ def test_published_kinds_keep_their_number() -> None:
     assert [(kind.name, int(kind)) for kind in Kind] == list(
         zip(names.split(), range(1, 10), strict=True)
     )
-
-
-SHAPES: dict[Kind, tuple[set[int], set[int], set[int]]] = {
-    # kind: orders it may carry, argument lengths that are fine, lengths that are not
-    Kind.ORDERS: (set(range(1, 16)), {0}, {1, 32}),
-    Kind.TEMPLATE: ({1}, {9, 1000, MAX_FRAME - 1}, {0, 8, MAX_FRAME}),
-    Kind.CANCEL: ({0}, {32, 64, 32_000}, {0, 31, 33, 32_032}),
-    Kind.CANCEL_ALL: ({0}, {0}, {1, 32}),
-    Kind.CANCEL_MARKET: ({0}, {64}, {0, 32, 63, 65, 128}),
-    Kind.HEARTBEAT: ({0}, {0, 36, 256}, {257}),
-    Kind.QUERY_ORDER: ({0}, {32}, {0, 31, 33, 64}),
-    Kind.QUERY_OPEN: ({0}, {0, 8, 256}, {257}),
-    Kind.QUERY_TRADES: ({0}, {0, 8, 256}, {257}),
-}
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -254,46 +241,6 @@ def test_the_longest_cancel_fits_a_frame_both_ways() -> None:
     body = b"[" + b",".join(b'"0x%s"' % (b"07" * 32) for _ in range(1000)) + b"]"
     back = Reply(Code.OK, 1, request=bytes(2048) + body).serialise()
     assert max(len(there), len(back)) + 40 <= MAX_FRAME
-
-
-OTHERS = {"order_type": st.integers(0, 3), "tick": st.integers(0, 5), "flags": st.integers(0, 7)}
-ORDER_INTENTS = st.builds(
-    OrderIntent,
-    token=st.integers(0, 2**256 - 1),
-    side=st.integers(0, 1),
-    price=U64,
-    size=U64,
-    salt=U64,
-    timestamp=U64,
-    expiration=U64,
-    **OTHERS,
-)
-INTENTS = st.sampled_from(Kind).flatmap(
-    lambda kind: st.builds(
-        Intent,
-        st.just(kind),
-        U16,
-        U64,
-        U64,
-        st.lists(ORDER_INTENTS, min_size=min(SHAPES[kind][0]), max_size=max(SHAPES[kind][0])).map(
-            tuple
-        ),
-        st.sampled_from(sorted(size for size in SHAPES[kind][1] if size < 2000)).flatmap(
-            lambda size: st.binary(min_size=size, max_size=size)
-        ),
-    )
-)
-REPLIES = st.builds(
-    Reply,
-    st.sampled_from(Code),
-    U64,
-    st.sampled_from(Rule),
-    U8,
-    U64,
-    U64,
-    st.lists(st.binary(min_size=32, max_size=32), max_size=15).map(tuple),
-    st.binary(max_size=1200),
-)
 
 
 @given(INTENTS)

@@ -25,6 +25,7 @@ from strongroom_wire.owners import (
 )
 
 from tests.wire.samples import byte, owners, private_key, public, signed
+from tests.wire.strategies import STATEMENTS
 from tests.wire.test_encoding import packed
 
 P = 2**255 - 19
@@ -306,14 +307,6 @@ def test_statement_limits() -> None:
 def test_a_flawed_statement_is_never_sent(flawed: Statement) -> None:
     with pytest.raises(WireError):
         flawed.serialise()
-
-
-SIGNATURES = st.builds(
-    Signature, st.binary(min_size=32, max_size=32), st.binary(min_size=64, max_size=64)
-)
-STATEMENTS = st.builds(
-    Statement, st.binary(min_size=1, max_size=300), st.lists(SIGNATURES, max_size=4).map(tuple)
-)
 
 
 @given(STATEMENTS)

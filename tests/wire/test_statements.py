@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role
 from strongroom_wire.encoding import MAX_STATEMENT, pack, unpack
 from strongroom_wire.errors import Malformed, TooLarge, WireError
@@ -19,6 +18,7 @@ from strongroom_wire.statements import (
 )
 
 from tests.wire.samples import byte, owner_order, permit
+from tests.wire.strategies import OWNER_ORDERS, PERMITS
 from tests.wire.test_encoding import packed
 
 
@@ -170,30 +170,11 @@ def test_statements_above_a_megabyte_are_refused() -> None:
             parse(bytes(MAX_STATEMENT + 1))
 
 
-B32 = st.binary(min_size=32, max_size=32)
-U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
-NAMES = st.text(st.characters(max_codepoint=127), max_size=40)
-PERMITS = st.builds(
-    Permit,
-    B32,
-    B32,
-    B32,
-    U32,
-    U64,
-    st.builds(LogHead, U64, B32),
-    st.binary(max_size=100),
-    st.lists(
-        st.builds(Budget, NAMES, U64, U32), max_size=5, unique_by=lambda budget: budget.key
-    ).map(tuple),
-)
-ORDERS = st.builds(OwnerOrder, st.sampled_from(Action), B32, B32, NAMES, st.binary(max_size=200))
-
-
 @given(PERMITS)
 def test_permits_round_trip(value: Permit) -> None:
     assert Permit.parse(value.serialise()) == value
 
 
-@given(ORDERS)
+@given(OWNER_ORDERS)
 def test_orders_round_trip(value: OwnerOrder) -> None:
     assert OwnerOrder.parse(value.serialise()) == value
