@@ -1,4 +1,4 @@
-"""The software NSM behind a stream socket: u32 length, big-endian, then the CBOR, both ways.
+"""The software NSM behind a stream socket, in frames (`framing`) both ways.
 
 A socket pair, never a path: the module answers whoever holds the other end, as the device answers
 whoever may open its node, so the holder should be the one process that the end was made for. It
@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
 
+from strongroom_local.framing import LENGTH_SIZE, receive, send
 from strongroom_local.measure import DEBUG, measure_installed
 from strongroom_local.nsm import MAX_REQUEST, SoftwareNsm
 from strongroom_local.pki import root_of_run
@@ -35,14 +36,13 @@ def serve(nsm: SoftwareNsm, sock: socket.socket) -> None:
     """
     with sock:
         try:
-            while len(head := _receive(sock, 4)) == 4:
+            while len(head := receive(sock, LENGTH_SIZE)) == LENGTH_SIZE:
                 size = int.from_bytes(head, "big")
                 unread = size if size > MAX_REQUEST else 0
-                request = bytes(MAX_REQUEST + 1) if unread else _receive(sock, size)
+                request = bytes(MAX_REQUEST + 1) if unread else receive(sock, size)
                 if not unread and len(request) < size:
                     return
-                answer = nsm.handle(request)
-                sock.sendall(len(answer).to_bytes(4, "big") + answer)
+                send(sock, nsm.handle(request))
                 while unread and (dropped := sock.recv(min(unread, _CHUNK))):
                     unread -= len(dropped)
         except OSError:
@@ -104,14 +104,6 @@ def in_process(folder: Path, *, indefinite: bool = False, debug: bool = False) -
     finally:
         ours.close()
     return NsmProcess(theirs, process)
-
-
-def _receive(sock: socket.socket, size: int) -> bytes:
-    """Returns `size` bytes, or fewer if the other end closes before."""
-    data = b""
-    while len(data) < size and (part := sock.recv(size - len(data))):
-        data += part
-    return data
 
 
 def _main() -> None:

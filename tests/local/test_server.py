@@ -153,6 +153,16 @@ def test_a_process_ends_with_its_socket(process: NsmProcess) -> None:
     assert process.process.wait(20) == 0
 
 
+def test_closing_ends_the_process_while_a_client_lives(tmp_path: Path) -> None:
+    module = in_process(tmp_path)
+    platform = NsmPlatform(stream(module.sock))
+    platform.random(1)
+    module.close()
+    assert module.process.returncode == 0
+    with pytest.raises(DeviceUnavailable):
+        platform.random(1)
+
+
 def test_a_process_outlives_an_interrupt_at_the_terminal(process: NsmProcess) -> None:
     platform = NsmPlatform(stream(process.sock))
     platform.random(1)

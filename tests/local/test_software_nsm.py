@@ -1,6 +1,7 @@
 """The software NSM's rules: registers, limits, error names, and an answer to everything."""
 
 import hashlib
+import threading
 
 import cbor2
 import pytest
@@ -340,6 +341,22 @@ def test_a_failure_inside_is_an_error_answer(caplog: pytest.LogCaptureFixture) -
     assert refusal(nsm, attestation()) == "InternalError"
     assert "no clock" in caplog.text
     assert ask(nsm, "DescribeNSM")["DescribeNSM"]["max_pcrs"] == 32
+
+
+def test_requests_of_two_threads_are_served_in_turn() -> None:
+    seen: list[bool] = []
+
+    def slow() -> int:
+        other.start()
+        other.join(0.1)
+        seen.append(other.is_alive())  # it waits until this document is made
+        return 1_795_000_000_000
+
+    nsm = launch(clock_ms=slow)
+    other = threading.Thread(target=nsm.handle, args=(b"\x69GetRandom",))
+    document(nsm)
+    other.join()
+    assert seen == [True]
 
 
 # --- an answer to everything ----------------------------------------------------------------------

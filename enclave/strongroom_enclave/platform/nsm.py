@@ -34,7 +34,6 @@ _IOCTL: Final = 0xC0200A00  # _IOWR(0x0A, 0, struct of 32 bytes), which is _RAW:
 _RAW: Final = struct.Struct("=4Q")  # request address, length; response address, length
 _PCRS: Final = 32
 _PCR_SIZE: Final = 48  # SHA-384
-_MAX_DEPTH: Final = 3  # a tag, an array or map, and what it holds
 
 NsmCode = Enum(
     "NsmCode",
@@ -163,7 +162,7 @@ def device(path: str = "/dev/nsm") -> Transport:
         DeviceUnavailable: there is no such node, or its mode cannot be changed.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR)
         os.fchmod(fd, 0o600)
     except OSError as error:
         raise DeviceUnavailable("NSM device", path, error) from error
@@ -186,9 +185,8 @@ def _decode(data: bytes) -> object:
     """Returns the one CBOR item that `data` consists of: no key twice, no byte after it."""
     source = io.BytesIO(data)
     try:
-        decoder = cbor2.CBORDecoder(source, max_depth=_MAX_DEPTH, allow_duplicate_keys=False)
-        item: object = decoder.decode()
-    except Exception as error:  # decoders of single tags raise more than cbor2's own error
+        item: object = cbor2.CBORDecoder(source, allow_duplicate_keys=False).decode()
+    except Exception as error:  # cbor2 names its own; nothing else may pass either
         raise MalformedResponse("CBOR", "one item", type(error)) from error
     if source.tell() != len(data) or len(data) > MAX_RESPONSE:
         raise MalformedResponse("bytes of the CBOR item", source.tell(), len(data))

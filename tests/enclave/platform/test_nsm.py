@@ -433,6 +433,14 @@ def test_any_bytes_raise_platform_errors_only(answer: bytes) -> None:
     only_platform_errors(lambda request: answer)
 
 
+def test_whatever_the_decoder_raises_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise OverflowError
+
+    monkeypatch.setattr(cbor2, "CBORDecoder", broken)
+    refused("lock", GOLDEN["lock"][2])
+
+
 def encoded(item: Any) -> bytes:
     try:
         return cbor2.dumps(item)
