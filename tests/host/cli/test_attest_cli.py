@@ -1,4 +1,4 @@
-"""`strongroom attest`: what it prints, what it exits with, and that no mistake ends in a traceback."""
+"""`strongroom attest`: what it prints, its exit status, and that no mistake ends in a traceback."""
 
 import base64
 import json
@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from strongroom_attest import AnyOf, Exactly
 from strongroom_attest.nitro import dump_policy
@@ -77,7 +76,7 @@ def test_json_says_the_same(files: Files) -> None:
     ]
     assert report["document"]["nonce"] == NONCE.hex()
     assert report["document"]["pcrs"]["0"] == pki.PCRS[0].hex()
-    assert [c["where"] for c in report["chain"]][0] == "cabundle[0]"
+    assert report["chain"][0]["where"] == "cabundle[0]"
     assert report["chain"][0]["sha256"] == ROOT
 
 
@@ -259,7 +258,7 @@ def test_bad_policies_exit_2_with_one_message(files: Files, content: bytes, said
         (b"abc", 2, "neither"),
         (b"x" * 70_000, 2, "more than"),
         (b"\x84", 1, "malformed"),
-        (b"\x00\xff", 1, "malformed"),
+        (b"\x00\xff", 1, "trailing-bytes"),
         (b"8443a10120", 1, "malformed"),
         (b"aGVsbG8=", 1, "malformed"),
     ],
@@ -343,7 +342,7 @@ def test_text_of_a_document_cannot_steer_the_terminal(files: Files) -> None:
     result = run("show", document)
     assert "\x1b[2J" not in result.stdout
     assert "\u202e" not in result.stdout
-    assert "[bold]" in click.unstyle(result.stdout)
+    assert "[bold]" in result.stdout
 
 
 @needs_vectors
