@@ -185,11 +185,11 @@ class RequestBuilder:
     ) -> bytes:
         """Returns the request for `endpoint`, `tail` completing its path."""
         check_uint("timestamp", timestamp, 64)
-        method, path = endpoint.value[0], endpoint.value[1] + tail
-        mac = self._credential.l2_signature(timestamp, method, path, body)
+        method, path = endpoint.value
+        mac = self._credential.l2_signature(timestamp, method, path + tail, body)
         length = f"\r\nContent-Length: {len(body)}" if body else ""
-        head = f"{method} {path}{query}{self._headers}{mac}\r\nPOLY_TIMESTAMP: {timestamp}{length}"
-        return f"{head}\r\n\r\n{body}".encode("ascii")
+        head = f"{method} {path}{tail}{query}{self._headers}{mac}\r\nPOLY_TIMESTAMP: {timestamp}"
+        return f"{head}{length}\r\n\r\n{body}".encode("ascii")
 
 
 def _hex32(what: str, value: bytes) -> str:

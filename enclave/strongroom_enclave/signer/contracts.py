@@ -13,6 +13,8 @@ from strongroom_enclave.signer.keccak import keccak256
 
 __all__ = ["Exchange"]
 
+_NAME = "Polymarket CTF Exchange"
+
 
 class Exchange(Enum):
     """One deployed exchange: EIP-712 domain "Polymarket CTF Exchange", version, chain, contract.
@@ -30,8 +32,7 @@ class Exchange(Enum):
 
     def __init__(self, chain_id: int, label: str, address: str) -> None:
         self.chain_id, self.label, self.address = chain_id, label, bytes.fromhex(address)
-        domain = ("Polymarket CTF Exchange", label[1], chain_id, self.address)
-        self.domain_separator = domain_separator(*domain)
+        self.domain_separator = domain_separator(_NAME, label[1], chain_id, self.address)
         self._prefix = b"\x19\x01" + self.domain_separator
 
     def digest(self, struct_hash: bytes) -> bytes:

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from strongroom_enclave.signer import errors
 from strongroom_enclave.signer.amounts import Side
 from strongroom_enclave.signer.contracts import Exchange
-from strongroom_enclave.signer.eip712 import ORDER_TYPE, ORDER_TYPE_HASH, check_bytes, check_uint
+from strongroom_enclave.signer.eip712 import ORDER_TYPE, ORDER_TYPE_HASH, check_bytes
 from strongroom_enclave.signer.keccak import keccak256
 
 __all__ = ["Account", "Order", "SignatureType", "SignedOrder", "wrap_session", "wrap_wallet"]
@@ -61,9 +61,11 @@ class Order(Struct, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         for name, bits in _BITS.items():
-            check_uint(name, getattr(self, name), bits)
+            if type(value := getattr(self, name)) is not int or value >> bits:
+                raise errors.FieldOutOfRange(name, f"an unsigned integer of {bits} bits", value)
         for name, size in _SIZES.items():
-            check_bytes(name, getattr(self, name), size)
+            if type(value := getattr(self, name)) is not bytes or len(value) != size:
+                raise errors.FieldOutOfRange(name, f"{size} bytes", value)
         if type(self.side) is not Side or type(self.signature_type) is not SignatureType:
             raise errors.FieldOutOfRange("side, signature type", "enumerated", "something else")
         if not self.maker_amount or not self.taker_amount:
@@ -129,9 +131,8 @@ class SignedOrder(Struct, frozen=True, gc=False):
 
 def wrap_wallet(signature: bytes, exchange: Exchange, contents: bytes) -> bytes:
     """Returns what a Deposit Wallet unwraps (ERC-7739): the 65-byte signature, the exchange's
-    domain separator, the Order's struct hash, the Order type string and its length (2 bytes)."""
-    length = len(ORDER_TYPE).to_bytes(2, "big")
-    return signature + exchange.domain_separator + contents + ORDER_TYPE + length
+    domain separator, the Order's struct hash, the Order type string and its length (186)."""
+    return signature + exchange.domain_separator + contents + ORDER_TYPE + b"\x00\xba"
 
 
 def wrap_session(signature: bytes, session_key: bytes) -> bytes:

@@ -222,8 +222,8 @@ def test_a_login_is_signed_for_this_key_only(timestamp: int, nonce: int, chain_i
 @pytest.mark.parametrize(
     "arguments",
     [
-        (1, 1, 0), (137, 1.5, 0), (137, -1, 0), (137, 2**64, 0), (137, "1\r\nX: y", 0), (137, 1, -1),
-        (137, 1, 2**64), (137, 1, "0"), (137, True, 0),
+        (1, 1, 0), (137, 1.5, 0), (137, -1, 0), (137, 2**64, 0), (137, "1\r\nX: y", 0),
+        (137, 1, -1), (137, 1, 2**64), (137, 1, "0"), (137, True, 0),
     ],
 )  # fmt: skip
 def test_a_login_for_another_chain_or_with_wild_numbers_is_refused(

@@ -79,6 +79,10 @@ def test_only_the_request_builder_authenticates_with_the_api_secret() -> None:
     assert callers == ["_build"]
 
 
+def test_templates_are_compared_in_constant_time() -> None:
+    assert uses("compare_digest")["signer/template.py"] == 2  # imported, and used
+
+
 CORE = ("amounts", "auth", "clob", "contracts", "eip712", "errors", "keccak", "keys", "orders",
         "template")  # fmt: skip
 
