@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import ssl
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import certifi
@@ -46,8 +47,7 @@ def trust(venue: Egress) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     roots = list(venue.development_roots)
     if not roots:
-        with open(certifi.where(), "rb") as file:
-            bundle = x509.load_pem_x509_certificates(file.read())
+        bundle = x509.load_pem_x509_certificates(Path(certifi.where()).read_bytes())
         roots = [certificate.public_bytes(Encoding.DER) for certificate in bundle]
     if venue.roots:
         roots = [root for root in roots if hashlib.sha256(root).hexdigest() in venue.roots]

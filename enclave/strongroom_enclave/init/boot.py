@@ -8,6 +8,7 @@ import select
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
@@ -25,11 +26,11 @@ from strongroom_wire.owners import Statement
 from strongroom_wire.statements import PERMIT_DOMAIN, Permit
 
 from strongroom_enclave.init.lifecycle import ROUTES, Phase
-from strongroom_enclave.init.sealing import role_key
 from strongroom_enclave.messages import Kind, answer, signed_answer
 from strongroom_enclave.platform import Platform, Sealer
 from strongroom_enclave.platform.links import LinkClosed, Message
 from strongroom_enclave.platform.spawn import Worker, Workers
+from strongroom_enclave.sealing import role_key
 from strongroom_enclave.venues import check_egress
 
 __all__ = ["Halt", "Init"]
@@ -95,18 +96,19 @@ class Init:
 
     def halt(self, reason: str) -> None:
         """Ends every process that holds a key. Front stays to say that this boot is over."""
-        print(f"halted: {reason}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"halted: {reason}\n")
         self.phase = Phase.HALTED
         for role in [role for role in self._workers if role != "front"]:
             self._workers.pop(role).kill()
         self._frames.close()
         if "front" in self._workers:
-            self._workers["front"].link.send(Kind.HALTED)
+            with suppress(LinkClosed):
+                self._workers["front"].link.send(Kind.HALTED)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except Exception as error:  # whatever it is, a boot in an unknown state must not go on
+        except Exception as error:  # noqa: BLE001  a boot in an unknown state must not go on
             self.halt(f"{type(error).__name__}: {error}")
 
     def _receive(self, worker: Worker) -> None:
@@ -144,7 +146,7 @@ class Init:
                 self.phase = route.ok
             except WireError as error:
                 reply, self.phase = answer(error.code), route.refused
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 self.halt(f"{type(error).__name__}: {error}")
                 reply = answer(Code.HALTED)
         if reply is not None:

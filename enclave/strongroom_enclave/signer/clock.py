@@ -56,9 +56,8 @@ class Clock:
         self._require(monotonic_ns >= last_ns, "anchor's monotonic ns", last_ns, monotonic_ns)
         self._require(authenticated_ms >= last_ms, "anchor's ms", last_ms, authenticated_ms)
         self._require(near, "anchor's ms", due, authenticated_ms)
-        if not self.fault:
-            self._last = authenticated_ms, monotonic_ns
-            self._read_ns = max(self._read_ns, monotonic_ns)
+        self._last = authenticated_ms, monotonic_ns
+        self._read_ns = max(self._read_ns, monotonic_ns)
 
     def now_ms(self, monotonic_ns: int) -> int:
         """Returns the time at a reading of CLOCK_MONOTONIC, never earlier than told before.

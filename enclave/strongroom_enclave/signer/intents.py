@@ -6,6 +6,7 @@ only then a signature. A failure after the count costs budget and never widens i
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Final
 
@@ -13,29 +14,21 @@ from strongroom_wire.errors import Code, Malformed, Refused, WireError
 from strongroom_wire.frames import Intent, Kind, OrderIntent, Reply
 from strongroom_wire.manifest import Call, Client
 
-from strongroom_enclave.signer import clob, policy
-from strongroom_enclave.signer.amounts import Amounts, Side, Tick, limit_amounts, market_amounts
+from strongroom_enclave.signer import amounts, clob, policy
 from strongroom_enclave.signer.contracts import Exchange
 from strongroom_enclave.signer.errors import SignerError
 from strongroom_enclave.signer.keyring import TradingKey
-from strongroom_enclave.signer.orders import Order
+from strongroom_enclave.signer.orders import Order, SignedOrder
 from strongroom_enclave.signer.template import fill_template
 
 __all__ = ["Desk"]
 
-_TICKS: Final = tuple(Tick)
-_MARKET, _POST_ONLY, _DEFER = 1, 2, 4
-_CALLS: Final[dict[Kind, Call]] = {
-    Kind.ORDERS: "order",
-    Kind.TEMPLATE: "template",
-    Kind.CANCEL: "cancel",
-    Kind.CANCEL_ALL: "cancel",
-    Kind.CANCEL_MARKET: "cancel",
-    Kind.HEARTBEAT: "heartbeat",
-    Kind.QUERY_ORDER: "query",
-    Kind.QUERY_OPEN: "query",
-    Kind.QUERY_TRADES: "query",
-}
+_TICKS: Final = tuple(amounts.Tick)
+_MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
+_CALLS: Final[tuple[Call, ...]] = (
+    "order", "template", "cancel", "cancel", "cancel", "heartbeat", "query", "query", "query",
+)  # fmt: skip
+"""The permission that each `Kind` needs, in the order of their numbers."""
 
 
 class Desk:
@@ -51,11 +44,11 @@ class Desk:
             return self._answer(Intent.parse(plaintext), client, decision)
         except (WireError, SignerError) as error:
             return Reply(error.code, decision)
-        except Exception:  # a bug of ours must not tell the host anything, nor end the process
+        except Exception:  # noqa: BLE001  a bug of ours must not tell the host anything
             return Reply(Code.INTERNAL, decision)
 
     def _answer(self, intent: Intent, client: Client, decision: int) -> Reply:
-        if _CALLS[intent.kind] not in client.calls:
+        if _CALLS[intent.kind - 1] not in client.calls:
             raise Refused(Code.CALL_NOT_PERMITTED, "call", client.calls, intent.kind)
         if intent.key >= len(self._keys):
             raise Refused(Code.UNKNOWN_KEY, "key", len(self._keys), intent.key)
@@ -69,51 +62,51 @@ class Desk:
     def _orders(
         self, intent: Intent, key: TradingKey, builder: clob.RequestBuilder, decision: int
     ) -> Reply:
-        try:
+        with suppress(SignerError):  # without the time, the policy's clock rule denies
             if self._now() > intent.deadline:
                 raise Refused(Code.EXPIRED, "deadline", intent.deadline, "later")
-        except SignerError:
-            pass  # no time at all: the policy's clock rule denies, with the figures
-        amounts = [_amounts(order) for order in intent.orders]
-        proposed = [
-            _proposed(order, amount, key.engine.exchange(order.token))
-            for order, amount in zip(intent.orders, amounts, strict=True)
-        ]
+        terms = [_terms(order) for order in intent.orders]
+        proposed = [_proposed(order, key) for order in intent.orders]
         verdict = key.engine.decide(proposed, self._now)
         if isinstance(verdict, policy.Denied):
-            rule, at, limit, actual = verdict.rule, verdict.order, verdict.limit, verdict.actual
-            return Reply(Code.DENIED, decision, rule, at, limit, actual)
+            at, limit, actual = verdict.order, verdict.limit, verdict.actual
+            return Reply(Code.DENIED, decision, verdict.rule, at, limit, actual)
         if not isinstance(verdict, policy.Approved):
             return Reply(Code.INTERNAL, decision)
-        posts, rules = [], key.spec.policy
-        pinned = bytes.fromhex(rules.metadata), bytes.fromhex(rules.builder)
-        for order, amount in zip(intent.orders, amounts, strict=True):
-            account, salt = key.account, order.salt or secrets.randbits(53)
-            unsigned = Order(
-                salt, account.maker, account.signer, order.token, *amount, Side(order.side),
-                account.signature_type, order.timestamp, *pinned,
-            )  # fmt: skip
-            exchange = Exchange.named(key.spec.chain_id, key.engine.exchange(order.token))
-            signed = key.signing.sign_order(unsigned, exchange, key.account)
-            flags = bool(order.flags & _POST_ONLY), bool(order.flags & _DEFER)
-            terms = clob.Terms(clob.OrderType(order.order_type), order.expiration, *flags)
-            posts.append((signed, terms))
-        request = builder.post(posts, intent.timestamp)
+        pairs = zip(intent.orders, proposed, strict=True)
+        signed = [_signed(order, approved, key) for order, approved in pairs]
+        request = builder.post(list(zip(signed, terms, strict=True)), intent.timestamp)
         if intent.kind is Kind.TEMPLATE:
             request = _filled(intent.argument, request)
-        hashes = tuple(signed.order_hash for signed, _ in posts)
+        hashes = tuple(order.order_hash for order in signed)
         return Reply(Code.OK, decision, order_hashes=hashes, request=request)
 
 
-def _amounts(order: OrderIntent) -> Amounts:
-    compute = market_amounts if order.flags & _MARKET else limit_amounts
-    return compute(Side(order.side), order.price, order.size, _TICKS[order.tick])
+def _proposed(order: OrderIntent, key: TradingKey) -> policy.ProposedOrder:
+    """Returns the order as the policy judges it, with the amounts that will be signed."""
+    side, kind = amounts.Side(order.side), clob.OrderType(order.order_type)
+    compute = amounts.market_amounts if order.flags & _MARKET else amounts.limit_amounts
+    given = compute(side, order.price, order.size, _TICKS[order.tick])
+    exchange, times = key.engine.exchange(order.token), (order.timestamp, order.expiration)
+    return policy.ProposedOrder(order.token, exchange, side, kind, order.price, *given, *times)
 
 
-def _proposed(order: OrderIntent, amounts: Amounts, exchange: str) -> policy.ProposedOrder:
-    kinds = Side(order.side), clob.OrderType(order.order_type)
-    times = order.timestamp, order.expiration
-    return policy.ProposedOrder(order.token, exchange, *kinds, order.price, *amounts, *times)
+def _terms(order: OrderIntent) -> clob.Terms:
+    """Returns what travels beside the signed struct, refused before it can cost budget."""
+    flags = bool(order.flags & _POST_ONLY), bool(order.flags & _DEFER)
+    return clob.Terms(clob.OrderType(order.order_type), order.expiration, *flags)
+
+
+def _signed(order: OrderIntent, approved: policy.ProposedOrder, key: TradingKey) -> SignedOrder:
+    """Returns the approved order under the key's signature."""
+    account, rules = key.account, key.spec.policy
+    unsigned = Order(
+        order.salt or secrets.randbits(53), account.maker, account.signer, approved.token,
+        approved.maker_amount, approved.taker_amount, approved.side, account.signature_type,
+        approved.timestamp_ms, bytes.fromhex(rules.metadata), bytes.fromhex(rules.builder),
+    )  # fmt: skip
+    exchange = Exchange.named(key.spec.chain_id, approved.exchange)
+    return key.signing.sign_order(unsigned, exchange, account)
 
 
 def _filled(argument: bytes, request: bytes) -> bytes:
@@ -127,6 +120,7 @@ def _filled(argument: bytes, request: bytes) -> bytes:
 def _other(intent: Intent, builder: clob.RequestBuilder) -> bytes:
     """Returns the request of an intent that signs no order: these pass a kill switch."""
     argument, time = intent.argument, intent.timestamp
+    text = argument.decode("ascii", "replace")
     match intent.kind:
         case Kind.CANCEL:
             hashes = [argument[at : at + 32] for at in range(0, len(argument), 32)]
@@ -137,15 +131,11 @@ def _other(intent: Intent, builder: clob.RequestBuilder) -> bytes:
             token = int.from_bytes(argument[32:], "big")
             return builder.cancel_market(argument[:32], token, time)
         case Kind.HEARTBEAT:
-            return builder.heartbeat(_text(argument), time)
+            return builder.heartbeat(text, time)
         case Kind.QUERY_ORDER:
             return builder.get_order(argument, time)
         case Kind.QUERY_OPEN:
-            return builder.get_orders(_text(argument), time)
+            return builder.get_orders(text, time)
         case Kind.QUERY_TRADES:
-            return builder.get_trades(_text(argument), time)
+            return builder.get_trades(text, time)
     raise Malformed("argument", f"that of {intent.kind.name}", f"{len(argument)} bytes")
-
-
-def _text(argument: bytes) -> str:
-    return argument.decode("ascii", "replace")

@@ -120,7 +120,7 @@ def _price_band(o: ProposedOrder, s: _State) -> _Measure:
     cash, shares = amounts if o.side == Side.BUY else amounts[::-1]
     lowest = min(o.price, cash * ONE // shares) if shares > 0 else 0
     if lowest < max(low, 1):
-        return -max(low, 1), -max(lowest, 0)
+        return -max(low, 1), -lowest
     return high, max(o.price, -(-cash * ONE // shares))
 
 

@@ -7,7 +7,6 @@ frames only, and authenticates them before it looks inside.
 import select
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
 from secrets import token_bytes
@@ -17,11 +16,10 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from strongroom_wire import frames
+from strongroom_wire import frames, hpke
 from strongroom_wire.bundle import Bundle, Role, hpke_info
 from strongroom_wire.encoding import pack, unpack
 from strongroom_wire.errors import Code, Refused, WireError
-from strongroom_wire.hpke import open_sealed
 from strongroom_wire.manifest import Client, Manifest
 from strongroom_wire.owners import Statement, verify_signature
 from strongroom_wire.statements import Permit
@@ -48,22 +46,18 @@ class Service:
     def __init__(self, link: Link, listener: socket, busy_poll: bool = False) -> None:
         self._link, self._listener, self._wait = link, listener, 0 if busy_poll else None
         self._hpke, self._receipt = X25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-        self._clock = Clock(_EARLIEST)
-        self._channels: OrderedDict[int, tuple[frames.SealedChannel, Client]] = OrderedDict()
+        self._clock, self._opened = Clock(_EARLIEST), 0
+        self._channels: dict[int, tuple[frames.SealedChannel, Client]] = {}
         self._streams: dict[int, Stream] = {}
-        self._opened = 0
         self._enrolling: tuple[Enrolment, bytes] | None = None
         public = (key.public_key().public_bytes_raw() for key in (self._hpke, self._receipt))
         link.send(Kind.REGISTER, 0, b"".join(public))
-        kind, _, payload = link.receive()
-        if kind != Kind.CONFIGURE:
-            raise LinkClosed("not configured")
-        bundle, manifest = unpack(b"configure", payload)
+        bundle, manifest = unpack(b"configure", link.receive().payload)
         self._bundle = Bundle.parse(bundle)
         document = msgspec.msgpack.decode(manifest, type=Manifest)
         self._clients = {bytes.fromhex(client.frame_key): client for client in document.clients}
         self._keyring = Keyring(self._bundle, document, self._hpke, self._now)
-        self._desk = Desk(self._keyring.keys, self._now)
+        self._desk = Desk(list(self._keyring.keys.values()), self._now)
 
     def run(self) -> None:
         """Serves until init's link closes, which ends this process and its keys."""
@@ -94,7 +88,7 @@ class Service:
         kind, number, payload = message
         match kind:
             case Kind.ANCHOR:
-                authenticated, reading = (int.from_bytes(payload[at:][:8], "big") for at in (0, 8))
+                authenticated, reading = (int.from_bytes(payload[at:][:8]) for at in (0, 8))
                 self._clock.anchor(authenticated, reading)
             case Kind.PERMIT:
                 statement, sealing = unpack(b"permit", payload)
@@ -112,33 +106,30 @@ class Service:
         """Answers an owner order with a receipt; an enrolment is answered when it ends."""
         try:
             outcome = self._keyring.obey(Statement.parse(payload))
-            if isinstance(outcome, Enrolment):
-                if self._enrolling:
-                    raise Refused(Code.BUSY, "enrolment", "one at a time", "another")
-                self._enrolling = outcome, payload
-                venue = msgspec.msgpack.encode(outcome.venue)
-                return self._link.send(Kind.ENROLL, number, pack(b"enroll", venue, outcome.request))
-            code, body = Code.OK, outcome
+            if not isinstance(outcome, Enrolment):
+                return self._answer(number, payload, Code.OK, outcome)
+            if self._enrolling:
+                raise Refused(Code.BUSY, "enrolment", "one at a time", "another")
+            self._enrolling, venue = (outcome, payload), msgspec.msgpack.encode(outcome.key.venue)
+            self._link.send(Kind.ENROLL, number, pack(b"enroll", venue, outcome.request))
         except (WireError, SignerError) as error:
-            code, body = error.code, b""
-        self._receipted(number, payload, code, body)
+            self._answer(number, payload, error.code)
 
     def _enrolled(self, number: int, outcome: bytes) -> None:
+        """Takes what the one-shot process brought: a code and, with it, a credential."""
         if self._enrolling is None:
             raise LinkClosed("a credential nobody asked for")
         (enrolment, request), self._enrolling = self._enrolling, None
-        code, body = Code(int.from_bytes(outcome[:4], "big")), b""
+        code, api_key = Code(int.from_bytes(outcome[:4])), ""
         if code is Code.OK:
             try:
-                fields = (f.decode("ascii") for f in unpack(b"credential", outcome[4:]))
-                api_key, secret, passphrase = fields
-                enrolment.key.enrol(enrolment.venue, api_key, secret, passphrase)
-                body = api_key.encode()
-            except (SignerError, WireError, ValueError):
-                code = Code.VENUE_REFUSED
-        self._receipted(number, request, code, body)
+                api_key, *rest = (f.decode("ascii") for f in unpack(b"credential", outcome[4:]))
+                enrolment.key.enrol(api_key, *rest)
+            except (SignerError, WireError, ValueError, TypeError):
+                code, api_key = Code.VENUE_REFUSED, ""
+        self._answer(number, request, code, api_key.encode())
 
-    def _receipted(self, number: int, request: bytes, code: Code, body: bytes) -> None:
+    def _answer(self, number: int, request: bytes, code: Code, body: bytes = b"") -> None:
         boot_id = self._bundle.boot_id
         reply = signed_answer(self._receipt, boot_id, request, code, body)
         self._link.send(Kind.REPLY, number, reply)
@@ -148,13 +139,13 @@ class Service:
         try:
             if data[:4] == b"SRC1":
                 return self._open(data), True
-            number = int.from_bytes(data[8:16], "big")
+            number = int.from_bytes(data[8:16])
             if number not in self._channels:
                 raise Refused(Code.UNKNOWN_CHANNEL, "channel", "an open one", number)
             channel, client = self._channels[number]
             return channel.seal(self._desk.answer(channel.open(data), client).serialise()), True
         except WireError as error:
-            return int(error.code).to_bytes(2, "big"), False
+            return int(error.code).to_bytes(2), False
 
     def _open(self, data: bytes) -> bytes:
         """Opens a channel for a client of the manifest, and proves who answers."""
@@ -164,13 +155,13 @@ class Service:
         message = opening.message(self._bundle.keys_digest)
         verify_signature(opening.client, opening.signature, message)
         info = hpke_info(self._bundle, Role.SIGNER, b"channel")
-        secret, random = open_sealed(opening.sealed, self._hpke, info), token_bytes(32)
+        secret, random = hpke.open_sealed(opening.sealed, self._hpke, info), token_bytes(32)
         self._opened += 1
         keys = frames.channel_keys(secret, data, random)
         channel = frames.SealedChannel(self._opened, keys, frames.Direction.FROM_ENCLAVE)
         self._channels[self._opened] = channel, self._clients[opening.client]
         if len(self._channels) > _MAX_CHANNELS:
-            self._channels.popitem(last=False)
+            del self._channels[min(self._channels)]
         unsigned = frames.ChannelOpened(self._opened, random, bytes(64))
         signature = self._receipt.sign(unsigned.message(data))
         return frames.ChannelOpened(self._opened, random, signature).serialise()
@@ -183,10 +174,7 @@ def main(arguments: Iterable[str]) -> None:
     """Runs the signer: link descriptor, descriptor of the fast channel's listener, options."""
     descriptor, listener, *options = arguments
     harden()
-    try:
-        service = Service(
-            Link(int(descriptor)), inherited_listener(listener), "--busy-poll" in options
-        )
-        service.run()
-    except LinkClosed:
-        sys.exit(0)
+    with suppress(LinkClosed):
+        link, frames_listener = Link(int(descriptor)), inherited_listener(listener)
+        Service(link, frames_listener, "--busy-poll" in options).run()
+    sys.exit(0)
