@@ -5,10 +5,10 @@ Two listeners. `bootstrap.sock` has no client certificates: what goes through it
 their certificates, and here the exact certificate decides which calls it may make.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -36,6 +36,7 @@ __all__ = ["Front", "main"]
 
 _TIMEOUT: Final = 60.0
 _OPTIONS: Final = [("grpc.max_receive_message_length", MAX_STATEMENT)]
+_STARTED: Final = time.monotonic()
 
 
 class _Method(NamedTuple):
@@ -47,6 +48,14 @@ class _Method(NamedTuple):
     payload: Callable[[Any], bytes]
     reply: Callable[[bytes], Proto]
     call: str = ""
+
+
+def _nothing(_: Proto) -> bytes:
+    return b""
+
+
+def _value(request: pb.Bytes) -> bytes:
+    return request.value
 
 
 def _statement(request: pb.Statement) -> bytes:
@@ -70,34 +79,52 @@ def _evidence(data: bytes) -> pb.EvidenceReply:
     return pb.EvidenceReply(code=code, document=document, bundle=bundle)
 
 
+def _health(data: bytes) -> enclave_pb2.HealthCheckResponse:
+    status = "HEALTHY" if data[-1] == pb.StatusReply.READY else "UNHEALTHY"
+    uptime = time.monotonic() - _STARTED
+    return enclave_pb2.HealthCheckResponse(
+        status=status, enclave=True, version=VERSION, uptime=uptime
+    )
+
+
 def _bytes(data: bytes) -> pb.Bytes:
     return pb.Bytes(value=data)
 
 
-_METHODS: Final = {
-    "GetStatus": _Method(Kind.STATUS, pb.StatusRequest, lambda _: b"", _status),
+_COMMON: Final = {
+    "GetStatus": _Method(Kind.STATUS, pb.StatusRequest, _nothing, _status),
     "GetEvidence": _Method(Kind.EVIDENCE, pb.EvidenceRequest, lambda r: r.nonce, _evidence),
-    "LoadManifest": _Method(Kind.LOAD_MANIFEST, pb.Statement, _statement, _receipt),
-    "SubmitPermit": _Method(Kind.SUBMIT_PERMIT, pb.Statement, _statement, _receipt, "owner"),
-    "SubmitOrder": _Method(Kind.SUBMIT_ORDER, pb.Statement, _statement, _receipt, "owner"),
-    "OpenChannel": _Method(Kind.OPEN_CHANNEL, pb.Bytes, lambda r: r.value, _bytes),
-    "ExchangeFrame": _Method(Kind.EXCHANGE_FRAME, pb.Bytes, lambda r: r.value, _bytes),
 }
-_BOOTSTRAP: Final = ("GetStatus", "GetEvidence", "LoadManifest")
-_CONTROL: Final = tuple(name for name in _METHODS if name != "LoadManifest")
+_BOOTSTRAP: Final = {
+    "strongroom.v1.Bootstrap": _COMMON
+    | {"LoadManifest": _Method(Kind.LOAD_MANIFEST, pb.Statement, _statement, _receipt)}
+}
+_CONTROL: Final = {
+    "strongroom.v1.Control": _COMMON
+    | {
+        "SubmitPermit": _Method(Kind.SUBMIT_PERMIT, pb.Statement, _statement, _receipt, "owner"),
+        "SubmitOrder": _Method(Kind.SUBMIT_ORDER, pb.Statement, _statement, _receipt, "owner"),
+        "OpenChannel": _Method(Kind.OPEN_CHANNEL, pb.Bytes, _value, _bytes),
+        "ExchangeFrame": _Method(Kind.EXCHANGE_FRAME, pb.Bytes, _value, _bytes),
+    },
+    "enclave.EnclaveService": {
+        "HealthCheck": _Method(
+            Kind.STATUS, enclave_pb2.HealthCheckRequest, _nothing, _health, "health"
+        ),
+    },
+}
 
 
 class Front:
     """The two gRPC servers and the link to init that they share."""
 
     def __init__(self, link: Link, directory: Path) -> None:
-        self._link, self._directory, self._started = link, directory, time.monotonic()
+        self._link, self._directory = link, directory
         self._waiting: dict[int, Future[bytes]] = {}
         self._sending, self._numbers = Lock(), count(1)
         self._key, self._certificate = generate()
         link.send(Kind.REGISTER, 0, self._certificate.public_bytes(Encoding.DER))
-        methods = {name: self._handler(_METHODS[name], None) for name in _BOOTSTRAP}
-        self._servers = [self._listen("bootstrap.sock", {"strongroom.v1.Bootstrap": methods})]
+        self._servers = [self._listen("bootstrap.sock", _BOOTSTRAP)]
 
     def run(self) -> None:
         """Carries init's messages until the link closes, which ends this process."""
@@ -111,6 +138,56 @@ class Front:
             elif kind == Kind.REPLY and number in self._waiting:
                 self._waiting.pop(number).set_result(payload)
 
+    def _open_control(self, clients: tuple[Client, ...]) -> None:
+        """Opens the mutual-TLS listener for exactly these clients; without any, there is none."""
+        certificates = (x509.load_der_x509_certificate(c.certificate) for c in clients)
+        trusted = b"".join(c.public_bytes(Encoding.PEM) for c in certificates)
+        if trusted:
+            pair = (self._key, self._certificate.public_bytes(Encoding.PEM))
+            tls = grpc.ssl_server_credentials([pair], trusted, require_client_auth=True)
+            self._servers.append(self._listen("control.sock", _CONTROL, tls, clients))
+
+    def _listen(
+        self,
+        name: str,
+        services: dict[str, dict[str, _Method]],
+        tls: grpc.ServerCredentials | None = None,
+        clients: tuple[Client, ...] | None = None,
+    ) -> grpc.Server:
+        server = grpc.server(ThreadPoolExecutor(8), options=_OPTIONS, maximum_concurrent_rpcs=32)
+        for service, methods in services.items():
+            handlers = {name: self._handler(method, clients) for name, method in methods.items()}
+            handler = grpc.method_handlers_generic_handler(service, handlers)
+            server.add_generic_rpc_handlers((handler,))
+        address = f"unix:{self._directory / name}"
+        server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
+        server.start()
+        return server
+
+    def _handler(self, method: _Method, clients: tuple[Client, ...] | None) -> Any:
+        """Returns the gRPC handler of a method, for those of `clients` that may call it.
+
+        gRPC accepts whatever chains to a listed certificate, so one that a client made into a CA
+        could vouch for others: the certificate itself is compared.
+        """
+        named = [c for c in clients or () if not method.call or method.call in c.calls]
+        allowed = {client.certificate for client in named}
+
+        def serve(request: Any, context: grpc.ServicerContext) -> Proto:
+            if clients is not None:
+                pem = bytes(context.auth_context()["x509_pem_cert"][0])
+                if x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER) not in allowed:
+                    code = str(int(Code.CALL_NOT_PERMITTED))
+                    context.abort(grpc.StatusCode.PERMISSION_DENIED, code)
+            try:
+                return method.reply(self._ask(method.kind, method.payload(request)))
+            except (LinkClosed, TimeoutError):
+                context.abort(grpc.StatusCode.UNAVAILABLE, "")
+
+        return grpc.unary_unary_rpc_method_handler(
+            serve, method.request.FromString, lambda reply: reply.SerializeToString()
+        )
+
     def _ask(self, kind: Kind, payload: bytes) -> bytes:
         """Returns init's answer to one request."""
         future: Future[bytes] = Future()
@@ -123,87 +200,10 @@ class Front:
         finally:
             self._waiting.pop(number, None)
 
-    def _handler(self, method: _Method, callers: frozenset[bytes] | None) -> Any:
-        """Returns the gRPC handler of a method; `callers` are certificates (DER), None for all."""
-
-        def serve(request: Any, context: grpc.ServicerContext) -> Proto:
-            _authorise(context, callers)
-            try:
-                return method.reply(self._ask(method.kind, method.payload(request)))
-            except (LinkClosed, TimeoutError):
-                context.abort(grpc.StatusCode.UNAVAILABLE, "")
-
-        return _unary(serve, method.request)
-
-    def _open_control(self, clients: tuple[Client, ...]) -> None:
-        """Opens the mutual-TLS listener for exactly these clients."""
-        if not clients:
-            return  # no certificate to trust means no listener, not one that trusts all
-
-        def having(call: str) -> frozenset[bytes]:
-            return frozenset(c.certificate for c in clients if not call or call in c.calls)
-
-        methods = {n: self._handler(_METHODS[n], having(_METHODS[n].call)) for n in _CONTROL}
-
-        def health(_: Any, context: grpc.ServicerContext) -> Proto:
-            _authorise(context, having("health"))
-            ready = self._ask(Kind.STATUS, b"")[-1] == pb.StatusReply.READY
-            status = enclave_pb2.HealthCheckResponse.Status.Name(not ready)
-            uptime = time.monotonic() - self._started
-            return enclave_pb2.HealthCheckResponse(
-                status=status, enclave=True, version=VERSION, uptime=uptime
-            )
-
-        record = {"HealthCheck": _unary(health, enclave_pb2.HealthCheckRequest)}
-        services = {"strongroom.v1.Control": methods, "enclave.EnclaveService": record}
-        trusted = b"".join(
-            x509.load_der_x509_certificate(c.certificate).public_bytes(Encoding.PEM)
-            for c in clients
-        )
-        pair = (self._key, self._certificate.public_bytes(Encoding.PEM))
-        tls = grpc.ssl_server_credentials([pair], trusted, require_client_auth=True)
-        self._servers.append(self._listen("control.sock", services, tls))
-
-    def _listen(
-        self,
-        name: str,
-        services: dict[str, dict[str, Any]],
-        tls: grpc.ServerCredentials | None = None,
-    ) -> grpc.Server:
-        server = grpc.server(ThreadPoolExecutor(8), options=_OPTIONS, maximum_concurrent_rpcs=32)
-        for service, methods in services.items():
-            handler = grpc.method_handlers_generic_handler(service, methods)
-            server.add_generic_rpc_handlers((handler,))
-        address = f"unix:{self._directory / name}"
-        server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
-        server.start()
-        return server
-
-
-def _unary(serve: Callable[[Any, grpc.ServicerContext], Proto], request: type[Proto]) -> Any:
-    return grpc.unary_unary_rpc_method_handler(
-        serve, request.FromString, lambda reply: reply.SerializeToString()
-    )
-
-
-def _authorise(context: grpc.ServicerContext, callers: frozenset[bytes] | None) -> None:
-    """Refuses a caller whose certificate is not among `callers`.
-
-    gRPC accepts whatever chains to a listed certificate, so one that a client made into a CA could
-    vouch for others: the certificate itself is compared.
-    """
-    if callers is not None:
-        pem = context.auth_context()["x509_pem_cert"][0]
-        certificate = x509.load_pem_x509_certificate(bytes(pem)).public_bytes(Encoding.DER)
-        if certificate not in callers:
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, str(int(Code.CALL_NOT_PERMITTED)))
-
 
 def main(arguments: Iterable[str]) -> None:
     """Runs front: link descriptor, directory for the listeners."""
     descriptor, directory = arguments
     harden()
-    try:
+    with suppress(LinkClosed):
         Front(Link(int(descriptor)), Path(directory)).run()
-    except LinkClosed:
-        sys.exit(0)
