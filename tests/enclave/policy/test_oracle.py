@@ -12,6 +12,7 @@ from fractions import Fraction
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace as change
 from strongroom_enclave.signer.amounts import Side
 from strongroom_enclave.signer.clob import OrderType
 from strongroom_enclave.signer.clock import ClockStale
@@ -121,40 +122,50 @@ def lives(order: ProposedOrder, now: int) -> bool:
     return 0 <= Fraction(order.expiration_s) - Fraction(now, 1000) <= POLICY.max_lifetime
 
 
-def mostly(usual: st.SearchStrategy[int], *others: int) -> st.SearchStrategy[int]:
-    """Draws from `usual` nine times in ten, so that most orders get past the fixed rules."""
-    return st.integers(0, 9).flatmap(lambda n: usual if n else st.sampled_from(others))
+AROUND_THE_RULES: dict[str, tuple[object, ...]] = {
+    "token": (6, 7),
+    "exchange": ("v2", "v3", ""),
+    "price": (199_999, 200_000, 800_000, 800_001),
+    "taker_amount": (1, 15, 16, 40, 60, 399, 400),
+    "order_type": (OrderType.GTD, OrderType.FOK),
+    "timestamp_ms": (-2_001, -2_000, 2_000, 2_001),
+    "expiration_s": (-1, 1, 100, 101),
+}
 
 
 @st.composite
 def orders(draw: st.DrawFn) -> ProposedOrder:
-    """An order relative to time 0; shares of 10 to 200 millionths at a price around the band."""
-    token = draw(mostly(st.just(5), 6, 7))
-    side = Side(draw(mostly(st.just(0), 1)))
-    shares = draw(st.integers(10, 120))
-    cash = shares * draw(mostly(st.sampled_from([40, 45, 50]), 0, 19, 20, 80, 81)) // 100 or 1
-    given, taken = (cash, shares) if side is Side.BUY else (shares, cash)
-    kind = OrderType(draw(mostly(st.just(0), 1, 2)))
-    expires = draw(mostly(st.integers(1, 90), -1, 0, 99, 100, 101))
-    return ProposedOrder(
-        token=token,
-        exchange=draw(st.sampled_from([{5: "v3", 6: "v2"}.get(token, "")] * 9 + ["v2"])),
-        side=side,
-        order_type=kind,
-        price=draw(mostly(st.just(450_000), 199_999, 200_000, 800_000, 800_001)),
-        maker_amount=given,
-        taker_amount=taken,
-        timestamp_ms=draw(mostly(st.integers(-2_000, 2_000), -2_001, 2_001)),
-        expiration_s=expires if kind is OrderType.GTD else draw(mostly(st.just(0), 1)),
+    """An order around time 0 that may be signed, and in every third case one with a field that may
+    make it one that must not."""
+    shares = draw(st.integers(10, 110))
+    cash, kind = shares * draw(st.sampled_from([40, 45, 50])) // 100, draw(st.sampled_from("BBSG"))
+    order = ProposedOrder(
+        token=5,
+        exchange="v3",
+        side=Side.SELL if kind == "S" else Side.BUY,
+        order_type=OrderType.GTD if kind == "G" else OrderType.GTC,
+        price=450_000,
+        maker_amount=shares if kind == "S" else cash,
+        taker_amount=cash if kind == "S" else shares,
+        timestamp_ms=draw(st.integers(-2_000, 2_000)),
+        expiration_s=50 if kind == "G" else 0,
     )
+    if draw(st.integers(0, 2)) != 1:
+        return order
+    field = draw(st.sampled_from(sorted(AROUND_THE_RULES)))
+    order = change(order, **{field: draw(st.sampled_from(AROUND_THE_RULES[field]))})
+    return change(order, exchange="v2") if order.token == 6 else order
 
 
 def placed(order: ProposedOrder, now: int) -> ProposedOrder:
     """Returns the order with its times counted from `now`."""
-    fields = {name: getattr(order, name) for name in order.__struct_fields__}
-    fields["timestamp_ms"] += now
-    fields["expiration_s"] += now // 1000 if order.expiration_s else 0
-    return ProposedOrder(**fields)
+    expires = order.expiration_s + now // 1000 if order.expiration_s else 0
+    return change(order, timestamp_ms=order.timestamp_ms + now, expiration_s=expires)
+
+
+def without_time() -> int:
+    """A clock that was starved of anchors."""
+    raise ClockStale("age", 30_000, 30_001)
 
 
 class AgainstTheOracle(RuleBasedStateMachine):
@@ -167,11 +178,10 @@ class AgainstTheOracle(RuleBasedStateMachine):
         self.now = NOW
         self.permits: list[tuple[Budget, int]] = []
 
-    @initialize(lasts=st.integers(0, 10**6))
-    def first_permit(self, lasts: int) -> None:
-        """Usually there is one from the start."""
-        if lasts > 1000:
-            self.put_in_force((Budget("k", 400, 40), NOW + lasts))
+    @initialize(notional=st.integers(300, 600), count=st.integers(6, 30))
+    def first_permit(self, notional: int, count: int) -> None:
+        """Without one there is little to see, and other tests see it."""
+        self.put_in_force((Budget("k", notional, count), NOW + 10**7))
 
     def put_in_force(self, permit: tuple[Budget, int]) -> None:
         """Issues a permit to both."""
@@ -179,28 +189,53 @@ class AgainstTheOracle(RuleBasedStateMachine):
         self.engine.permit(*permit)
         self.oracle = replace(self.oracle, permit=permit)
 
-    @rule(notional=st.integers(0, 3_000), count=st.integers(0, 60), lasts=st.integers(-1, 10**6))
-    def permit(self, notional: int, count: int, lasts: int) -> None:
+    @precondition(lambda self: len(self.permits) <= len(self.oracle.signed))
+    @rule(notional=st.integers(0, 2_000), count=st.integers(0, 60))
+    def permit(self, notional: int, count: int) -> None:
         """A smaller or larger one."""
-        self.put_in_force((Budget("k", notional, count), self.now + lasts))
+        self.put_in_force((Budget("k", notional, count), self.now + 10**7))
 
-    @precondition(lambda self: self.permits)
+    @precondition(lambda self: len(self.oracle.signed) > 6)
+    @rule(notional=st.integers(300, 2_000), lasts=st.integers(-1, 30_000))
+    def short_permit(self, notional: int, lasts: int) -> None:
+        """One that soon runs out, or has."""
+        self.put_in_force((Budget("k", notional, 60), self.now + lasts))
+
+    @precondition(lambda self: len(self.permits) > 1)
     @rule(which=st.integers(0, 10**6))
     def permit_again(self, which: int) -> None:
         """A recorded one, replayed in any order."""
         self.put_in_force(self.permits[which % len(self.permits)])
 
-    @rule(step=st.integers(0, 3_000) | st.sampled_from([2_000, 2_001, 60_000, 60_001, 90_001]))
+    @rule(step=st.integers(0, 3_000) | st.sampled_from([0, 7, 2_000, 2_001, 30_000, 60_001]))
     def time_passes(self, step: int) -> None:
         """Only forwards: `Clock` answers for that."""
         self.now += step
 
-    @rule(batch=st.lists(orders(), min_size=1, max_size=4), back=st.sampled_from([0, 0, 0, 60_000]))
-    def decide(self, batch: list[ProposedOrder], back: int) -> None:
-        """A batch, now and then under a clock that was moved back: which changes nothing."""
+    @rule(order=orders(), step=st.integers(0, 30_000))
+    def one_order(self, order: ProposedOrder, step: int) -> None:
+        """The usual case: a while later."""
+        self.now += step
+        self.judge([order])
+
+    @rule(batch=st.lists(orders(), min_size=1, max_size=4))
+    def a_batch(self, batch: list[ProposedOrder]) -> None:
+        """Orders that count against each other."""
+        self.judge(batch)
+
+    @precondition(lambda self: self.now > NOW)
+    @rule(batch=st.lists(orders(), min_size=1, max_size=2), back=st.integers(1, 120_000))
+    def under_a_clock_moved_back(self, batch: list[ProposedOrder], back: int) -> None:
+        """Told the time once, the engine does not go back."""
+        self.engine.decide([placed(batch[0], self.now)] * 20, lambda: self.now)  # over every limit
+        self.judge(batch, back)
+
+    def judge(self, batch: list[ProposedOrder], back: int = 0) -> None:
+        """Decides twice, first under a clock that cannot tell the time, and compares."""
         batch = [placed(order, self.now) for order in batch]
-        if back:
-            self.engine.decide(batch[:1] * 20, lambda: self.now)  # never allowed, tells it the time
+        blind = self.engine.decide(batch, without_time)
+        assert isinstance(blind, Denied)
+        assert blind.rule in (Rule.PERMIT, Rule.KILL_SWITCH, Rule.CLOCK)
         decision = self.engine.decide(batch, lambda: self.now - back)
         exact = self.oracle.after(batch, self.now)
         if decision:
@@ -210,18 +245,7 @@ class AgainstTheOracle(RuleBasedStateMachine):
             assert isinstance(decision, Denied), decision
             assert self.oracle.after(batch, self.now, stretch=1) is None, f"{decision} for {batch}"
 
-    @rule(batch=st.lists(orders(), min_size=1, max_size=2))
-    def decide_without_time(self, batch: list[ProposedOrder]) -> None:
-        """A clock that cannot tell denies whatever was asked."""
-
-        def stale() -> int:
-            raise ClockStale("age", 30_000, 30_001)
-
-        decision = self.engine.decide([placed(order, self.now) for order in batch], stale)
-        assert isinstance(decision, Denied)
-        assert decision.rule in (Rule.PERMIT, Rule.KILL_SWITCH, Rule.CLOCK)
-
-    @precondition(lambda self: len(self.oracle.signed) > 8)
+    @precondition(lambda self: len(self.oracle.signed) > 7)
     @rule()
     def kill(self) -> None:
         """Late, or there would be little to see."""
