@@ -14,7 +14,7 @@ from strongroom_wire.bundle import Bundle, Role, hpke_info
 from strongroom_wire.encoding import u32, uint
 from strongroom_wire.errors import Code, Refused
 from strongroom_wire.owners import Statement
-from strongroom_wire.statements import ORDER_DOMAIN, Action, OwnerOrder, Permit
+from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder, Permit
 
 from strongroom_enclave.sealing import seal, unseal
 from strongroom_enclave.signer.auth import ApiCredential
@@ -87,8 +87,9 @@ class Keyring:
 
     def permit(self, permit: Permit, sealing: bytes) -> None:
         """Puts a permit that init verified into force; `sealing` is our AES key or empty."""
-        for budget in permit.budgets:
-            self.keys[budget.key].engine.permit(budget, permit.not_after)
+        budgets = {budget.key: budget for budget in permit.budgets}
+        for name, key in self.keys.items():  # a key that a later permit leaves out has none left
+            key.engine.permit(budgets.get(name, Budget(name, 0, 0)), permit.not_after)
         self._permitted, self._sealing = True, sealing or self._sealing
 
     def obey(self, statement: Statement) -> bytes | Enrolment:
