@@ -1,0 +1,331 @@
+"""Intent to signed request over the sealed channel, beside a bare exchange of the same bytes.
+
+The signer is the real process, reached over a Unix socket as the host reaches it; this module plays
+init, so that no venue is needed. The goal is what the sealed channel may cost: a bare two-process
+exchange of the same bytes in the same run, plus the signature, plus 35 us. Bare and sealed take
+turns. Busy-polling, both ends spin instead of sleeping.
+"""
+
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from strongroom_enclave.messages import Kind
+from strongroom_enclave.platform.links import Link
+from strongroom_wire import frames, manifest
+from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
+from strongroom_wire.encoding import pack, u32, u64
+from strongroom_wire.errors import Code
+from strongroom_wire.hpke import seal
+from strongroom_wire.owners import Signature, Statement
+from strongroom_wire.statements import (
+    ORDER_DOMAIN,
+    PERMIT_DOMAIN,
+    Action,
+    Budget,
+    OwnerOrder,
+    Permit,
+)
+
+__all__ = ["rows"]
+
+TOKEN = 71321045679252212594626385532706912750332728571942532289631379312455583992563
+BLOCK, SLACK_US = 250, 35.0
+
+Exchange = Callable[[], object]
+
+
+def rows(iterations: int = 20_000) -> list[dict[str, object]]:
+    """Returns the table; times in us, memory in MiB."""
+    table: list[dict[str, object]] = []
+    for busy in (False, True):
+        with signer(busy) as desk, echo(desk.sizes(), busy) as bare:
+            jobs: dict[str, Exchange] = {"bare": bare, "sealed": desk.exchange}
+            times = alternate(jobs, iterations // (4 if busy else 1))
+            how = "busy-poll" if busy else "blocking"
+            table.append(row(f"bare exchange of the same bytes, {how}", times["bare"]))
+            sealed = row(f"intent -> signed request, sealed, {how}", times["sealed"])
+            allowed = statistics.median(times["bare"]) / 1e3 + SLACK_US + signature()
+            peer = "bare + signature + 35 us"
+            ratio = round(float(str(sealed["p50"])) / allowed, 2)
+            table.append({**sealed, "peer": peer, "peer_value": round(allowed, 1), "ratio": ratio})
+            if not busy:
+                table.append(
+                    {"name": "signer process, resident", "unit": "MiB", "value": desk.rss()}
+                )
+    table.append(row("policy decision of one order, three windows", policy_times(iterations)))
+    return table
+
+
+class Desk:
+    """A configured signer process and an open channel to it."""
+
+    def __init__(self, folder: Path, busy: bool) -> None:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(folder / "frames.sock"))
+        listener.listen()
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-P", "-m", "strongroom_enclave.signer", str(theirs.fileno())]
+        command += [str(listener.fileno()), *(["--busy-poll"] * busy)]
+        environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        descriptors = (theirs.fileno(), listener.fileno())
+        self.process = subprocess.Popen(command, pass_fds=descriptors, env=environment)
+        theirs.close()
+        listener.close()
+        self._busy, self._link = busy, Link(ours.detach())
+        self._owner, self._client = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        self._configure(self._link.receive(30).payload)
+        self._stream = socket.socket(socket.AF_UNIX)
+        self._stream.connect(str(folder / "frames.sock"))
+        self._open()
+
+    def _configure(self, keys: bytes) -> None:
+        """Does what init does for a boot: manifest, time, permit, a key, its credential."""
+        policy = manifest.Policy(
+            markets=(market(),),
+            order_types=("GTC",),
+            order_notional=Decimal(100),
+            windows=tuple(manifest.Window(n, Decimal(10**9)) for n in (60, 3600, 86400)),
+            orders_per_minute=1_000_000,
+            max_lifetime=0,
+            max_skew=600,
+            builder="00" * 32,
+            metadata="00" * 32,
+        )
+        frame_key, owner = (public(key).hex() for key in (self._client, self._owner))
+        document = manifest.Manifest(
+            format="strongroom-manifest/1",
+            version=1,
+            mode="development",
+            account="bench",
+            genesis=manifest.OwnerSet((owner,), 1),
+            owner_changes=(),
+            clients=(manifest.Client("bot", b"none", frame_key, ("order",)),),
+            keys=(
+                manifest.Key(
+                    "main", "generate", "eoa", "", 137, "clob.polymarket.com", True, policy
+                ),
+            ),
+            egress=(manifest.Egress("clob.polymarket.com", 443, (), ()),),
+        )
+        init = RoleKeys(Role.INIT, bytes(32), bytes(32))
+        roles = (init, RoleKeys(Role.SIGNER, keys[:32], keys[32:]))
+        self._bundle = Bundle(os.urandom(32), os.urandom(32), document.owner_root, b"", roles)
+        encoded = (self._bundle.serialise(), msgspec.msgpack.encode(document))
+        self._link.send(Kind.CONFIGURE, 0, pack(b"configure", *encoded))
+        self.anchor()
+        until = (int(time.time()) + 3600) * 1000
+        permit = Permit(
+            document.owner_root,
+            self._bundle.manifest_digest,
+            self._bundle.keys_digest,
+            1,
+            until,
+            EMPTY_LOG,
+            b"",
+            (Budget("main", 10**18, 10**9),),
+        )
+        statement = self._signed(PERMIT_DOMAIN, permit.serialise())
+        self._link.send(Kind.PERMIT, 0, pack(b"permit", statement, b""))
+        for number, action in ((1, Action.GENERATE), (2, Action.ENROLL_CREATE)):
+            body = u64(0) if action is Action.ENROLL_CREATE else b""
+            bound = (self._bundle.boot_id, self._bundle.manifest_digest, "main", body)
+            order = OwnerOrder(action, *bound).serialise()
+            self._link.send(Kind.SUBMIT_ORDER, number, self._signed(ORDER_DOMAIN, order))
+            self._link.receive(10)
+        secret = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+        fields = (b"00000000-0000-0000-0000-000000000000", secret, b"passphrase-0")
+        self._link.send(Kind.ENROLLED, 2, u32(Code.OK) + pack(b"credential", *fields))
+        self._link.receive(10)
+
+    def _signed(self, domain: bytes, payload: bytes) -> bytes:
+        value = self._owner.sign(pack(domain, payload))
+        return Statement(payload, (Signature(public(self._owner), value),)).serialise()
+
+    def anchor(self) -> None:
+        """Tells the signer the time, as init does every few seconds."""
+        now = u64(time.time_ns() // 1_000_000) + u64(time.monotonic_ns())
+        self._link.send(Kind.ANCHOR, 0, now)
+
+    def _open(self) -> None:
+        secret, info = os.urandom(32), hpke_info(self._bundle, Role.SIGNER, b"channel")
+        sealed = seal(secret, self._bundle.role(Role.SIGNER).hpke, info)
+        unsigned = frames.ChannelOpen(public(self._client), sealed, bytes(64))
+        signature = self._client.sign(unsigned.message(self._bundle.keys_digest))
+        opening = frames.ChannelOpen(public(self._client), sealed, signature).serialise()
+        opened = frames.ChannelOpened.parse(swap(self._stream, opening, self._busy))
+        keys = frames.channel_keys(secret, opening, opened.random)
+        self._channel = frames.SealedChannel(opened.channel, keys, frames.Direction.TO_ENCLAVE)
+        self._count = 0
+
+    def exchange(self) -> frames.Reply:
+        """Sends one intent and returns the reply with the signed request."""
+        self._count += 1
+        if self._count % 500 == 0:
+            self.anchor()
+        now = time.time_ns() // 1_000_000
+        order = frames.OrderIntent(TOKEN, 0, 0, 1, 0, 570_000, 12_340_000, 0, now, 0)
+        intent = frames.Intent(frames.Kind.ORDERS, 0, now // 1000, now + 5000, (order,))
+        frame = self._channel.seal(intent.serialise())
+        reply = frames.Reply.parse(self._channel.open(swap(self._stream, frame, self._busy)))
+        if reply.code is not Code.OK:
+            raise RuntimeError(f"the signer refused: {reply}")
+        return reply
+
+    def sizes(self) -> tuple[int, int]:
+        """Returns how many bytes a request and its reply take on the stream."""
+        return 24 + 24 + 80 + 16, 24 + 16 + len(self.exchange().serialise())
+
+    def rss(self) -> float:
+        """Returns the process's resident memory in MiB, shared pages included."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        lines = (line for line in status.splitlines() if line.startswith("VmRSS"))
+        return round(int(next(lines).split()[1]) / 1024, 1)
+
+
+@contextmanager
+def signer(busy: bool) -> Iterator[Desk]:
+    """Yields a signer process with an open channel, and ends it."""
+    with TemporaryDirectory() as folder:
+        desk = Desk(Path(folder), busy)
+        try:
+            yield desk
+        finally:
+            desk.process.kill()
+            desk.process.wait()
+
+
+_ECHO = """
+import socket, sys
+stream, size, reply = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
+stream.setblocking(sys.argv[4] != "busy")
+answer = reply.to_bytes(4, "big") + bytes(reply)
+got = 0
+while True:
+    try:
+        data = stream.recv(65536)
+    except BlockingIOError:
+        continue
+    if not data:
+        break
+    got += len(data)
+    if got >= size + 4:
+        got -= size + 4
+        stream.sendall(answer)
+"""
+
+
+@contextmanager
+def echo(sizes: tuple[int, int], busy: bool) -> Iterator[Exchange]:
+    """Yields an exchange with a process that answers `sizes[0]` bytes with `sizes[1]`."""
+    ours, theirs = socket.socketpair()
+    arguments = [str(theirs.fileno()), str(sizes[0]), str(sizes[1]), "busy" if busy else "block"]
+    command = [sys.executable, "-c", _ECHO, *arguments]
+    process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
+    theirs.close()
+    request = bytes(sizes[0])
+    try:
+        yield lambda: swap(ours, request, busy)
+    finally:
+        ours.close()
+        process.wait()
+
+
+def swap(stream: socket.socket, message: bytes, busy: bool) -> bytes:
+    """Sends one length-prefixed message and returns the next, spinning if `busy`."""
+    stream.setblocking(not busy)
+    stream.sendall(len(message).to_bytes(4, "big") + message)
+    data = bytearray()
+    while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
+        try:
+            chunk = stream.recv(65536)
+        except BlockingIOError:
+            continue
+        if not chunk:
+            raise ConnectionError("the other process closed the stream")
+        data += chunk
+    return bytes(data[4:])
+
+
+def alternate(jobs: dict[str, Exchange], iterations: int) -> dict[str, list[int]]:
+    """Returns the times of each job in ns, taken in alternating blocks."""
+    times: dict[str, list[int]] = {name: [] for name in jobs}
+    for _ in range(max(1, iterations // BLOCK)):
+        for name, job in jobs.items():
+            for _ in range(BLOCK):
+                start = time.perf_counter_ns()
+                job()
+                times[name].append(time.perf_counter_ns() - start)
+    return {name: taken[BLOCK:] or taken for name, taken in times.items()}
+
+
+def policy_times(iterations: int) -> list[int]:
+    """Returns the times of approving one order in process, in ns."""
+    from strongroom_enclave.signer.amounts import Side
+    from strongroom_enclave.signer.clob import OrderType
+    from strongroom_enclave.signer.policy import Approved, PolicyEngine, ProposedOrder
+
+    windows = tuple(manifest.Window(n, Decimal(10**9)) for n in (60, 3600, 86400))
+    limits = (("GTC",), Decimal(100), windows, 1_000_000, 0, 600, "00" * 32, "00" * 32)
+    engine = PolicyEngine(manifest.Policy((market(),), *limits))
+    engine.permit(Budget("main", 10**18, 10**9), 2**48)
+    now, kinds = 1_790_000_000_000, (Side.BUY, OrderType.GTC)
+    order = ProposedOrder(TOKEN, "v2", *kinds, 570_000, 7_033_800, 12_340_000, now, 0)
+    times = []
+    for _ in range(iterations):
+        start = time.perf_counter_ns()
+        decision = engine.decide([order], lambda: now)
+        times.append(time.perf_counter_ns() - start)
+        if not isinstance(decision, Approved):
+            raise RuntimeError(f"the policy refused: {decision}")
+    return times
+
+
+def market() -> manifest.Market:
+    """Returns the one market that the benchmark trades."""
+    band = (Decimal("0.01"), Decimal("0.99"))
+    return manifest.Market(str(TOKEN), "v2", ("buy", "sell"), *band)
+
+
+def signature() -> float:
+    """Returns the median of one recoverable signature in this process, in us."""
+    from coincurve import PrivateKey
+
+    key, digest, times = PrivateKey(bytes(31) + b"\x01"), bytes(32), []
+    for _ in range(2000):
+        start = time.perf_counter_ns()
+        key.sign_recoverable(digest, None)
+        times.append(time.perf_counter_ns() - start)
+    return statistics.median(times) / 1e3
+
+
+def row(name: str, times: Sequence[int]) -> dict[str, object]:
+    """Returns one row of the table from times in ns."""
+    ordered = sorted(times)
+    at = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
+    cut = {
+        key: round(ordered[min(len(ordered) - 1, int(len(ordered) * share))] / 1e3, 1)
+        for key, share in at.items()
+    }
+    return {"name": name, "unit": "us", **cut}
+
+
+def public(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:
+    """Returns the raw public key, 32 bytes."""
+    return key.public_key().public_bytes_raw()
+
+
+if __name__ == "__main__":
+    for line in rows(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000):
+        sys.stdout.write(f"{line}\n")
