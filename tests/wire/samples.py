@@ -166,7 +166,7 @@ def manifest() -> Manifest:
             Key("session", "session", "deposit", wallet, 137, venue, True, policy),
             Key("own", "generate", "eoa", "", 80002, venue, True, policy),
         ),
-        egress=(Egress(venue, 443, (), ()),),
+        egress=(Egress(venue, 443, (), ()), Egress("relayer.example", 8443, ("ab" * 32,), ())),
     )
 
 

@@ -166,6 +166,8 @@ def _mutations() -> list[tuple[str, bytes]]:
         ("unknown role 0", with_role(0, b"\x00")),
         ("unknown role 4", with_role(0, b"\x04")),
         ("role of two bytes", with_role(0, b"\x00\x01")),
+        ("role of two bytes, the first good", with_role(0, b"\x01\x00")),
+        ("role of no byte", with_role(0, b"")),
         ("hpke key of 31 bytes", with_role(1, byte(1, 31))),
         ("receipt key of 33 bytes", with_role(2, byte(1, 33))),
         ("log size of 4 bytes", with_role(3, bytes(4))),

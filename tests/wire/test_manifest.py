@@ -175,12 +175,12 @@ def test_fields_are_all_there_and_no_other(path: tuple[str | int, ...]) -> None:
             Manifest.parse(_written(tree))
     tree = _tree()
     _at(tree, path)["comment"] = ""
-    with pytest.raises(ManifestInvalid):
+    with pytest.raises(ManifestInvalid, match="unknown field `comment`"):
         Manifest.parse(_written(tree))
 
 
 KEY, MARKET = ("keys", 0), ("keys", 0, "policy", "markets", 0)
-POLICY, EGRESS = ("keys", 0, "policy"), ("egress", 0)
+POLICY, EGRESS = ("keys", 0, "policy"), ("egress", 1)
 
 BAD_VALUES: list[tuple[tuple[str | int, ...], list[object]]] = [
     (("format",), ["strongroom-manifest/2", "strongroom-manifest/1 ", "", 1]),
@@ -224,7 +224,8 @@ BAD_VALUES: list[tuple[tuple[str | int, ...], list[object]]] = [
     ((*MARKET, "sides"), [[], ["buy", "buy"], ["Buy"], ["buy", "sell", "buy"], "buy"]),
     ((*MARKET, "min_price"), ["0", "0.96", "1", "-0.1", "0.0000001", "NaN", "5E-2"]),
     ((*MARKET, "max_price"), ["0", "0.04", "1", "1.5", "0.9500001", "Infinity"]),
-    ((*EGRESS, "host"), ["", "a..b", ".a", "a.", "A", "a b", "a/b", "a:1", "a\n", "a" * 254]),
+    ((*EGRESS, "host"), ["", "a..b", ".a", "a.", "A", "a b", "a/b", "a:1", "a" * 254]),
+    ((*EGRESS, "host"), ["a\n", "\na"]),
     ((*EGRESS, "port"), [0, -1, 65536, "443"]),
     ((*EGRESS, "roots"), [["00"], ["00" * 31], [public(1).hex().upper()]]),
     ((*EGRESS, "development_roots"), [["AA=="], ["*"], "AA=="]),
@@ -262,6 +263,7 @@ GOOD_VALUES: list[tuple[tuple[str | int, ...], list[object]]] = [
     ((*MARKET, "token"), ["0", "1", str((1 << 256) - 1)]),
     ((*MARKET, "min_price"), ["0.000001", "0.95"]),
     ((*MARKET, "max_price"), ["0.999999", "0.05"]),
+    ((*EGRESS, "host"), ["a", "a-b.example", "127.0.0.1", "xn--a.example", "a" * 253]),
     ((*EGRESS, "port"), [1, 65535]),
     ((*EGRESS, "roots"), [["00" * 32]]),
 ]
@@ -299,6 +301,35 @@ def test_parts_that_repeat_are_refused() -> None:
             flawed.check()
         with pytest.raises(ManifestInvalid):
             Manifest.parse(flawed.serialise())
+
+
+def _too_many() -> dict[str, tuple[Manifest, int]]:
+    base, window = manifest(), Window(60, Decimal(1))
+    set_of_32 = OwnerSet(tuple(f"{n:064x}" for n in range(33)), 1)
+    change = OwnerChange(owners_of(4, quorum=1), (("00" * 32, "00" * 64),) * 33)
+    client, key, venue = base.clients[0], base.keys[2], base.egress[0]
+    clients = [
+        replace(client, name=f"c{n}", certificate=b"%d" % n, frame_key=f"{n:064x}")
+        for n in range(65)
+    ]
+    keys = tuple(replace(key, name=f"k{n}") for n in range(65))
+    hosts = tuple(replace(venue, host=f"h{n}.example") for n in range(16))
+    windows = replace(key, policy=replace(key.policy, windows=(window,) * 9))
+    return {
+        "owners": (replace(base, genesis=set_of_32), 32),
+        "owner changes": (replace(base, owner_changes=(replace(change, signatures=()),) * 65), 64),
+        "signatures": (replace(base, owner_changes=(change,)), 32),
+        "clients": (replace(base, clients=tuple(clients)), 64),
+        "keys": (replace(base, keys=keys), 64),
+        "windows": (replace(base, keys=(windows,)), 8),
+        "egress": (replace(base, egress=(venue, *hosts)), 16),
+    }
+
+
+@pytest.mark.parametrize(("flawed", "limit"), _too_many().values(), ids=_too_many())
+def test_every_list_has_a_limit(flawed: Manifest, limit: int) -> None:
+    with pytest.raises(ManifestInvalid, match=f"length <= {limit}"):
+        Manifest.parse(flawed.serialise())
 
 
 def test_later_owner_sets_are_held_to_the_same_rules() -> None:

@@ -112,7 +112,7 @@ def _flawed_orders() -> dict[str, bytes]:
         "no action": put(0, b""),
         "action 0": put(0, b"\x00"),
         "action 8": put(0, b"\x08"),
-        "action of two bytes": put(0, b"\x00\x03"),
+        "action of two bytes": put(0, b"\x03\x00"),
         "boot id short": put(1, byte(1, 31)),
         "boot id long": put(1, byte(1, 33)),
         "manifest digest short": put(2, byte(1, 31)),
