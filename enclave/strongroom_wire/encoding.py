@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 
 from strongroom_wire.errors import Malformed, TooLarge
 
-__all__ = ["MAX_STATEMENT", "digest", "emit", "hex_bytes", "member", "pack", "u32", "u64", "u256"]
-__all__ += ["uint", "unpack", "unpack_fields"]
+__all__ = ["MAX_STATEMENT", "digest", "emit", "member", "pack", "u32", "u64", "u256", "uint"]
+__all__ += ["unpack", "unpack_fields"]
 
 _Member = TypeVar("_Member", bound=IntEnum)
 MAX_STATEMENT: Final = 1 << 20
@@ -120,18 +120,6 @@ def member(kind: type[_Member], value: int) -> _Member:
         return kind(value)
     except ValueError as error:
         raise Malformed(kind.__name__, "a known number", value) from error
-
-
-def hex_bytes(text: str, size: int) -> bytes:
-    """Returns the bytes of a lower-case hex string of exactly `size` bytes, `0x` optional.
-
-    Raises:
-        Malformed: wrong length, or a character that is not a lower-case hex digit.
-    """
-    digits = text.removeprefix("0x")
-    if len(digits) != 2 * size or not set(digits) <= set("0123456789abcdef"):
-        raise Malformed("hex", f"{size} bytes in lower case", text[:80])
-    return bytes.fromhex(digits)
 
 
 def _big_endian(value: int, size: int) -> bytes:

@@ -228,8 +228,7 @@ class ChannelOpen:
 
     def serialise(self) -> bytes:
         """Returns the 180 bytes; raises `Malformed` if a part has the wrong length."""
-        data = b"SRC1" + self.client + self.sealed + self.signature
-        return emit(self, data, ChannelOpen.parse)
+        return emit(self, b"SRC1" + self.client + self.sealed + self.signature, ChannelOpen.parse)
 
     @classmethod
     def parse(cls, data: bytes) -> "ChannelOpen":

@@ -7,7 +7,7 @@ that a recorded one is worthless against another boot, and is signed by the owne
 from dataclasses import dataclass
 from enum import IntEnum
 
-from strongroom_wire.bundle import LogHead, Role
+from strongroom_wire.bundle import LogHead
 from strongroom_wire.encoding import emit, member, pack, u32, u64, uint, unpack_fields
 from strongroom_wire.errors import Malformed
 
@@ -50,10 +50,8 @@ class Permit:
         digests = (self.owner_root, self.manifest_digest, self.keys_digest)
         times = (u32(self.serial), u64(self.not_after))
         head = u64(self.signer_head.size) + self.signer_head.root
-        budgets = (
-            pack(_BUDGET, _ascii(b.key), u64(b.notional), u32(b.orders)) for b in self.budgets
-        )
-        data = pack(PERMIT_DOMAIN, *digests, *times, head, self.share, *budgets)
+        rest = [pack(_BUDGET, _name(b.key), u64(b.notional), u32(b.orders)) for b in self.budgets]
+        data = pack(PERMIT_DOMAIN, *digests, *times, head, self.share, *rest)
         return emit(self, data, Permit.parse)
 
     @classmethod
@@ -99,15 +97,10 @@ class OwnerOrder:
     key: str = ""
     body: bytes = b""
 
-    @property
-    def role(self) -> Role:
-        """The process that carries it out."""
-        return Role.SIGNER
-
     def serialise(self) -> bytes:
         """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""
         head = (bytes([self.action]), self.boot_id, self.manifest_digest)
-        return emit(self, pack(ORDER_DOMAIN, *head, _ascii(self.key), self.body), OwnerOrder.parse)
+        return emit(self, pack(ORDER_DOMAIN, *head, _name(self.key), self.body), OwnerOrder.parse)
 
     @classmethod
     def parse(cls, data: bytes) -> "OwnerOrder":
@@ -121,7 +114,7 @@ class OwnerOrder:
         return cls(member(Action, action[0]), boot_id, manifest, _text(key), body)
 
 
-def _ascii(text: str) -> bytes:
+def _name(text: str) -> bytes:
     return text.encode("ascii", "replace")  # what it replaces does not parse back: see `emit`
 
 

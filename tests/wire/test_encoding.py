@@ -12,7 +12,6 @@ from strongroom_wire.encoding import (
     MAX_STATEMENT,
     digest,
     emit,
-    hex_bytes,
     member,
     pack,
     u32,
@@ -210,10 +209,3 @@ def test_only_what_parses_back_is_emitted() -> None:
     assert emit("1", b"1", bytes.decode) == b"1"
     with pytest.raises(Malformed):
         emit("1", b"2", bytes.decode)
-
-
-def test_hex() -> None:
-    assert hex_bytes("00ff", 2) == hex_bytes("0x00ff", 2) == b"\x00\xff"
-    for text in ("", "0x", "00f", "00fff", "00FF", "0X00ff", "00f ", "0x0x00ff", "00f\u0661"):
-        with pytest.raises(Malformed):
-            hex_bytes(text, 2)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
-from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role
+from strongroom_wire.bundle import EMPTY_LOG, LogHead
 from strongroom_wire.encoding import MAX_STATEMENT, pack, unpack
 from strongroom_wire.errors import Malformed, TooLarge, WireError
 from strongroom_wire.statements import (
@@ -50,13 +50,11 @@ def test_order_layout_is_the_documented_one() -> None:
     assert OwnerOrder.parse(by_hand) == owner_order()
 
 
-def test_published_actions_keep_their_number_and_role() -> None:
+def test_published_actions_keep_their_number() -> None:
     names = ["KILL", "GENERATE", "IMPORT", "ENROLL_CREATE", "ENROLL_DERIVE", "EXPORT", "RESTORE"]
     assert [(action.name, int(action)) for action in Action] == list(
         zip(names, range(1, 8), strict=True)
     )
-    for action in Action:
-        assert OwnerOrder(action, byte(1), byte(2)).role is Role.SIGNER
 
 
 def test_smallest_values() -> None:
