@@ -7,7 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from strongroom_enclave.init.lifecycle import ROUTES, Phase
+from strongroom_enclave.init.lifecycle import ROUTES, Phase, Route
+from strongroom_enclave.messages import Kind
 
 __all__ = ["render"]
 
@@ -18,27 +19,27 @@ _BEGIN, _END = "<!-- lifecycle -->\n", "<!-- /lifecycle -->\n"
 def render() -> str:
     """Returns the Mermaid diagram of every change of phase, and the table of what each answers."""
     lines = ["```mermaid", "stateDiagram-v2", "    [*] --> Booted"]
-    for (phase, kind), route in ROUTES.items():
-        if route.ok is not phase:
-            lines.append(f"    {_name(phase)} --> {_name(route.ok)}: {kind.name}")
+    for kind, route in ROUTES.items():
+        for phase in route.phases:
+            if route.success not in (None, phase):
+                lines.append(f"    {_name(phase)} --> {_name(route.success)}: {Kind(kind).name}")
     lines += [f"    {_name(phase)} --> Halted: failure, death" for phase in Phase if phase != 4]
     lines += ["```", "", "| request | " + " | ".join(map(_name, Phase)) + " |"]
     lines.append("| --- " * (len(Phase) + 1) + "|")
-    for kind in dict.fromkeys(kind for _, kind in ROUTES):
-        cells = (_cell(phase, ROUTES.get((phase, kind))) for phase in Phase)
-        lines.append(f"| `{kind.name}` | " + " | ".join(cells) + " |")
+    for kind, route in ROUTES.items():
+        cells = (_cell(phase, route) for phase in Phase)
+        lines.append(f"| `{Kind(kind).name}` | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _name(phase: Phase) -> str:
-    return phase.name.capitalize()
+def _name(phase: Phase | None) -> str:
+    return phase.name.capitalize() if phase else ""
 
 
-def _cell(phase: Phase, route: object) -> str:
-    if route is None:
+def _cell(phase: Phase, route: Route) -> str:
+    if phase not in route.phases:
         return "refused"
-    ok = getattr(route, "ok", phase)
-    return "answered" if ok is phase else f"→ {_name(ok)}"
+    return "answered" if route.success in (None, phase) else f"→ {_name(route.success)}"
 
 
 def main() -> int:

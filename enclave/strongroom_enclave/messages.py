@@ -8,11 +8,9 @@ import struct
 from enum import IntEnum
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strongroom_wire.errors import Code
-from strongroom_wire.receipts import receipt_message
 
-__all__ = ["ANSWER", "Kind", "answer", "signed_answer"]
+__all__ = ["ANSWER", "Kind", "answer"]
 
 ANSWER: Final = struct.Struct(">I64s")
 
@@ -45,11 +43,3 @@ class Kind(IntEnum):
 def answer(code: Code, payload: bytes = b"") -> bytes:
     """Returns an answer without a receipt."""
     return ANSWER.pack(code, bytes(64)) + payload
-
-
-def signed_answer(
-    key: Ed25519PrivateKey, boot_id: bytes, request: bytes, code: Code, payload: bytes = b""
-) -> bytes:
-    """Returns an answer with the receipt of the role that holds `key`."""
-    signature = key.sign(receipt_message(boot_id, request, code, payload))
-    return ANSWER.pack(code, signature) + payload

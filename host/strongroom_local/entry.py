@@ -21,6 +21,7 @@ from strongroom_enclave.init.boot import Init
 from strongroom_enclave.platform.hardening import harden
 from strongroom_enclave.platform.nsm import NsmPlatform
 from strongroom_enclave.platform.spawn import Workers
+
 from strongroom_local.errors import LocalError
 from strongroom_local.measure import measure_installed
 from strongroom_local.sealer import FileSealer
@@ -86,17 +87,18 @@ def boot(run: Path, platform_socket: socket, sealer_path: Path, *, busy_poll: bo
         proxy.connect(str(run / "egress.sock"))
         return proxy
 
+    arguments = {"front": [str(front)], "signer": ["--busy-poll"] * busy_poll}
+
     def command(role: str) -> list[str]:
-        return [sys.executable, "-P", "-m", "strongroom_local.worker", role]
+        worker = [sys.executable, "-P", "-m", "strongroom_local.worker", role]
+        return worker + arguments.get(role, [])
 
     return Init(
         NsmPlatform(stream(platform_socket)),
         FileSealer(sealer_path, measure_installed().pcr0),
         Workers(command, users, _environment()),
-        front_directory=front,
-        frames=frames,
-        egress=egress,
-        signer_options=("--busy-poll",) * busy_poll,
+        frames,
+        egress,
     )
 
 

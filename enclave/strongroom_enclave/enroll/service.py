@@ -8,20 +8,16 @@ import hashlib
 import http.client
 import ssl
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 import certifi
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-from strongroom_wire.encoding import pack, u32, unpack
+from strongroom_wire import encoding
 from strongroom_wire.errors import Code, Refused, WireError
 from strongroom_wire.manifest import Egress
 
 from strongroom_enclave.messages import Kind
-from strongroom_enclave.platform.hardening import harden
-from strongroom_enclave.platform.links import Link, open_tunnel
+from strongroom_enclave.platform import hardening, links
 
 __all__ = ["Credential", "main", "trust"]
 
@@ -47,8 +43,8 @@ def trust(venue: Egress) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     roots = list(venue.development_roots)
     if not roots:
-        bundle = x509.load_pem_x509_certificates(Path(certifi.where()).read_bytes())
-        roots = [certificate.public_bytes(Encoding.DER) for certificate in bundle]
+        compiled_in = ssl.create_default_context(cafile=certifi.where())
+        roots = compiled_in.get_ca_certs(binary_form=True)
     if venue.roots:
         roots = [root for root in roots if hashlib.sha256(root).hexdigest() in venue.roots]
         if len(roots) != len(venue.roots):
@@ -64,7 +60,7 @@ def fetch(proxy: str, venue: Egress, request: bytes) -> Credential:
         Refused: VENUE_UNREACHABLE, VENUE_TLS or VENUE_REFUSED.
     """
     try:
-        tunnel = open_tunnel(proxy, venue.host, venue.port, _TIMEOUT)
+        tunnel = links.open_tunnel(proxy, venue.host, venue.port, _TIMEOUT)
         with trust(venue).wrap_socket(tunnel, server_hostname=venue.host) as stream:
             stream.sendall(request)
             response = http.client.HTTPResponse(stream)
@@ -85,14 +81,16 @@ def fetch(proxy: str, venue: Egress, request: bytes) -> Credential:
 def main(arguments: Iterable[str]) -> None:
     """Runs one enrolment: link descriptor, descriptor of the connection to the host's proxy."""
     descriptor, proxy = arguments
-    harden()
-    link = Link(int(descriptor))
+    hardening.harden()
+    link = links.Link(int(descriptor))
     _, number, job = link.receive(_TIMEOUT)
-    venue, request = unpack(b"enroll", job)
+    venue, request = encoding.unpack(b"enroll", job)
     try:
         found = fetch(proxy, msgspec.msgpack.decode(venue, type=Egress), request)
         fields = (found.apiKey, found.secret, found.passphrase)
-        outcome = u32(Code.OK) + pack(b"credential", *(field.encode() for field in fields))
+        outcome = encoding.u32(Code.OK) + encoding.pack(
+            b"credential", *(field.encode() for field in fields)
+        )
     except WireError as error:
-        outcome = u32(error.code)
+        outcome = encoding.u32(error.code)
     link.send(Kind.ENROLLED, number, outcome)

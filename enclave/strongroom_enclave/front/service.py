@@ -19,48 +19,35 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from google.protobuf.message import Message as Proto
-from strongroom_wire.encoding import MAX_STATEMENT, unpack
-from strongroom_wire.errors import Code
+from strongroom_wire import encoding, owners
+from strongroom_wire.errors import Code, WireError
 from strongroom_wire.manifest import Client
-from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.proto import enclave_pb2
 from strongroom_wire.proto import strongroom_pb2 as pb
 
 from strongroom_enclave import VERSION
-from strongroom_enclave.front.certificate import generate
+from strongroom_enclave.front import certificate
 from strongroom_enclave.messages import ANSWER, Kind, answer
-from strongroom_enclave.platform.hardening import harden
-from strongroom_enclave.platform.links import Link, LinkClosed
+from strongroom_enclave.platform import hardening, links
 
 __all__ = ["Front", "main"]
 
 _TIMEOUT: Final = 60.0
-_OPTIONS: Final = [("grpc.max_receive_message_length", MAX_STATEMENT)]
+_OPTIONS: Final = [("grpc.max_receive_message_length", encoding.MAX_STATEMENT)]
 _STARTED: Final = time.monotonic()
 
 
-class _Method(NamedTuple):
-    """How one RPC maps to a message: its payload, and the reply made of the answer. `call` is the
-    manifest's name for the permission; empty means any client of the manifest."""
-
-    kind: Kind
-    request: type[Proto]
-    payload: Callable[[Any], bytes]
-    reply: Callable[[bytes], Proto]
-    call: str = ""
-
-
-def _nothing(_: Proto) -> bytes:
+def _payload(request: Proto) -> bytes:
+    """Returns what init gets to see of a request."""
+    match request:
+        case pb.Statement():
+            signatures = tuple(owners.Signature(s.key, s.value) for s in request.signatures)
+            return owners.Statement(request.payload, signatures).serialise()
+        case pb.EvidenceRequest():
+            return request.nonce
+        case pb.Bytes():
+            return request.value
     return b""
-
-
-def _value(request: pb.Bytes) -> bytes:
-    return request.value
-
-
-def _statement(request: pb.Statement) -> bytes:
-    signatures = tuple(Signature(s.key, s.value) for s in request.signatures)
-    return Statement(request.payload, signatures).serialise()
 
 
 def _receipt(data: bytes) -> pb.Receipt:
@@ -75,42 +62,48 @@ def _status(data: bytes) -> pb.StatusReply:
 
 def _evidence(data: bytes) -> pb.EvidenceReply:
     code, body = ANSWER.unpack_from(data)[0], data[ANSWER.size :]
-    document, bundle = unpack(b"evidence", body) if code == Code.OK else (b"", b"")
+    document, bundle = encoding.unpack(b"evidence", body) if code == Code.OK else (b"", b"")
     return pb.EvidenceReply(code=code, document=document, bundle=bundle)
 
 
 def _health(data: bytes) -> enclave_pb2.HealthCheckResponse:
     status = "HEALTHY" if data[-1] == pb.StatusReply.READY else "UNHEALTHY"
-    uptime = time.monotonic() - _STARTED
-    return enclave_pb2.HealthCheckResponse(
-        status=status, enclave=True, version=VERSION, uptime=uptime
-    )
+    up = time.monotonic() - _STARTED
+    return enclave_pb2.HealthCheckResponse(status=status, enclave=True, version=VERSION, uptime=up)
 
 
 def _bytes(data: bytes) -> pb.Bytes:
     return pb.Bytes(value=data)
 
 
+class _Method(NamedTuple):
+    """How one RPC maps to a message, and the reply made of the answer. `call` is the manifest's
+    name for the permission; empty means any client of the manifest."""
+
+    kind: Kind
+    request: type[Proto]
+    reply: Callable[[bytes], Proto]
+    call: str = ""
+
+
 _COMMON: Final = {
-    "GetStatus": _Method(Kind.STATUS, pb.StatusRequest, _nothing, _status),
-    "GetEvidence": _Method(Kind.EVIDENCE, pb.EvidenceRequest, lambda r: r.nonce, _evidence),
+    "GetStatus": _Method(Kind.STATUS, pb.StatusRequest, _status),
+    "GetEvidence": _Method(Kind.EVIDENCE, pb.EvidenceRequest, _evidence),
 }
 _BOOTSTRAP: Final = {
     "strongroom.v1.Bootstrap": _COMMON
-    | {"LoadManifest": _Method(Kind.LOAD_MANIFEST, pb.Statement, _statement, _receipt)}
+    | {"LoadManifest": _Method(Kind.LOAD_MANIFEST, pb.Statement, _receipt)}
 }
 _CONTROL: Final = {
     "strongroom.v1.Control": _COMMON
     | {
-        "SubmitPermit": _Method(Kind.SUBMIT_PERMIT, pb.Statement, _statement, _receipt, "owner"),
-        "SubmitOrder": _Method(Kind.SUBMIT_ORDER, pb.Statement, _statement, _receipt, "owner"),
-        "OpenChannel": _Method(Kind.OPEN_CHANNEL, pb.Bytes, _value, _bytes),
-        "ExchangeFrame": _Method(Kind.EXCHANGE_FRAME, pb.Bytes, _value, _bytes),
+        "SubmitPermit": _Method(Kind.SUBMIT_PERMIT, pb.Statement, _receipt, "owner"),
+        "SubmitOrder": _Method(Kind.SUBMIT_ORDER, pb.Statement, _receipt, "owner"),
+        "OpenChannel": _Method(Kind.OPEN_CHANNEL, pb.Bytes, _bytes),
+        "ExchangeFrame": _Method(Kind.EXCHANGE_FRAME, pb.Bytes, _bytes),
     },
     "enclave.EnclaveService": {
-        "HealthCheck": _Method(
-            Kind.STATUS, enclave_pb2.HealthCheckRequest, _nothing, _health, "health"
-        ),
+        "HealthCheck": _Method(Kind.STATUS, enclave_pb2.HealthCheckRequest, _health, "health"),
     },
 }
 
@@ -118,11 +111,11 @@ _CONTROL: Final = {
 class Front:
     """The two gRPC servers and the link to init that they share."""
 
-    def __init__(self, link: Link, directory: Path) -> None:
+    def __init__(self, link: links.Link, directory: Path) -> None:
         self._link, self._directory = link, directory
         self._waiting: dict[int, Future[bytes]] = {}
         self._sending, self._numbers = Lock(), count(1)
-        self._key, self._certificate = generate()
+        self._key, self._certificate = certificate.generate()
         link.send(Kind.REGISTER, 0, self._certificate.public_bytes(Encoding.DER))
         self._servers = [self._listen("bootstrap.sock", _BOOTSTRAP)]
 
@@ -180,8 +173,10 @@ class Front:
                     code = str(int(Code.CALL_NOT_PERMITTED))
                     context.abort(grpc.StatusCode.PERMISSION_DENIED, code)
             try:
-                return method.reply(self._ask(method.kind, method.payload(request)))
-            except (LinkClosed, TimeoutError):
+                return method.reply(self._ask(method.kind, _payload(request)))
+            except WireError as error:  # gRPC would send the text of one that it met itself
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(int(error.code)))
+            except (links.LinkClosed, TimeoutError):
                 context.abort(grpc.StatusCode.UNAVAILABLE, "")
 
         return grpc.unary_unary_rpc_method_handler(
@@ -202,8 +197,8 @@ class Front:
 
 
 def main(arguments: Iterable[str]) -> None:
-    """Runs front: link descriptor, directory for the listeners."""
-    descriptor, directory = arguments
-    harden()
-    with suppress(LinkClosed):
-        Front(Link(int(descriptor)), Path(directory)).run()
+    """Runs front: directory for the listeners, link descriptor."""
+    directory, descriptor = arguments
+    hardening.harden()
+    with suppress(links.LinkClosed):
+        Front(links.Link(int(descriptor)), Path(directory)).run()

@@ -1,8 +1,8 @@
-"""The lifecycle as one table: what each phase answers, and where that leads.
+"""The lifecycle as one table: which phases answer a request, and where success leads.
 
-A request that a phase does not list is refused with WRONG_PHASE. A refusal (our own typed error)
-leads to `refused`; any other failure, and the death of a process, always leads to Halted. The
-diagram in the folder's README is generated from this table.
+In any other phase a request is refused with WRONG_PHASE. A refusal (our own typed error) leaves the
+phase as it was; any other failure, and the death of a process, always leads to Halted. The diagram
+in the folder's README is generated from this table.
 """
 
 from enum import IntEnum
@@ -27,30 +27,21 @@ class Phase(IntEnum):
 
 
 class Route(NamedTuple):
-    """Handler (a method of `Init`), and the phase after success and after a refusal."""
+    """Handler (a method of `Init`), the phases that have it, and the one after success, if new."""
 
     handler: str
-    ok: Phase
-    refused: Phase
+    phases: tuple[Phase, ...]
+    success: Phase | None = None
 
 
 _B, _C, _R, _H = Phase
 
-ROUTES: Final[dict[tuple[Phase, Kind], Route]] = {
-    (_B, Kind.STATUS): Route("status", _B, _B),
-    (_B, Kind.EVIDENCE): Route("evidence", _B, _B),
-    (_B, Kind.LOAD_MANIFEST): Route("load_manifest", _C, _B),
-    (_C, Kind.STATUS): Route("status", _C, _C),
-    (_C, Kind.EVIDENCE): Route("evidence", _C, _C),
-    (_C, Kind.SUBMIT_PERMIT): Route("permit", _R, _C),
-    (_C, Kind.SUBMIT_ORDER): Route("forward", _C, _C),
-    (_C, Kind.OPEN_CHANNEL): Route("forward", _C, _C),
-    (_C, Kind.EXCHANGE_FRAME): Route("forward", _C, _C),
-    (_R, Kind.STATUS): Route("status", _R, _R),
-    (_R, Kind.EVIDENCE): Route("evidence", _R, _R),
-    (_R, Kind.SUBMIT_PERMIT): Route("permit", _R, _R),
-    (_R, Kind.SUBMIT_ORDER): Route("forward", _R, _R),
-    (_R, Kind.OPEN_CHANNEL): Route("forward", _R, _R),
-    (_R, Kind.EXCHANGE_FRAME): Route("forward", _R, _R),
-    (_H, Kind.STATUS): Route("status", _H, _H),
+ROUTES: Final[dict[int, Route]] = {
+    Kind.STATUS: Route("status", (_B, _C, _R, _H)),
+    Kind.EVIDENCE: Route("evidence", (_B, _C, _R)),
+    Kind.LOAD_MANIFEST: Route("load_manifest", (_B,), _C),
+    Kind.SUBMIT_PERMIT: Route("permit", (_C, _R), _R),
+    Kind.SUBMIT_ORDER: Route("forward", (_C, _R)),
+    Kind.OPEN_CHANNEL: Route("forward", (_C, _R)),
+    Kind.EXCHANGE_FRAME: Route("forward", (_C, _R)),
 }

@@ -40,14 +40,14 @@ class Workers(NamedTuple):
     users: Mapping[str, int]
     environment: Mapping[str, str]
 
-    def spawn(self, role: str, *sockets: socket, arguments: tuple[str, ...] = ()) -> Worker:
+    def spawn(self, role: str, *sockets: socket) -> Worker:
         """Starts the worker for `role` with its link and `sockets`, and returns it."""
         ours, theirs = socketpair()
         user = self.users[role] if self.users else None
         descriptors = [sock.fileno() for sock in (theirs, *sockets)]
         with theirs:
             process = subprocess.Popen(  # noqa: S603  our own interpreter and modules
-                [*self.command(role), *map(str, descriptors), *arguments],
+                [*self.command(role), *map(str, descriptors)],
                 user=user,
                 group=user,
                 extra_groups=[] if self.users else None,

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from strongroom_wire import hpke, manifest
-from strongroom_wire.bundle import Bundle, Role, hpke_info
+from strongroom_wire import manifest
+from strongroom_wire.bundle import Bundle
 from strongroom_wire.encoding import u32, uint
 from strongroom_wire.errors import Code, Refused
 from strongroom_wire.owners import Statement
 from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder, Permit
 
+from strongroom_enclave.identity import Identity
 from strongroom_enclave.sealing import seal, unseal
 from strongroom_enclave.signer.auth import ApiCredential
 from strongroom_enclave.signer.clob import RequestBuilder
@@ -76,13 +76,13 @@ class Keyring:
         self,
         bundle: Bundle,
         document: manifest.Manifest,
-        key: X25519PrivateKey,
+        identity: Identity,
         now_ms: Callable[[], int],
     ) -> None:
         venues = {venue.host: venue for venue in document.egress}
         self.keys = {spec.name: TradingKey(spec, venues[spec.venue]) for spec in document.keys}
         self._owners, self._version = document.owners(), document.version
-        self._bundle, self._hpke, self._now = bundle, key, now_ms
+        self._bundle, self._identity, self._now = bundle, identity, now_ms
         self._permitted, self._sealing = False, b""
 
     def permit(self, permit: Permit, sealing: bytes) -> None:
@@ -130,8 +130,7 @@ class Keyring:
         if imported is not (key.spec.source == "import"):
             raise Refused(Code.KEY_CONFLICT, f"key {key.spec.name}", key.spec.source, order.action)
         if imported:
-            info = hpke_info(self._bundle, Role.SIGNER, b"key-import")
-            return key.adopt(hpke.open_sealed(order.body, self._hpke, info))
+            return key.adopt(self._identity.open(self._bundle, b"key-import", order.body))
         return key.adopt(key.secret or secrets.token_bytes(32))
 
     def _enrolment(self, key: TradingKey, order: OwnerOrder) -> Enrolment:

@@ -14,19 +14,15 @@ from socket import socket
 from typing import Final
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from strongroom_wire import frames, hpke
-from strongroom_wire.bundle import Bundle, Role, hpke_info
-from strongroom_wire.encoding import pack, unpack
+from strongroom_wire import encoding, frames, manifest
+from strongroom_wire.bundle import Bundle, Role
 from strongroom_wire.errors import Code, Refused, WireError
-from strongroom_wire.manifest import Client, Manifest
 from strongroom_wire.owners import Statement, verify_signature
 from strongroom_wire.statements import Permit
 
-from strongroom_enclave.messages import Kind, signed_answer
-from strongroom_enclave.platform.hardening import harden
-from strongroom_enclave.platform.links import Link, LinkClosed, Message, Stream, inherited_listener
+from strongroom_enclave.identity import Identity
+from strongroom_enclave.messages import Kind
+from strongroom_enclave.platform import hardening, links
 from strongroom_enclave.signer.clock import Clock
 from strongroom_enclave.signer.errors import SignerError
 from strongroom_enclave.signer.intents import Desk
@@ -43,20 +39,18 @@ _MAX_STREAMS: Final = 64
 class Service:
     """The signer's state: keys made at start, then what init configures."""
 
-    def __init__(self, link: Link, listener: socket, busy_poll: bool = False) -> None:
+    def __init__(self, link: links.Link, listener: socket, busy_poll: bool = False) -> None:
         self._link, self._listener, self._wait = link, listener, 0 if busy_poll else None
-        self._hpke, self._receipt = X25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-        self._clock, self._opened = Clock(_EARLIEST), 0
-        self._channels: dict[int, tuple[frames.SealedChannel, Client]] = {}
-        self._streams: dict[int, Stream] = {}
+        self._identity, self._clock, self._opened = Identity(Role.SIGNER), Clock(_EARLIEST), 0
+        self._channels: dict[int, tuple[frames.SealedChannel, manifest.Client]] = {}
+        self._streams: dict[int, links.Stream] = {}
         self._enrolling: tuple[Enrolment, bytes] | None = None
-        public = (key.public_key().public_bytes_raw() for key in (self._hpke, self._receipt))
-        link.send(Kind.REGISTER, 0, b"".join(public))
-        bundle, manifest = unpack(b"configure", link.receive().payload)
+        link.send(Kind.REGISTER, 0, self._identity.public)
+        bundle, configured = encoding.unpack(b"configure", link.receive().payload)
         self._bundle = Bundle.parse(bundle)
-        document = msgspec.msgpack.decode(manifest, type=Manifest)
+        document = msgspec.msgpack.decode(configured, type=manifest.Manifest)
         self._clients = {bytes.fromhex(client.frame_key): client for client in document.clients}
-        self._keyring = Keyring(self._bundle, document, self._hpke, self._now)
+        self._keyring = Keyring(self._bundle, document, self._identity, self._now)
         self._desk = Desk(list(self._keyring.keys.values()), self._now)
 
     def run(self) -> None:
@@ -77,13 +71,14 @@ class Service:
     def _accept(self, poller: select.poll) -> None:
         """Takes a new connection, if there is room for it and it has not vanished meanwhile."""
         with suppress(OSError):
-            stream = Stream(self._listener.accept()[0])
-            if len(self._streams) >= _MAX_STREAMS:
-                return stream.close()
-            self._streams[stream.fileno()] = stream
-            poller.register(stream, select.POLLIN)
+            stream = links.Stream(self._listener.accept()[0])
+            if len(self._streams) < _MAX_STREAMS:
+                self._streams[stream.fileno()] = stream
+                poller.register(stream, select.POLLIN)
+            else:
+                stream.close()
 
-    def _serve(self, message: Message) -> None:
+    def _serve(self, message: links.Message) -> None:
         """Acts on one message of init."""
         kind, number, payload = message
         match kind:
@@ -91,7 +86,7 @@ class Service:
                 authenticated, reading = (int.from_bytes(payload[at:][:8]) for at in (0, 8))
                 self._clock.anchor(authenticated, reading)
             case Kind.PERMIT:
-                statement, sealing = unpack(b"permit", payload)
+                statement, sealing = encoding.unpack(b"permit", payload)
                 self._keyring.permit(Permit.parse(Statement.parse(statement).payload), sealing)
             case Kind.SUBMIT_ORDER:
                 self._order(number, payload)
@@ -100,7 +95,7 @@ class Service:
             case Kind.OPEN_CHANNEL | Kind.EXCHANGE_FRAME:
                 self._link.send(Kind.REPLY, number, self._frame(payload)[0])
             case _:
-                raise LinkClosed(f"init sent kind {kind}")
+                raise links.LinkClosed(f"init sent kind {kind}")
 
     def _order(self, number: int, payload: bytes) -> None:
         """Answers an owner order with a receipt; an enrolment is answered when it ends."""
@@ -111,27 +106,28 @@ class Service:
             if self._enrolling:
                 raise Refused(Code.BUSY, "enrolment", "one at a time", "another")
             self._enrolling, venue = (outcome, payload), msgspec.msgpack.encode(outcome.key.venue)
-            self._link.send(Kind.ENROLL, number, pack(b"enroll", venue, outcome.request))
+            self._link.send(Kind.ENROLL, number, encoding.pack(b"enroll", venue, outcome.request))
         except (WireError, SignerError) as error:
             self._answer(number, payload, error.code)
 
     def _enrolled(self, number: int, outcome: bytes) -> None:
         """Takes what the one-shot process brought: a code and, with it, a credential."""
         if self._enrolling is None:
-            raise LinkClosed("a credential nobody asked for")
+            raise links.LinkClosed("a credential nobody asked for")
         (enrolment, request), self._enrolling = self._enrolling, None
         code, api_key = Code(int.from_bytes(outcome[:4])), ""
         if code is Code.OK:
             try:
-                api_key, *rest = (f.decode("ascii") for f in unpack(b"credential", outcome[4:]))
+                api_key, *rest = (
+                    f.decode("ascii") for f in encoding.unpack(b"credential", outcome[4:])
+                )
                 enrolment.key.enrol(api_key, *rest)
             except (SignerError, WireError, ValueError, TypeError):
                 code, api_key = Code.VENUE_REFUSED, ""
         self._answer(number, request, code, api_key.encode())
 
     def _answer(self, number: int, request: bytes, code: Code, body: bytes = b"") -> None:
-        boot_id = self._bundle.boot_id
-        reply = signed_answer(self._receipt, boot_id, request, code, body)
+        reply = self._identity.answer(self._bundle.boot_id, request, code, body)
         self._link.send(Kind.REPLY, number, reply)
 
     def _frame(self, data: bytes) -> tuple[bytes, bool]:
@@ -154,8 +150,8 @@ class Service:
             raise Refused(Code.UNKNOWN_CLIENT, "frame key", "one of the manifest", "another")
         message = opening.message(self._bundle.keys_digest)
         verify_signature(opening.client, opening.signature, message)
-        info = hpke_info(self._bundle, Role.SIGNER, b"channel")
-        secret, random = hpke.open_sealed(opening.sealed, self._hpke, info), token_bytes(32)
+        secret = self._identity.open(self._bundle, b"channel", opening.sealed)
+        random = token_bytes(32)
         self._opened += 1
         keys = frames.channel_keys(secret, data, random)
         channel = frames.SealedChannel(self._opened, keys, frames.Direction.FROM_ENCLAVE)
@@ -163,7 +159,7 @@ class Service:
         if len(self._channels) > _MAX_CHANNELS:
             del self._channels[min(self._channels)]
         unsigned = frames.ChannelOpened(self._opened, random, bytes(64))
-        signature = self._receipt.sign(unsigned.message(data))
+        signature = self._identity.sign(unsigned.message(data))
         return frames.ChannelOpened(self._opened, random, signature).serialise()
 
     def _now(self) -> int:
@@ -171,10 +167,10 @@ class Service:
 
 
 def main(arguments: Iterable[str]) -> None:
-    """Runs the signer: link descriptor, descriptor of the fast channel's listener, options."""
-    descriptor, listener, *options = arguments
-    harden()
-    with suppress(LinkClosed):
-        link, frames_listener = Link(int(descriptor)), inherited_listener(listener)
-        Service(link, frames_listener, "--busy-poll" in options).run()
+    """Runs the signer: options, link descriptor, descriptor of the fast channel's listener."""
+    *options, descriptor, listener = arguments
+    hardening.harden()
+    with suppress(links.LinkClosed):
+        frames_listener = links.inherited_listener(listener)
+        Service(links.Link(int(descriptor)), frames_listener, "--busy-poll" in options).run()
     sys.exit(0)

@@ -1,0 +1,37 @@
+"""What a role is known by in one boot: an HPKE key and a receipt key, made when its process starts.
+
+Both private halves stay in this object, and there are three things it does with them.
+"""
+
+from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
+from strongroom_wire import bundle, errors, hpke, receipts
+
+from strongroom_enclave.messages import ANSWER
+
+__all__ = ["Identity"]
+
+
+class Identity:
+    """A role's keys; `public` is the X25519 and the Ed25519 public key, 32 bytes each."""
+
+    def __init__(self, role: bundle.Role) -> None:
+        self._role, self._hpke = role, x25519.X25519PrivateKey.generate()
+        receipt = ed25519.Ed25519PrivateKey.generate()
+        self.sign = receipt.sign
+        keys = self._hpke.public_key(), receipt.public_key()
+        self.public = b"".join(key.public_bytes_raw() for key in keys)
+
+    def open(self, boot: bundle.Bundle, purpose: bytes, sealed: bytes) -> bytes:
+        """Returns what was sealed to this role, in this boot, for `purpose`.
+
+        Raises:
+            Malformed, BadSignature: see `hpke.open_sealed`.
+        """
+        return hpke.open_sealed(sealed, self._hpke, bundle.hpke_info(boot, self._role, purpose))
+
+    def answer(self, boot_id: bytes, request: bytes, code: errors.Code, body: bytes = b"") -> bytes:
+        """Returns an answer with this role's receipt for it."""
+        return (
+            ANSWER.pack(code, self.sign(receipts.receipt_message(boot_id, request, code, body)))
+            + body
+        )
