@@ -18,6 +18,7 @@ from tests.fuzz.effort import examples
 from tests.fuzz.mutations import as_nodes, mutated, respelled, spoiled, written
 from tests.wire.samples import handed_over, manifest, owners_of, signed_manifest
 
+pytestmark = pytest.mark.timeout(3600)  # a soak may take its time
 FUZZ = examples(10)
 GOOD = handed_over(manifest(), owners_of(4, 5, quorum=2), 1, 2)
 DATA = GOOD.serialise()

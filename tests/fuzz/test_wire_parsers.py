@@ -33,6 +33,7 @@ from tests.fuzz.effort import examples
 from tests.fuzz.mutations import mutated, repacked
 from tests.wire import samples, strategies
 
+pytestmark = pytest.mark.timeout(3600)  # a soak may take its time
 FUZZ = examples(5)
 
 
