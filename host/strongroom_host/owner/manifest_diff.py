@@ -1,0 +1,260 @@
+"""What a new manifest changes, by meaning: what got wider, what got narrower, what is just other.
+
+Wider means that something becomes possible which was not: for the trading keys, the clients, the
+network, or for fewer owners than before.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+
+from strongroom_wire.manifest import Egress, Key, Manifest, Market, OwnerSet, Policy
+
+__all__ = ["Change", "Effect", "diff"]
+
+
+class Effect(Enum):
+    """What a change does to what is possible."""
+
+    WIDER = "WIDER"
+    NARROWER = "narrower"
+    OTHER = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference, with both values as a person reads them."""
+
+    effect: Effect
+    where: str
+    before: str
+    after: str
+
+
+def diff(old: Manifest, new: Manifest) -> list[Change]:
+    """Returns every difference between two manifests, the widening ones first.
+
+    Nothing that differs is left out: bytes that differ without any change listed here would be a
+    defect, and a test compares.
+    """
+    changes = [
+        *_number("version", old.version, new.version, other=True),
+        *_mode(old, new),
+        *_plain("account", old.account, new.account),
+        *_owners(old, new),
+        *_clients(old, new),
+        *_egress(old, new),
+        *_keys(old, new),
+    ]
+    order = list(Effect)
+    return sorted(changes, key=lambda change: order.index(change.effect))
+
+
+def _plain(where: str, old: object, new: object) -> Iterator[Change]:
+    if old != new:
+        yield Change(Effect.OTHER, where, str(old), str(new))
+
+
+def _number(
+    where: str, old: int | Decimal, new: int | Decimal, *, other: bool = False
+) -> Iterator[Change]:
+    """A limit from above: a larger number permits more."""
+    if old != new:
+        effect = Effect.WIDER if new > old else Effect.NARROWER
+        yield Change(Effect.OTHER if other else effect, where, str(old), str(new))
+    elif str(old) != str(new):
+        yield Change(Effect.OTHER, where, str(old), str(new))
+
+
+def _set(where: str, old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[Change]:
+    """A set of permissions: each one more permits more."""
+    for name in new:
+        if name not in old:
+            yield Change(Effect.WIDER, where, "-", name)
+    for name in old:
+        if name not in new:
+            yield Change(Effect.NARROWER, where, name, "-")
+    if set(old) == set(new) and old != new:
+        yield Change(Effect.OTHER, where, ", ".join(old), ", ".join(new))
+
+
+def _mode(old: Manifest, new: Manifest) -> Iterator[Change]:
+    if old.mode != new.mode:
+        effect = Effect.WIDER if new.mode == "development" else Effect.NARROWER
+        yield Change(effect, "mode", old.mode, new.mode)
+
+
+def _owners(old: Manifest, new: Manifest) -> Iterator[Change]:
+    if old.genesis != new.genesis:
+        # Another genesis is another lineage: everything sealed to the old one stays closed.
+        yield Change(Effect.WIDER, "genesis owners", _people(old.genesis), _people(new.genesis))
+    for index in range(max(len(old.owner_changes), len(new.owner_changes))):
+        before = old.owner_changes[index] if index < len(old.owner_changes) else None
+        after = new.owner_changes[index] if index < len(new.owner_changes) else None
+        if before != after:
+            yield Change(
+                Effect.WIDER,
+                f"hand-over {index + 1}",
+                _people(before.owners) + _marks(len(before.signatures)) if before else "-",
+                _people(after.owners) + _marks(len(after.signatures)) if after else "-",
+            )
+
+
+def _people(owners: OwnerSet) -> str:
+    names = ", ".join(f"{key[:8]}…" for key in owners.keys)
+    return f"{owners.quorum} of {len(owners.keys)} ({names})"
+
+
+def _marks(count: int) -> str:
+    return f", {count} signatures"
+
+
+def _clients(old: Manifest, new: Manifest) -> Iterator[Change]:
+    before = {client.name: client for client in old.clients}
+    after = {client.name: client for client in new.clients}
+    for name in after.keys() - before.keys():
+        yield Change(
+            Effect.WIDER, f"client {name}", "-", ", ".join(after[name].calls) or "no calls"
+        )
+    for name in before.keys() - after.keys():
+        yield Change(Effect.NARROWER, f"client {name}", ", ".join(before[name].calls), "-")
+    for name in before.keys() & after.keys():
+        one, two = before[name], after[name]
+        yield from _set(f"client {name}: calls", one.calls, two.calls)
+        if one.certificate != two.certificate or one.frame_key != two.frame_key:
+            # Whoever holds the new keys could do nothing before.
+            yield Change(
+                Effect.WIDER, f"client {name}: keys", one.frame_key[:16], two.frame_key[:16]
+            )
+    yield from _order("clients", list(before), list(after))
+
+
+def _egress(old: Manifest, new: Manifest) -> Iterator[Change]:
+    before = {venue.host: venue for venue in old.egress}
+    after = {venue.host: venue for venue in new.egress}
+    for host in after.keys() - before.keys():
+        yield Change(Effect.WIDER, f"egress {host}", "-", _venue(after[host]))
+    for host in before.keys() - after.keys():
+        yield Change(Effect.NARROWER, f"egress {host}", _venue(before[host]), "-")
+    for host in before.keys() & after.keys():
+        one, two = before[host], after[host]
+        if one != two:
+            yield Change(_egress_effect(one, two), f"egress {host}", _venue(one), _venue(two))
+    yield from _order("egress", list(before), list(after))
+
+
+def _egress_effect(old: Egress, new: Egress) -> Effect:
+    if old.port != new.port or set(new.development_roots) - set(old.development_roots):
+        return Effect.WIDER
+    if old.development_roots and not new.development_roots:
+        return Effect.NARROWER
+    # No roots listed means all that are compiled in.
+    if (not new.roots and old.roots) or (old.roots and set(new.roots) - set(old.roots)):
+        return Effect.WIDER
+    return Effect.NARROWER if set(old.roots) != set(new.roots) else Effect.OTHER
+
+
+def _venue(egress: Egress) -> str:
+    roots = f"{len(egress.roots)} roots" if egress.roots else "all built-in roots"
+    if egress.development_roots:
+        roots = f"{len(egress.development_roots)} development roots"
+    return f"port {egress.port}, {roots}"
+
+
+def _keys(old: Manifest, new: Manifest) -> Iterator[Change]:
+    before = {key.name: key for key in old.keys}
+    after = {key.name: key for key in new.keys}
+    for name in after.keys() - before.keys():
+        yield Change(Effect.WIDER, f"key {name}", "-", _kind(after[name]))
+    for name in before.keys() - after.keys():
+        yield Change(Effect.NARROWER, f"key {name}", _kind(before[name]), "-")
+    for name in before.keys() & after.keys():
+        yield from _key(f"key {name}", before[name], after[name])
+    yield from _order("keys", list(before), list(after))
+
+
+def _order(where: str, old: list[str], new: list[str]) -> Iterator[Change]:
+    kept = [name for name in old if name in new]
+    if kept != [name for name in new if name in old]:
+        yield Change(Effect.OTHER, f"order of {where}", ", ".join(old), ", ".join(new))
+
+
+def _kind(key: Key) -> str:
+    return f"{key.source}, {key.wallet} on {key.venue}"
+
+
+def _key(where: str, old: Key, new: Key) -> Iterator[Change]:
+    identity = ("source", "wallet", "funder", "chain_id", "venue")
+    for field in identity:
+        # Another account, chain or venue is a new power, not a smaller one.
+        if getattr(old, field) != getattr(new, field):
+            yield Change(
+                Effect.WIDER,
+                f"{where}: {field}",
+                str(getattr(old, field)),
+                str(getattr(new, field)),
+            )
+    if old.per_boot != new.per_boot:
+        effect = Effect.NARROWER if new.per_boot else Effect.WIDER
+        yield Change(effect, f"{where}: per boot", str(old.per_boot), str(new.per_boot))
+    yield from _policy(where, old.policy, new.policy)
+
+
+def _policy(where: str, old: Policy, new: Policy) -> Iterator[Change]:
+    yield from _set(f"{where}: order types", old.order_types, new.order_types)
+    for field in ("order_notional", "orders_per_minute", "max_lifetime", "max_skew"):
+        label = f"{where}: {field.replace('_', ' ')}"
+        yield from _number(label, getattr(old, field), getattr(new, field))
+    for field in ("builder", "metadata"):
+        yield from _plain(f"{where}: {field}", getattr(old, field), getattr(new, field))
+    yield from _windows(where, old, new)
+    before = {market.token: market for market in old.markets}
+    after = {market.token: market for market in new.markets}
+    for token in after.keys() - before.keys():
+        yield Change(Effect.WIDER, f"{where}: market {token[:12]}", "-", _band(after[token]))
+    for token in before.keys() - after.keys():
+        yield Change(Effect.NARROWER, f"{where}: market {token[:12]}", _band(before[token]), "-")
+    for token in before.keys() & after.keys():
+        yield from _market(f"{where}: market {token[:12]}", before[token], after[token])
+    yield from _order(f"markets of {where}", list(before), list(after))
+
+
+def _windows(where: str, old: Policy, new: Policy) -> Iterator[Change]:
+    """Compares what each span permits; a window that is gone permits everything in its span."""
+    before: dict[int, Decimal] = {}
+    after: dict[int, Decimal] = {}
+    for limits, policy in ((before, old), (after, new)):
+        for window in policy.windows:
+            known = limits.get(window.seconds, window.notional)
+            limits[window.seconds] = min(known, window.notional)
+    for seconds in sorted(before.keys() | after.keys()):
+        label = f"{where}: window of {seconds} s"
+        one, two = before.get(seconds), after.get(seconds)
+        if one is None:
+            yield Change(Effect.NARROWER, label, "no limit", str(two))
+        elif two is None:
+            yield Change(Effect.WIDER, label, str(one), "no limit")
+        else:
+            yield from _number(label, one, two)
+    if old.windows != new.windows and before == after:
+        yield Change(
+            Effect.OTHER, f"{where}: windows", str(len(old.windows)), "written differently"
+        )
+
+
+def _band(market: Market) -> str:
+    sides = "/".join(market.sides)
+    return f"{sides} at {market.min_price} to {market.max_price} on {market.exchange}"
+
+
+def _market(where: str, old: Market, new: Market) -> Iterator[Change]:
+    if old.exchange != new.exchange:
+        yield Change(Effect.WIDER, f"{where}: exchange", old.exchange, new.exchange)
+    yield from _set(f"{where}: sides", old.sides, new.sides)
+    yield from _number(f"{where}: highest price", old.max_price, new.max_price)
+    if old.min_price != new.min_price:
+        effect = Effect.WIDER if new.min_price < old.min_price else Effect.NARROWER
+        yield Change(effect, f"{where}: lowest price", str(old.min_price), str(new.min_price))
+    elif str(old.min_price) != str(new.min_price):
+        yield Change(Effect.OTHER, f"{where}: lowest price", str(old.min_price), str(new.min_price))
