@@ -114,9 +114,8 @@ def _clients(old: Manifest, new: Manifest) -> Iterator[Change]:
     before = {client.name: client for client in old.clients}
     after = {client.name: client for client in new.clients}
     for name in after.keys() - before.keys():
-        yield Change(
-            Effect.WIDER, f"client {name}", "-", ", ".join(after[name].calls) or "no calls"
-        )
+        calls = ", ".join(after[name].calls) or "no calls"
+        yield Change(Effect.WIDER, f"client {name}", "-", calls)
     for name in before.keys() - after.keys():
         yield Change(Effect.NARROWER, f"client {name}", ", ".join(before[name].calls), "-")
     for name in before.keys() & after.keys():
@@ -187,14 +186,10 @@ def _kind(key: Key) -> str:
 def _key(where: str, old: Key, new: Key) -> Iterator[Change]:
     identity = ("source", "wallet", "funder", "chain_id", "venue")
     for field in identity:
+        one, two = getattr(old, field), getattr(new, field)
         # Another account, chain or venue is a new power, not a smaller one.
-        if getattr(old, field) != getattr(new, field):
-            yield Change(
-                Effect.WIDER,
-                f"{where}: {field}",
-                str(getattr(old, field)),
-                str(getattr(new, field)),
-            )
+        if one != two:
+            yield Change(Effect.WIDER, f"{where}: {field}", str(one), str(two))
     if old.per_boot != new.per_boot:
         effect = Effect.NARROWER if new.per_boot else Effect.WIDER
         yield Change(effect, f"{where}: per boot", str(old.per_boot), str(new.per_boot))
@@ -238,9 +233,8 @@ def _windows(where: str, old: Policy, new: Policy) -> Iterator[Change]:
         else:
             yield from _number(label, one, two)
     if old.windows != new.windows and before == after:
-        yield Change(
-            Effect.OTHER, f"{where}: windows", str(len(old.windows)), "written differently"
-        )
+        count = str(len(old.windows))
+        yield Change(Effect.OTHER, f"{where}: windows", count, "written differently")
 
 
 def _band(market: Market) -> str:

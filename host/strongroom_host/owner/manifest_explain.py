@@ -52,6 +52,7 @@ def explain_owners(manifest: Manifest) -> list[str]:
 def explain_clients(client: Client) -> str:
     """Returns what one client machine may ask for, in a sentence."""
     words = {
+        "owner": "carry permits and owner orders",
         "order": "ask for signed orders",
         "template": "have its own request templates filled in",
         "cancel": "cancel orders",
@@ -60,7 +61,7 @@ def explain_clients(client: Client) -> str:
         "health": "ask for health",
     }
     if not client.calls:
-        return "may carry permits and owner orders, nothing else"
+        return "may ask for nothing"
     return "may " + ", ".join(words[call] for call in client.calls)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Final
+from typing import Final, TypeAlias
 
 from strongroom_wire.errors import WireError
-from strongroom_wire.manifest import Key, Manifest
+from strongroom_wire.manifest import Key, Manifest, Policy
 
 __all__ = ["Finding", "Severity", "lint"]
 
@@ -30,6 +30,9 @@ class Severity(Enum):
     WARNING = "warning"
     """It permits more than most owners want."""
     NOTE = "note"
+
+
+_Remark: TypeAlias = tuple[Severity, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,57 +152,76 @@ def _mode(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _key(key: Key) -> Iterator[Finding]:
-    policy, where = key.policy, f"key {key.name}"
+    for severity, text, advice in (*_custody(key), *_limits(key.policy)):
+        yield Finding(severity, f"key {key.name}", text, advice)
 
-    def warn(text: str, advice: str, severity: Severity = Severity.WARNING) -> Finding:
-        return Finding(severity, where, text, advice)
 
+def _custody(key: Key) -> Iterator[_Remark]:
     if key.wallet == "eoa":
-        yield warn(
+        yield (
+            Severity.WARNING,
             "an EOA key owns its funds: if it ever leaks, it can move everything, not only trade",
             "use a deposit wallet with a session key, which cannot withdraw",
         )
     elif key.source != "session":
-        yield warn(
+        yield (
+            Severity.WARNING,
             f"the key controls the {key.wallet} wallet itself, not only its trading",
             "use a session key if the wallet is a deposit wallet",
         )
     if key.source == "import":
-        yield warn(
+        yield (
+            Severity.WARNING,
             "an imported key existed outside the enclave; copies may remain",
             "generate it inside instead",
         )
+
+
+def _limits(policy: Policy) -> Iterator[_Remark]:
     if not policy.windows:
-        yield warn(
+        yield (
+            Severity.WARNING,
             "no limit by time window: a whole permit's budget can be spent at once",
             "add --window 3600=PUSD",
         )
     if policy.orders_per_minute > _FAST:
-        yield warn(f"{policy.orders_per_minute} orders a minute", "lower orders_per_minute")
-    if policy.orders_per_minute == 0 or not policy.order_types or not policy.markets:
-        yield warn("this policy allows no order at all", "name markets, types and a rate")
-    if policy.max_lifetime > _LONG_LIFETIME:
-        yield warn(
-            f"GTD orders may rest for {policy.max_lifetime // _DAY} days", "lower max_lifetime"
+        yield (
+            Severity.WARNING,
+            f"{policy.orders_per_minute} orders a minute",
+            "lower orders_per_minute",
         )
-    if {"GTC"} & set(policy.order_types):
-        yield warn(
+    if policy.orders_per_minute == 0 or not policy.order_types or not policy.markets:
+        yield (
+            Severity.WARNING,
+            "this policy allows no order at all",
+            "name markets, order types and a rate",
+        )
+    if policy.max_lifetime > _LONG_LIFETIME:
+        days = policy.max_lifetime // _DAY
+        yield Severity.WARNING, f"GTD orders may rest for {days} days", "lower max_lifetime"
+    if "GTC" in policy.order_types:
+        yield (
+            Severity.NOTE,
             "GTC orders rest until cancelled, also after a permit has expired",
             "allow GTD, FOK and FAK only, if the strategy can live with that",
-            Severity.NOTE,
         )
+    yield from _meaningless_windows(policy)
+    for market in policy.markets:
+        if market.max_price - market.min_price >= _WIDE_BAND:
+            yield (
+                Severity.WARNING,
+                f"market {market.token[:12]}: the price band {market.min_price} to"
+                f" {market.max_price} is nearly everything, so it protects from nothing",
+                "narrow min_price and max_price around what the strategy needs",
+            )
+
+
+def _meaningless_windows(policy: Policy) -> Iterator[_Remark]:
     for window in policy.windows:
         if window.notional < policy.order_notional:
-            yield warn(
+            yield (
+                Severity.NOTE,
                 f"the {window.seconds} s window ({window.notional}) is smaller than one order"
                 f" ({policy.order_notional})",
                 "make both limits meaningful",
-                Severity.NOTE,
-            )
-    for market in policy.markets:
-        if market.max_price - market.min_price >= _WIDE_BAND:
-            yield warn(
-                f"market {market.token[:12]}…: the price band {market.min_price} to"
-                f" {market.max_price} is nearly everything, so it protects from nothing",
-                "narrow min_price and max_price around what the strategy needs",
             )
