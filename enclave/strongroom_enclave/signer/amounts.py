@@ -85,16 +85,10 @@ def market_amounts(side: Side, price: int, amount: int, tick: Tick) -> Amounts:
 
 def _checked(price: int, size: int, tick: Tick) -> int:
     """Returns `size` in whole lots, after proving that price, size and tick go together."""
-    if type(tick) is not Tick:
-        raise errors.UnknownTick("tick in millionths", [int(known) for known in Tick], tick)
-    if type(price) is not int or type(size) is not int:
-        raise errors.AmountNotInteger("price and size", "integers", (price, size))
     if not tick <= price <= ONE - tick:
         raise errors.PriceOutOfRange("price in millionths", f"{tick:d} to {ONE - tick:d}", price)
     if price % tick:
         raise errors.PriceOffTick("price in millionths", f"a multiple of {tick:d}", price)
-    if not 0 <= size < 1 << 64:
-        raise errors.AmountOutOfRange("size in millionths", "0 to 2**64 - 1", size)
     if size < _LOT:
         raise errors.AmountZero("size in millionths", f"at least {_LOT}", size)
     return size - size % _LOT

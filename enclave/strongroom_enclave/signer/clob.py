@@ -13,21 +13,15 @@ from collections.abc import Sequence
 from enum import Enum, IntEnum
 
 from msgspec import Struct
+from strongroom_wire.frames import Intent, Kind
 
 from strongroom_enclave.signer import errors
 from strongroom_enclave.signer.auth import ApiCredential
-from strongroom_enclave.signer.eip712 import check_bytes, check_uint, checksum_address
+from strongroom_enclave.signer.eip712 import checksum_address
 from strongroom_enclave.signer.orders import Account, SignedOrder
 
-__all__ = ["MAX_CANCELS", "MAX_ORDERS", "Endpoint", "OrderType", "RequestBuilder", "Terms"]
+__all__ = ["Endpoint", "OrderType", "RequestBuilder", "Terms"]
 
-MAX_ORDERS = 15
-"""Orders in one `POST /orders`, as the official client has it."""
-
-MAX_CANCELS = 1000
-"""Order ids in one `DELETE /orders`; the official client stops at 3000."""
-
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
 _HEARTBEAT = re.compile(r"[A-Za-z0-9-]{0,64}")
 _CURSOR = re.compile(r"[A-Za-z0-9+/_-]{0,256}={0,2}")
 _BOOL = {False: "false", True: "true"}
@@ -63,7 +57,6 @@ class Terms(Struct, frozen=True, gc=False):
     Raises:
         TermsContradict: a GTD without an expiration, an expiration without GTD, or postOnly on an
             order that cannot rest.
-        FieldOutOfRange: an expiration that is not an unsigned 64-bit integer.
     """
 
     order_type: OrderType = OrderType.GTC
@@ -72,7 +65,6 @@ class Terms(Struct, frozen=True, gc=False):
     defer_exec: bool = False
 
     def __post_init__(self) -> None:
-        check_uint("expiration", self.expiration, 64)
         if bool(self.expiration) is not (self.order_type is OrderType.GTD):
             raise errors.TermsContradict("expiration", "one if and only if GTD", self.expiration)
         if self.post_only and self.order_type > OrderType.GTD:
@@ -82,20 +74,16 @@ class Terms(Struct, frozen=True, gc=False):
 class RequestBuilder:
     """Builds the requests of one account, with one API credential, for one CLOB host.
 
-    `timestamp` is always unix seconds, for POLY_TIMESTAMP; every method raises `FieldOutOfRange`
-    when it is not an unsigned 64-bit integer. The header lines up to the HMAC never vary, and are
-    serialised once.
-
-    Raises:
-        TextMalformed: `host` is not a lower-case host name with an optional port.
+    The header lines up to the HMAC never vary, and are serialised once. How many orders there are,
+    and how long an argument, `Intent.parse` has checked.
     """
 
     def __init__(self, host: str, account: Account, credential: ApiCredential) -> None:
-        self._account, self._credential = account, credential
+        self._credential = credential
         self._maker, self._signer = map(checksum_address, (account.maker, account.signer))
         self._type = int(account.signature_type)
         self._headers = (
-            f" HTTP/1.1\r\nHost: {_text('host', _HOST, host)}\r\nUser-Agent: strongroom"
+            f" HTTP/1.1\r\nHost: {host}\r\nUser-Agent: strongroom"
             "\r\nAccept: application/json\r\nContent-Type: application/json"
             f"\r\nConnection: keep-alive\r\nPOLY_ADDRESS: {checksum_address(account.key)}"
             f"\r\nPOLY_API_KEY: {credential.api_key}\r\nPOLY_PASSPHRASE: {credential.passphrase}"
@@ -103,72 +91,45 @@ class RequestBuilder:
         )
 
     def post(self, orders: Sequence[tuple[SignedOrder, Terms]], timestamp: int) -> bytes:
-        """Returns `POST /order` for one order, `POST /orders` for 2 to 15.
-
-        Raises:
-            BatchSizeOutOfRange: none, or more than 15.
-            AccountMismatch: an order is another account's.
-        """
-        if not 1 <= len(orders) <= MAX_ORDERS:
-            raise errors.BatchSizeOutOfRange("orders", f"1 to {MAX_ORDERS}", len(orders))
-        if len(orders) == 1:
-            return self._build(Endpoint.POST_ORDER, timestamp, self._order(*orders[0]))
+        """Returns `POST /order` for one order, `POST /orders` for more; `timestamp` in unix s."""
         body = ",".join(self._order(signed, terms) for signed, terms in orders)
+        if len(orders) == 1:
+            return self._build(Endpoint.POST_ORDER, timestamp, body)
         return self._build(Endpoint.POST_ORDERS, timestamp, f"[{body}]")
 
-    def cancel(self, order_hashes: Sequence[bytes], timestamp: int) -> bytes:
-        """Returns `DELETE /order` for one order id, `DELETE /orders` for 2 to 1000.
+    def other(self, intent: Intent) -> bytes:
+        """Returns the request of an intent that signs no order.
 
         Raises:
-            BatchSizeOutOfRange: none, or more than 1000.
-            FieldOutOfRange: an id is not 32 bytes.
+            TextMalformed: a heartbeat id or cursor holds something else than its alphabet.
         """
-        if not 1 <= len(order_hashes) <= MAX_CANCELS:
-            raise errors.BatchSizeOutOfRange("ids", f"1 to {MAX_CANCELS}", len(order_hashes))
-        ids = '","'.join(_hex32("order hash", order_hash) for order_hash in order_hashes)
-        if len(order_hashes) == 1:
-            return self._build(Endpoint.CANCEL_ORDER, timestamp, f'{{"orderID":"{ids}"}}')
-        return self._build(Endpoint.CANCEL_ORDERS, timestamp, f'["{ids}"]')
-
-    def cancel_all(self, timestamp: int) -> bytes:
-        """Returns `DELETE /cancel-all`."""
-        return self._build(Endpoint.CANCEL_ALL, timestamp)
-
-    def cancel_market(self, condition: bytes, token_id: int, timestamp: int) -> bytes:
-        """Returns `DELETE /cancel-market-orders` for one outcome token of one condition id.
-
-        Raises:
-            FieldOutOfRange: the condition id is not 32 bytes, or the token not a uint256.
-        """
-        check_uint("token id", token_id, 256)
-        body = f'{{"market":"{_hex32("condition id", condition)}","asset_id":"{token_id}"}}'
-        return self._build(Endpoint.CANCEL_MARKET, timestamp, body)
-
-    def heartbeat(self, heartbeat_id: str, timestamp: int) -> bytes:
-        """Returns `POST /v1/heartbeats`; the first of a chain has the empty id.
-
-        Raises:
-            TextMalformed: the id holds something else than letters, digits and hyphens.
-        """
-        body = f'{{"heartbeat_id":"{_text("heartbeat id", _HEARTBEAT, heartbeat_id)}"}}'
-        return self._build(Endpoint.HEARTBEAT, timestamp, body)
-
-    def get_order(self, order_hash: bytes, timestamp: int) -> bytes:
-        """Returns `GET /data/order/{id}`. Raises `FieldOutOfRange` unless the hash is 32 bytes."""
-        return self._build(Endpoint.GET_ORDER, timestamp, tail=_hex32("order hash", order_hash))
-
-    def get_orders(self, cursor: str, timestamp: int) -> bytes:
-        """Returns `GET /data/orders` at `cursor` ("": first page), or raises `TextMalformed`."""
-        return self._build(Endpoint.GET_ORDERS, timestamp, query=_page(cursor))
-
-    def get_trades(self, cursor: str, timestamp: int) -> bytes:
-        """Returns `GET /data/trades` at `cursor` ("": first page), or raises `TextMalformed`."""
-        return self._build(Endpoint.GET_TRADES, timestamp, query=_page(cursor))
+        argument, time = intent.argument, intent.timestamp
+        words = ["0x" + argument[at : at + 32].hex() for at in range(0, len(argument), 32)]
+        match intent.kind:
+            case Kind.CANCEL if len(words) == 1:
+                return self._build(Endpoint.CANCEL_ORDER, time, f'{{"orderID":"{words[0]}"}}')
+            case Kind.CANCEL:
+                ids = ",".join(f'"{word}"' for word in words)
+                return self._build(Endpoint.CANCEL_ORDERS, time, f"[{ids}]")
+            case Kind.CANCEL_ALL:
+                return self._build(Endpoint.CANCEL_ALL, time)
+            case Kind.CANCEL_MARKET:
+                body = f'{{"market":"{words[0]}","asset_id":"{int(words[1], 16)}"}}'
+                return self._build(Endpoint.CANCEL_MARKET, time, body)
+            case Kind.HEARTBEAT:
+                body = f'{{"heartbeat_id":"{_text("heartbeat id", _HEARTBEAT, argument)}"}}'
+                return self._build(Endpoint.HEARTBEAT, time, body)
+            case Kind.QUERY_ORDER:
+                return self._build(Endpoint.GET_ORDER, time, tail=words[0])
+            case Kind.QUERY_OPEN:
+                return self._build(Endpoint.GET_ORDERS, time, query=_page(argument))
+            case Kind.QUERY_TRADES:
+                return self._build(Endpoint.GET_TRADES, time, query=_page(argument))
+        raise errors.TextMalformed("kind", "one that signs no order", intent.kind)
 
     def _order(self, signed: SignedOrder, terms: Terms) -> str:
         """Returns one order's JSON, as `POST /order` has it."""
         order = signed.order
-        self._account.check(order, self._account.key)
         return (
             f'{{"order":{{"salt":{order.salt},"maker":"{self._maker}","signer":"{self._signer}",'
             f'"tokenId":"{order.token_id}","makerAmount":"{order.maker_amount}",'
@@ -184,7 +145,6 @@ class RequestBuilder:
         self, endpoint: Endpoint, timestamp: int, body: str = "", *, tail: str = "", query: str = ""
     ) -> bytes:
         """Returns the request for `endpoint`, `tail` completing its path."""
-        check_uint("timestamp", timestamp, 64)
         method, path = endpoint.value
         mac = self._credential.l2_signature(timestamp, method, path + tail, body)
         length = f"\r\nContent-Length: {len(body)}" if body else ""
@@ -192,18 +152,14 @@ class RequestBuilder:
         return f"{head}{length}\r\n\r\n{body}".encode("ascii")
 
 
-def _hex32(what: str, value: bytes) -> str:
-    check_bytes(what, value, 32)
-    return "0x" + value.hex()
+def _text(what: str, pattern: re.Pattern[str], value: bytes) -> str:
+    text = value.decode("ascii", "replace")
+    if not pattern.fullmatch(text):
+        raise errors.TextMalformed(what, pattern.pattern, text)
+    return text
 
 
-def _text(what: str, pattern: re.Pattern[str], value: str) -> str:
-    if type(value) is not str or not pattern.fullmatch(value):
-        raise errors.TextMalformed(what, pattern.pattern, value)
-    return value
-
-
-def _page(cursor: str) -> str:
+def _page(cursor: bytes) -> str:
     # In a query, base64 needs escaping only for +, which many servers read as a space.
     query = f"?next_cursor={_text('cursor', _CURSOR, cursor).replace('+', '%2B')}"
     return query if cursor else ""

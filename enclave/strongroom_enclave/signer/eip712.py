@@ -3,14 +3,11 @@
 Every word is 32 bytes, big-endian; addresses are 20 raw bytes, left-padded when hashed.
 """
 
-from strongroom_enclave.signer.errors import FieldOutOfRange
 from strongroom_enclave.signer.keccak import keccak256
 
-__all__ = [
-    "CLOB_AUTH_TYPE", "DOMAIN_TYPE", "DOMAIN_TYPE_NO_CONTRACT", "ORDER_TYPE", "ORDER_TYPE_HASH",
-    "TYPED_DATA_SIGN_TYPE", "check_bytes", "check_uint", "checksum_address", "clob_auth_digest",
-    "domain_separator", "struct_hash", "typed_data_sign_hash", "word",
-]  # fmt: skip
+__all__ = ["CLOB_AUTH_TYPE", "DOMAIN_TYPE", "DOMAIN_TYPE_NO_CONTRACT", "ORDER_TYPE"]
+__all__ += ["ORDER_TYPE_HASH", "TYPED_DATA_SIGN_TYPE", "checksum_address", "clob_auth_digest"]
+__all__ += ["domain_separator", "struct_hash", "typed_data_sign_hash", "word"]
 
 DOMAIN_TYPE_NO_CONTRACT = b"EIP712Domain(string name,string version,uint256 chainId)"
 DOMAIN_TYPE = DOMAIN_TYPE_NO_CONTRACT[:-1] + b",address verifyingContract)"
@@ -76,15 +73,3 @@ def checksum_address(address: bytes) -> str:
     text = address.hex()
     nibbles = keccak256(text.encode()).hex()
     return "0x" + "".join(c.upper() if n > "7" else c for c, n in zip(text, nibbles, strict=False))
-
-
-def check_uint(name: str, value: int, bits: int) -> None:
-    """Proves that `value` is an int in [0, 2**bits). Raises `FieldOutOfRange`."""
-    if type(value) is not int or not 0 <= value < 1 << bits:
-        raise FieldOutOfRange(name, f"an unsigned integer of {bits} bits", value)
-
-
-def check_bytes(name: str, value: bytes, size: int) -> None:
-    """Proves that `value` is exactly `size` bytes. Raises `FieldOutOfRange`."""
-    if type(value) is not bytes or len(value) != size:
-        raise FieldOutOfRange(name, f"{size} bytes", value)

@@ -1,30 +1,20 @@
 """What the signing core refuses, and who erred. `code` is all of it that may leave the enclave."""
 
-from typing import ClassVar
+from strongroom_wire.errors import Code, WireError
 
-from strongroom_wire.errors import Code
-
-__all__ = [
-    "AccountMismatch", "AmountError", "AmountNotInteger", "AmountOutOfRange", "AmountZero",
-    "ApiKeyMalformed", "BatchSizeOutOfRange", "CallerError", "CredentialError", "FieldOutOfRange",
-    "HoleMismatch", "HoleNotZeroed", "KeccakUnavailable", "PassphraseMalformed", "PriceOffTick",
-    "PriceOutOfRange", "PrivateKeyInvalid", "SecretMalformed", "SignerError", "TemplateError",
-    "TemplateMismatch", "TermsContradict", "TextMalformed", "UnknownExchange", "UnknownTick",
-]  # fmt: skip
+__all__ = ["AccountMismatch", "AmountError", "AmountOutOfRange", "AmountZero", "ApiKeyMalformed"]
+__all__ += ["CredentialError", "FieldOutOfRange", "HoleMismatch", "HoleNotZeroed"]
+__all__ += ["KeccakUnavailable", "PassphraseMalformed", "PriceOffTick", "PriceOutOfRange"]
+__all__ += ["PrivateKeyInvalid", "SecretMalformed", "SignerError", "TemplateError"]
+__all__ += ["TemplateMismatch", "TermsContradict", "TextMalformed", "UnknownExchange"]
 
 
-class SignerError(Exception):
+class SignerError(WireError):
     """Root of the signing core's errors.
 
     `expected` and `actual` are for the log inside and for tests. Neither ever holds a secret: an
     error about a private key, API secret or passphrase describes it and does not quote it.
     """
-
-    code: ClassVar[Code] = Code.MALFORMED
-
-    def __init__(self, what: str, expected: object, actual: object) -> None:
-        super().__init__(f"{what}: expected {expected}, got {actual}")
-        self.what, self.expected, self.actual = what, expected, actual
 
 
 class KeccakUnavailable(SignerError):
@@ -55,48 +45,30 @@ class PassphraseMalformed(CredentialError):
     """The passphrase holds something else than 1 to 128 characters of its alphabet."""
 
 
-class CallerError(SignerError):
-    """The caller asked for an order or a request that is not to be signed or built."""
-
-
-class UnknownExchange(CallerError):
+class UnknownExchange(SignerError):
     """No exchange contract is compiled in under this chain and name."""
 
 
-class FieldOutOfRange(CallerError):
-    """An integer, byte string or enumeration is not what its EIP-712 field or endpoint holds."""
+class FieldOutOfRange(SignerError):
+    """A number does not fit its field."""
 
 
-class TextMalformed(CallerError):
+class TextMalformed(SignerError):
     """A host, cursor or heartbeat id holds a byte that could end or extend its place."""
 
 
-class AccountMismatch(CallerError):
+class AccountMismatch(SignerError):
     """Maker, signer or signature type is not the account's, or the account is another key's."""
 
 
-class TermsContradict(CallerError):
+class TermsContradict(SignerError):
     """Order type, expiration and postOnly cannot go together."""
 
 
-class BatchSizeOutOfRange(CallerError):
-    """More orders or ids than one request takes, or none."""
-
-    code = Code.TOO_LARGE
-
-
-class AmountError(CallerError):
+class AmountError(SignerError):
     """Price, size and tick do not make an order."""
 
     code = Code.BAD_AMOUNT
-
-
-class AmountNotInteger(AmountError):
-    """A price or size came as anything but an integer. Floats lose lots."""
-
-
-class UnknownTick(AmountError):
-    """Not one of the CLOB's tick sizes."""
 
 
 class PriceOutOfRange(AmountError):
@@ -112,7 +84,7 @@ class AmountZero(AmountError):
 
 
 class AmountOutOfRange(AmountError):
-    """A size or a resulting amount is negative or does not fit 64 bits."""
+    """A resulting amount does not fit 64 bits."""
 
 
 class TemplateError(SignerError):

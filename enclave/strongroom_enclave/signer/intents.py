@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Final
 
-from strongroom_wire.errors import Code, Malformed, Refused, WireError
+from strongroom_wire.errors import Code, Refused, WireError
 from strongroom_wire.frames import Intent, Kind, OrderIntent, Reply
 from strongroom_wire.manifest import Call, Client
 
@@ -57,7 +57,7 @@ class Desk:
             raise Refused(Code.NO_CREDENTIAL, f"key {key.spec.name}", "enrolled", "not")
         if intent.orders:
             return self._orders(intent, key, key.builder, decision)
-        return Reply(Code.OK, decision, request=_other(intent, key.builder))
+        return Reply(Code.OK, decision, request=key.builder.other(intent))
 
     def _orders(
         self, intent: Intent, key: TradingKey, builder: clob.RequestBuilder, decision: int
@@ -111,31 +111,5 @@ def _signed(order: OrderIntent, approved: policy.ProposedOrder, key: TradingKey)
 
 def _filled(argument: bytes, request: bytes) -> bytes:
     """Returns the template's bytes with its two holes filled, if it is the approved request."""
-    if len(argument) < 8:
-        raise Malformed("template", "two u32 offsets and the request", len(argument))
     offsets = [int.from_bytes(argument[at : at + 4], "big") for at in (0, 4)]
     return fill_template(argument[8:], offsets, request)
-
-
-def _other(intent: Intent, builder: clob.RequestBuilder) -> bytes:
-    """Returns the request of an intent that signs no order: these pass a kill switch."""
-    argument, time = intent.argument, intent.timestamp
-    text = argument.decode("ascii", "replace")
-    match intent.kind:
-        case Kind.CANCEL:
-            hashes = [argument[at : at + 32] for at in range(0, len(argument), 32)]
-            return builder.cancel(hashes, time)
-        case Kind.CANCEL_ALL if not argument:
-            return builder.cancel_all(time)
-        case Kind.CANCEL_MARKET if len(argument) == 64:
-            token = int.from_bytes(argument[32:], "big")
-            return builder.cancel_market(argument[:32], token, time)
-        case Kind.HEARTBEAT:
-            return builder.heartbeat(text, time)
-        case Kind.QUERY_ORDER:
-            return builder.get_order(argument, time)
-        case Kind.QUERY_OPEN:
-            return builder.get_orders(text, time)
-        case Kind.QUERY_TRADES:
-            return builder.get_trades(text, time)
-    raise Malformed("argument", f"that of {intent.kind.name}", f"{len(argument)} bytes")

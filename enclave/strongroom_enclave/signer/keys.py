@@ -74,11 +74,8 @@ class SigningKey:
 
         Raises:
             UnknownExchange: no exchange is compiled in for this chain.
-            FieldOutOfRange: timestamp or nonce is not an unsigned 64-bit integer.
         """
         Exchange.named(chain_id, "v2")
-        eip712.check_uint("timestamp", timestamp, 64)
-        eip712.check_uint("nonce", nonce, 64)
         digest = eip712.clob_auth_digest(self.address, chain_id, timestamp, nonce)
         return {
             "POLY_ADDRESS": eip712.checksum_address(self.address),

@@ -157,28 +157,13 @@ def test_accounts_that_cannot_be_are_refused() -> None:
     for kind in (SignatureType.POLY_PROXY, SignatureType.POLY_GNOSIS_SAFE):
         with pytest.raises(errors.AccountMismatch):
             Account(KEY.address, kind, WALLET, session=True)
-    for key, maker in ((KEY.address[1:], WALLET), (KEY.address, WALLET + b"\0")):
+
+
+def test_a_salt_that_a_double_cannot_carry_is_refused() -> None:
+    assert an_order(salt=2**53 - 1).salt == 2**53 - 1
+    for salt in (2**53, 2**64 - 1, -1):
         with pytest.raises(errors.FieldOutOfRange):
-            Account(key, SignatureType.POLY_PROXY, maker)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("salt", -1), ("salt", 2**53), ("salt", 1.0), ("salt", True), ("salt", "1"),
-        ("token_id", -1), ("token_id", 2**256), ("token_id", "7"),
-        ("maker_amount", 0), ("maker_amount", -1), ("maker_amount", 2**64), ("maker_amount", 5.7e5),
-        ("taker_amount", 0), ("taker_amount", -1), ("taker_amount", 2**64), ("taker_amount", None),
-        ("timestamp", -1), ("timestamp", 2**64), ("timestamp", 1.79e12),
-        ("maker", bytes(19)), ("maker", bytes(21)), ("maker", "0x" + "00" * 20),
-        ("signer", bytes(19)), ("signer", bytes(32)), ("signer", bytearray(20)),
-        ("metadata", bytes(31)), ("metadata", bytes(33)), ("builder", b""), ("builder", None),
-        ("side", 0), ("side", 2), ("signature_type", 0), ("signature_type", 4),
-    ],
-)  # fmt: skip
-def test_a_value_that_does_not_fit_its_field_is_refused(field: str, value: object) -> None:
-    with pytest.raises(errors.FieldOutOfRange):
-        an_order(EOA, **{field: value})
+            an_order(salt=salt)
 
 
 @given(situations())
@@ -219,15 +204,6 @@ def test_a_login_is_signed_for_this_key_only(timestamp: int, nonce: int, chain_i
     assert (headers["POLY_TIMESTAMP"], headers["POLY_NONCE"]) == (str(timestamp), str(nonce))
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (1, 1, 0), (137, 1.5, 0), (137, -1, 0), (137, 2**64, 0), (137, "1\r\nX: y", 0),
-        (137, 1, -1), (137, 1, 2**64), (137, 1, "0"), (137, True, 0),
-    ],
-)  # fmt: skip
-def test_a_login_for_another_chain_or_with_wild_numbers_is_refused(
-    arguments: tuple[int, int, int],
-) -> None:
-    with pytest.raises((errors.UnknownExchange, errors.FieldOutOfRange)):
-        KEY.sign_clob_auth(*arguments)
+def test_a_login_for_another_chain_is_refused() -> None:
+    with pytest.raises(errors.UnknownExchange):
+        KEY.sign_clob_auth(1, 1, 0)

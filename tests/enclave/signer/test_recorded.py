@@ -11,6 +11,7 @@ from strongroom_enclave.signer.clob import OrderType, RequestBuilder, Terms
 from strongroom_enclave.signer.contracts import Exchange
 from strongroom_enclave.signer.keccak import keccak256
 from strongroom_enclave.signer.orders import Account, SignatureType
+from strongroom_wire.frames import Intent, Kind
 
 from tests.enclave.signer import replay_v1
 from tests.enclave.signer.http import parse
@@ -167,17 +168,18 @@ def test_l2_headers(name: str, case: Case, record_vector_case: Record) -> None:
     time, body = case["timestamp"], json.loads(case["body"] or "null")
     match case["method"], case["path"]:
         case "GET", "/data/orders":
-            request = builder.get_orders("", time)
+            request = builder.other(Intent(Kind.QUERY_OPEN, 0, time, 0))
         case "POST", "/order":
             message = {**body["order"], "side": 0 if body["order"]["side"] == "BUY" else 1}
             signed = key.sign_order(order_of(message), Exchange.POLYGON_V2, account)
             request = builder.post([(signed, Terms(OrderType[body["orderType"]]))], time)
         case "DELETE", "/order":
-            request = builder.cancel([unhex(body["orderID"])], time)
+            request = builder.other(Intent(Kind.CANCEL, 0, time, 0, (), unhex(body["orderID"])))
         case "DELETE", "/cancel-all":
-            request = builder.cancel_all(time)
+            request = builder.other(Intent(Kind.CANCEL_ALL, 0, time, 0))
         case "POST", "/v1/heartbeats":
-            request = builder.heartbeat(body["heartbeat_id"], time)
+            beat = body["heartbeat_id"].encode()
+            request = builder.other(Intent(Kind.HEARTBEAT, 0, time, 0, (), beat))
         case other:
             pytest.fail(f"a recorded request this enclave cannot build: {other}")
     built = parse(request)

@@ -10,6 +10,7 @@ from strongroom_enclave.signer.clob import Terms
 from strongroom_enclave.signer.contracts import Exchange
 from strongroom_enclave.signer.template import fill_template
 from strongroom_wire.errors import Code
+from strongroom_wire.frames import Intent, Kind
 
 from tests.enclave.signer.strategies import Situation, situations
 from tests.enclave.signer.test_clob import BUILDER
@@ -42,7 +43,7 @@ def test_the_hosts_own_layout_is_filled_in(s: Situation, count: int) -> None:
 
 
 def test_requests_without_an_order_have_the_one_hole() -> None:
-    request = BUILDER.cancel_all(5)
+    request = BUILDER.other(Intent(Kind.CANCEL_ALL, 0, 5, 0))
     template, offsets = blanked(request)
     assert len(offsets) == 1
     assert fill_template(template, offsets, request) == request
