@@ -73,7 +73,8 @@ def _health(data: bytes) -> enclave_pb2.HealthCheckResponse:
 
 
 def _bytes(data: bytes) -> pb.Bytes:
-    return pb.Bytes(value=data)
+    """The signer's bytes as they are; init's refusal (an answer without a body) as the u16 code."""
+    return pb.Bytes(value=data[2:4] if len(data) == ANSWER.size else data)
 
 
 class _Method(NamedTuple):
