@@ -93,6 +93,9 @@ class Connections:
     def __init__(self) -> None:
         self._transports: dict[_Peer, asyncio.Transport] = {}
 
+    def __len__(self) -> int:
+        return len(self._transports)
+
     def protocol(self) -> type[H11Protocol]:
         """A uvicorn protocol class that enters its connections here."""
         transports = self._transports

@@ -84,6 +84,11 @@ class TestnetServer:
         return f"https://{self.host}:{self.port}"
 
     @property
+    def connections(self) -> int:
+        """How many client connections are open now."""
+        return len(self._connections)
+
+    @property
     def ca_path(self) -> Path:
         """The certificate that clients must trust."""
         return self._certificate.ca

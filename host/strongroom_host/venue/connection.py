@@ -41,7 +41,6 @@ class ConnectionLimits:
     connect_s: float = 5.0
     answer_s: float = 15.0
     reuse_s: float = 4.0
-    max_head: int = 32 * 1024
     max_body: int = 8 * 1024 * 1024
 
 
@@ -205,7 +204,7 @@ class VenueConnection:
     def _receive(
         self, connection: ssl.SSLSocket, parsed: list[h11.Event], deadline: float
     ) -> tuple[VenueResponse, bool]:
-        machine = h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limits.max_head)
+        machine = h11.Connection(h11.CLIENT)  # which bounds the head to 16 KiB
         for sent in parsed:
             machine.send(sent)  # for its state only: the bytes went out as the enclave made them
         head: h11.Response | None = None

@@ -225,6 +225,13 @@ def test_an_impostor_sees_nothing_of_the_request(tmp_path: Path) -> None:
     assert b"".join(seen) == b""
 
 
+def test_a_context_that_verifies_optionally_is_refused() -> None:
+    context = ssl.create_default_context()
+    context.verify_mode = ssl.CERT_OPTIONAL
+    with pytest.raises(MalformedRequest):
+        VenueConnection("venue.test", 443, context)
+
+
 @pytest.mark.parametrize("verify_mode", [ssl.CERT_REQUIRED, ssl.CERT_OPTIONAL, ssl.CERT_NONE])
 def test_a_context_that_trusts_anybody_is_refused(verify_mode: ssl.VerifyMode) -> None:
     context = ssl.create_default_context()

@@ -1,0 +1,178 @@
+"""Placing orders so that none is lost and none is doubled, whatever breaks.
+
+`place`: journal, mark as sent, send once, record what the answer proves. `reconcile`: settle what
+is unknown by asking the venue about the order's hash. There is no retry anywhere: the only order
+that may be sent again is one of which no byte ever left.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from strongroom_host.errors import BadInput
+from strongroom_host.store.journal import Journal, JournalEntry
+from strongroom_host.store.states import UNRESOLVED, OrderState
+from strongroom_host.venue.connection import VenueResponse
+from strongroom_host.venue.errors import MalformedRequest, NotSent, OutcomeUnknown
+from strongroom_host.venue.replies import (
+    Standing,
+    Verdict,
+    read_order,
+    read_placement,
+    read_trades,
+)
+from strongroom_host.venue.requests import SignedRequest
+
+__all__ = ["AbsenceRule", "NoOrders", "OwnQueries", "Reconciliation", "Venue", "place", "reconcile"]
+
+_BATCH_LINE = b"POST /orders "
+_STATES = {
+    Verdict.ACCEPTED: OrderState.ACCEPTED,
+    Verdict.REJECTED: OrderState.REJECTED,
+    Verdict.UNKNOWN: OrderState.UNKNOWN,
+}
+_SETTLED = {
+    Standing.OPEN: OrderState.OPEN,
+    Standing.FILLED: OrderState.FILLED,
+    Standing.CLOSED: OrderState.CLOSED,
+}
+
+
+class NoOrders(BadInput):
+    """Only requests with orders in them are placed; cancels need no journal."""
+
+
+class Venue(Protocol):
+    """What a desk needs of a venue; `VenueConnection` is one."""
+
+    def exchange(self, request: bytes) -> VenueResponse:
+        """Send once and return the whole answer (see `VenueConnection.exchange`)."""
+
+
+class OwnQueries(Protocol):
+    """Signed own-order queries, made by the enclave."""
+
+    def order(self, order_hash: bytes) -> bytes:
+        """A complete ``GET /data/order/{hash}`` request."""
+
+    def trades(self) -> bytes:
+        """A complete ``GET /data/trades`` request for the newest page."""
+
+
+def place(journal: Journal, venue: Venue, signed: SignedRequest) -> tuple[JournalEntry, ...]:
+    """Send `signed` once and return where its orders stand.
+
+    An entry that comes back `UNKNOWN` is for `reconcile`; one that is `UNSENT` may be placed
+    again with the same bytes. Whatever is raised, the journal knows the orders first.
+
+    Raises:
+        NoOrders: the request carries none.
+        AlreadyJournalled: it may have been sent before.
+        SequenceReused: its sequence number belongs to other bytes.
+        MalformedRequest: the bytes are no request to this venue; the orders are `UNSENT`.
+        JournalBroken: nothing was sent, unless the orders are found `UNKNOWN` at the next start.
+    """
+    if not signed.order_hashes:
+        raise NoOrders("a request without orders is not placed")
+    journal.prepare(signed, sending=True)
+    try:
+        response = venue.exchange(signed.request)
+    except (NotSent, MalformedRequest) as error:
+        journal.record((item, OrderState.UNSENT, str(error)) for item in signed.order_hashes)
+        if isinstance(error, MalformedRequest):
+            raise
+    except OutcomeUnknown as error:
+        journal.record((item, OrderState.UNKNOWN, str(error)) for item in signed.order_hashes)
+    else:
+        batch = signed.request.startswith(_BATCH_LINE)
+        fates = read_placement(response, signed.order_hashes, batch=batch)
+        journal.record((fate.order_hash, _STATES[fate.verdict], fate.detail) for fate in fates)
+    return tuple(journal.get(item) for item in signed.order_hashes)
+
+
+class Reconciliation(enum.Enum):
+    """What asking the venue about one order achieved."""
+
+    SETTLED = "settled"
+    """Its state changed to what the venue says."""
+    UNCHANGED = "unchanged"
+    """The venue confirmed the state it is in."""
+    TOO_EARLY = "too early"
+    """The venue does not know it, but it may still be on its way."""
+    INCONCLUSIVE = "inconclusive"
+    """No answer that proves anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceRule:
+    """When the venue's "no such order" is believed, in seconds since it was sent.
+
+    A request can linger in proxies and queues after its connection broke. The signed timestamp
+    bounds how long a venue takes an order in, so waiting that long makes absence final.
+    """
+
+    after_s: float = 300.0
+
+
+def reconcile(
+    journal: Journal,
+    venue: Venue,
+    order_hash: bytes,
+    queries: OwnQueries,
+    *,
+    absence: AbsenceRule | None = None,
+    now_ns: Callable[[], int] = time.time_ns,
+) -> Reconciliation:
+    """Settle one order by asking the venue.
+
+    "Absent" needs three things: the venue says it has no such order, no trade names it (venues
+    forget filled orders), and enough time has passed since it was sent.
+
+    Raises:
+        UnknownOrder: it was never journalled.
+        BadInput: nothing to ask: it was never sent, or its state is final.
+    """
+    entry = journal.get(order_hash)
+    if entry.state not in UNRESOLVED | {OrderState.ACCEPTED, OrderState.OPEN}:
+        raise BadInput("the order needs no reconciling", actual=entry.state.value)
+    if entry.state is OrderState.SENT:
+        # Nobody is sending any more: `place` runs in this thread, and the journal has one owner.
+        journal.record([(order_hash, OrderState.UNKNOWN, "reconciling")])
+    response = _ask(venue, queries.order(order_hash))
+    standing = Standing.UNKNOWN if response is None else read_order(response, order_hash)
+    if standing is Standing.UNKNOWN:
+        return Reconciliation.INCONCLUSIVE
+    if standing is not Standing.ABSENT:
+        return _settle(journal, order_hash, _SETTLED[standing], "by own-order query")
+    trades = _ask(venue, queries.trades())
+    traded = None if trades is None else read_trades(trades, order_hash)
+    if traded is None:
+        return Reconciliation.INCONCLUSIVE
+    if traded:
+        return _settle(journal, order_hash, OrderState.FILLED, "by own trades")
+    if entry.state not in UNRESOLVED:
+        # It was there and is gone without a trace: not a question that absence answers.
+        return Reconciliation.INCONCLUSIVE
+    rule = absence or AbsenceRule()
+    if entry.sent_ns is None or now_ns() - entry.sent_ns < rule.after_s * 1e9:
+        return Reconciliation.TOO_EARLY
+    return _settle(journal, order_hash, OrderState.ABSENT, "no order, no trade")
+
+
+def _ask(venue: Venue, request: bytes) -> VenueResponse | None:
+    """A query may fail without harm: it changes nothing at the venue."""
+    try:
+        return venue.exchange(request)
+    except (NotSent, OutcomeUnknown):
+        return None
+
+
+def _settle(journal: Journal, order_hash: bytes, state: OrderState, detail: str) -> Reconciliation:
+    if journal.get(order_hash).state is state:
+        return Reconciliation.UNCHANGED
+    journal.record([(order_hash, state, detail)])
+    return Reconciliation.SETTLED
