@@ -13,7 +13,9 @@ from strongroom_enclave.signer.errors import SignerError
 __all__ = ["MAX_AGE_MS", "MAX_DIVERGENCE_MS", "Clock", "ClockFault", "ClockStale"]
 
 MAX_DIVERGENCE_MS = 2_000
-"""Between an anchor and where the one before it, carried on, says it should be."""
+"""Between an anchor and where the first one, carried on, says it should be; a second more for each
+full hour since, as no two crystals agree. From one anchor to the next it would let a clock gain or
+lose 40%, and a window be hurried by as much, in steps too small to be noticed."""
 
 MAX_AGE_MS = 30_000
 """Of the last anchor: whoever withholds anchors has only the monotonic clock left to move."""
@@ -42,6 +44,7 @@ class Clock:
 
     def __init__(self, floor_ms: int) -> None:
         self.fault: ClockFault | None = None
+        self._first: tuple[int, int] | None = None
         self._last: tuple[int, int] | None = None
         self._told, self._read_ns = floor_ms, 0
 
@@ -51,8 +54,9 @@ class Clock:
         Does not raise, so that a bad anchor ends signing and not the process that still cancels.
         """
         last_ms, last_ns = self._last or (self._told, 0)
-        due = last_ms + (monotonic_ns - last_ns) // _NS if self._last else authenticated_ms
-        near = abs(authenticated_ms - due) <= MAX_DIVERGENCE_MS
+        self._first = first_ms, first_ns = self._first or (authenticated_ms, monotonic_ns)
+        due = first_ms + (elapsed := (monotonic_ns - first_ns) // _NS)
+        near = abs(authenticated_ms - due) <= MAX_DIVERGENCE_MS + elapsed // 3_600_000 * 1_000
         self._require(monotonic_ns >= last_ns, "anchor's monotonic ns", last_ns, monotonic_ns)
         self._require(authenticated_ms >= last_ms, "anchor's ms", last_ms, authenticated_ms)
         self._require(near, "anchor's ms", due, authenticated_ms)
