@@ -1,0 +1,178 @@
+"""Who may call what: the exact certificate decides, then the calls that the manifest grants it."""
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from strongroom_wire.errors import Code
+from strongroom_wire.owners import Statement
+from strongroom_wire.proto import enclave_pb2, enclave_pb2_grpc
+from strongroom_wire.proto import strongroom_pb2 as pb
+from strongroom_wire.proto import strongroom_pb2_grpc as rpc
+from strongroom_wire.statements import PERMIT_DOMAIN, Action
+
+from tests.hostile.conftest import Start
+from tests.hostile.driver import Boot, Bot, Desk, refusal, to_proto
+
+NAME = [("grpc.ssl_target_name_override", "strongroom-enclave")]
+
+
+@pytest.fixture(scope="module")
+def boot(start: Start) -> Boot:
+    """Three clients: one may everything, one may only sign, one may only look after health."""
+    return start(Desk(bots=(Bot("all"), Bot("trader", ("order",)), Bot("watch", ("health",)))))
+
+
+def status(boot: Boot, bot: Bot) -> grpc.StatusCode:
+    """Returns how the control plane receives the simplest call of `bot`."""
+    return outcome(lambda: boot.control(bot).GetStatus(pb.StatusRequest(), timeout=20))
+
+
+def outcome(call: object) -> grpc.StatusCode:
+    try:
+        call()  # type: ignore[operator]
+    except grpc.RpcError as error:
+        return error.code()  # type: ignore[attr-defined, no-any-return]
+    return grpc.StatusCode.OK
+
+
+def test_every_listed_client_may_ask_how_it_is(boot: Boot) -> None:
+    assert [status(boot, bot) for bot in boot.desk.bots] == [grpc.StatusCode.OK] * 3
+
+
+def test_a_certificate_that_nobody_listed_is_refused_in_the_handshake(boot: Boot) -> None:
+    assert status(boot, Bot("stranger")) is grpc.StatusCode.UNAVAILABLE
+    impostor = boot.control(Bot("all"), boot.bundle.certificate)  # by name, not by key
+    code = outcome(lambda: impostor.GetStatus(pb.StatusRequest(), timeout=20))
+    assert code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_another_certificate_over_a_listed_key_is_refused(boot: Boot) -> None:
+    again = boot.control(Bot("all", tls=boot.desk.bots[0].tls), boot.bundle.certificate)
+    code = outcome(lambda: again.GetStatus(pb.StatusRequest(), timeout=20))
+    assert code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_certificate_that_a_listed_client_issued_is_refused(boot: Boot) -> None:
+    minion = Bot("minion", issuer=boot.desk.bots[0])
+    assert status(boot, minion) is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_without_a_certificate_or_tls_there_is_no_control_plane(boot: Boot) -> None:
+    target = f"unix:{boot.enclave.run / 'control.sock'}"
+    certificate = x509.load_der_x509_certificate(boot.bundle.certificate)
+    pinned = grpc.ssl_channel_credentials(certificate.public_bytes(Encoding.PEM))
+    for channel in (grpc.secure_channel(target, pinned, NAME), grpc.insecure_channel(target)):
+        stub = rpc.ControlStub(boot.enclave.keep(channel))
+        code = outcome(lambda s=stub: s.GetStatus(pb.StatusRequest(), timeout=20))  # type: ignore[misc]
+        assert code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_client_makes_no_call_that_it_was_not_granted(boot: Boot) -> None:
+    _, trader, watch = boot.desk.bots
+    permit = to_proto(boot.desk.owners.sign(PERMIT_DOMAIN, boot.permit().serialise()))
+    health = enclave_pb2.HealthCheckRequest()
+    for bot in (trader, watch):
+        stub = boot.control(bot)
+        for call in (stub.SubmitPermit, stub.SubmitOrder):
+            code = outcome(lambda c=call: c(permit, timeout=20))  # type: ignore[misc]
+            assert code is grpc.StatusCode.PERMISSION_DENIED
+    assert boot.enclave.phase() == 2, "the permit got through"
+    for bot, expected in (
+        (trader, grpc.StatusCode.PERMISSION_DENIED),
+        (watch, grpc.StatusCode.OK),
+    ):
+        target, options = f"unix:{boot.enclave.run / 'control.sock'}", NAME
+        credentials = bot.credentials(boot.bundle.certificate)
+        channel = boot.enclave.keep(grpc.secure_channel(target, credentials, options))
+        checked = enclave_pb2_grpc.EnclaveServiceStub(channel)
+        assert outcome(lambda s=checked: s.HealthCheck(health, timeout=20)) is expected  # type: ignore[misc]
+
+
+def test_a_granted_call_on_the_fast_channel_is_all_a_client_gets(start: Start) -> None:
+    calls = {"orders": ("order",), "cancels": ("cancel",), "nothing": ("health",)}
+    boot = start(Desk(bots=(Bot("all"), *(Bot(name, c) for name, c in calls.items()))))  # type: ignore[arg-type]
+    boot.make_ready()
+    _, orders, cancels, nothing = (boot.channel(bot) for bot in boot.desk.bots)
+    assert orders.buy(1).code is Code.OK
+    assert orders.cancel_all().code is Code.CALL_NOT_PERMITTED
+    assert cancels.cancel_all().code is Code.OK
+    assert cancels.buy(1).code is Code.CALL_NOT_PERMITTED
+    assert nothing.buy(1).code is Code.CALL_NOT_PERMITTED
+    assert nothing.cancel_all().code is Code.CALL_NOT_PERMITTED
+
+
+def test_one_clients_tls_carries_only_what_another_ones_frame_key_sealed(boot: Boot) -> None:
+    # The tunnel asks for no permission of its own: what goes through it protects itself.
+    everything, _, watch = boot.desk.bots
+    opening = boot.opening(everything, bytes(32))
+    stub = boot.control(watch)
+    assert len(stub.OpenChannel(pb.Bytes(value=opening), timeout=20).value) == 108
+    forged = boot.opening(Bot("all"), bytes(32))
+    answer = stub.OpenChannel(pb.Bytes(value=forged), timeout=20).value
+    assert refusal(answer) is Code.UNKNOWN_CLIENT
+
+
+def test_the_clients_refuse_another_boots_certificate(start: Start, boot: Boot) -> None:
+    other = start(boot.desk, boot.enclave.state)
+    stub = boot.control(boot.desk.bots[0], other.bundle.certificate)
+    code = outcome(lambda: stub.GetStatus(pb.StatusRequest(), timeout=20))
+    assert code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_each_listener_has_its_own_calls(boot: Boot) -> None:
+    channel = boot.enclave.keep(
+        grpc.insecure_channel(f"unix:{boot.enclave.run / 'bootstrap.sock'}")
+    )
+    stub = rpc.ControlStub(channel)
+    for call in (stub.SubmitPermit, stub.SubmitOrder):
+        code = outcome(lambda c=call: c(pb.Statement(), timeout=20))  # type: ignore[misc]
+        assert code is grpc.StatusCode.UNIMPLEMENTED
+    for frame_call in (stub.OpenChannel, stub.ExchangeFrame):
+        code = outcome(lambda c=frame_call: c(pb.Bytes(), timeout=20))  # type: ignore[misc]
+        assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pb.Statement(),
+        pb.Statement(payload=b"x"),
+        pb.Statement(payload=b"x", signatures=[pb.Signature(key=b"short", value=b"")]),
+        pb.Statement(payload=b"x", signatures=[pb.Signature(key=bytes(32), value=bytes(64))] * 40),
+        pb.Statement(payload=bytes(1 << 20)),
+    ],
+    ids=["empty", "unsigned", "short", "crowd", "huge"],
+)
+def test_a_statement_that_is_none_gets_a_code_and_no_text(
+    boot: Boot, statement: pb.Statement
+) -> None:
+    stub = boot.control()
+    for call in (stub.SubmitPermit, stub.SubmitOrder, boot.enclave.bootstrap.LoadManifest):
+        try:
+            receipt = call(statement, timeout=20)
+        except grpc.RpcError as error:
+            code, details = error.code(), error.details()  # type: ignore[attr-defined]
+            if code is not grpc.StatusCode.RESOURCE_EXHAUSTED:  # gRPC's own limit comes first
+                assert code is grpc.StatusCode.INVALID_ARGUMENT
+                assert Code(int(details)) in (Code.MALFORMED, Code.TOO_LARGE)
+        else:
+            assert Code(receipt.code) is not Code.OK
+            assert receipt.answer == b""
+    assert b"Traceback" not in boot.enclave.console.read_bytes()
+
+
+def test_a_boot_without_clients_has_no_control_plane(start: Start) -> None:
+    boot = start(Desk(bots=()))
+    stub = rpc.ControlStub(
+        boot.enclave.keep(grpc.insecure_channel(f"unix:{boot.enclave.run / 'control.sock'}"))
+    )
+    code = outcome(lambda: stub.GetStatus(pb.StatusRequest(), timeout=20))
+    assert code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_only_quorum_makes_a_caller_an_owner(boot: Boot) -> None:
+    # A client with the owner call delivers; it is no owner for that.
+    code, answer = boot.order(Action.GENERATE, "main", signers=0)
+    assert (code, answer) == (Code.QUORUM_MISSING, b"")
+    assert boot.deliver_order(Statement(b"x", ()))[0] is Code.MALFORMED
