@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import cbor2
+from strongroom_enclave.platform.nsm import NsmPlatform
 from strongroom_local.measure import Measurements
 from strongroom_local.nsm import SoftwareNsm
 from strongroom_local.pki import new_root
@@ -61,3 +62,14 @@ def document(nsm: SoftwareNsm, *fields: object) -> bytes:
 def payload(encoded: bytes) -> dict[str, Any]:
     """Returns the payload map of a document."""
     return dict(cbor2.loads(cbor2.loads(encoded)[2]))
+
+
+class Described(NsmPlatform):
+    """The enclave's own client, and the request that only tests have a use for."""
+
+    def describe(self, index: int) -> tuple[bool, bytes]:
+        """Returns the register's lock and its value."""
+        body = self._body("DescribePCR", {"index": index}, "lock", "data")
+        assert isinstance(body["lock"], bool)
+        assert isinstance(body["data"], bytes)
+        return body["lock"], body["data"]

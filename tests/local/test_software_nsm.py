@@ -14,12 +14,22 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from strongroom_enclave.platform.nsm import NsmCode, NsmError, NsmPlatform
+from strongroom_enclave.platform.nsm import NsmError
 from strongroom_local import nsm as module
 from strongroom_local.measure import DEBUG
 from strongroom_local.nsm import MAX_REQUEST, MAX_RESPONSE, Parent, SoftwareNsm
 
-from tests.local.nitro import MEASURED, ROOT, ask, attestation, document, launch, payload, refusal
+from tests.local.nitro import (
+    MEASURED,
+    ROOT,
+    Described,
+    ask,
+    attestation,
+    document,
+    launch,
+    payload,
+    refusal,
+)
 
 ZERO = bytes(48)
 
@@ -29,12 +39,12 @@ def sha384(*parts: bytes) -> bytes:
 
 
 def values(nsm: SoftwareNsm) -> list[bytes]:
-    platform = NsmPlatform(nsm.handle)
+    platform = Described(nsm.handle)
     return [platform.describe(index)[1] for index in range(32)]
 
 
 def locks(nsm: SoftwareNsm) -> list[bool]:
-    platform = NsmPlatform(nsm.handle)
+    platform = Described(nsm.handle)
     return [platform.describe(index)[0] for index in range(32)]
 
 
@@ -75,7 +85,7 @@ def test_every_launch_is_another_module() -> None:
 
 def test_describe_nsm() -> None:
     nsm = launch()
-    NsmPlatform(nsm.handle).lock(18)
+    Described(nsm.handle).lock(18)
     answer = ask(nsm, "DescribeNSM")["DescribeNSM"]
     assert list(answer) == [
         "version_major",
@@ -95,7 +105,7 @@ def test_describe_nsm() -> None:
 
 
 def test_extend_follows_the_formula() -> None:
-    platform = NsmPlatform(launch().handle)
+    platform = Described(launch().handle)
     first = platform.extend(16, b"one")
     assert first == sha384(ZERO, b"one")
     assert platform.extend(16, b"two") == sha384(first, b"two")
@@ -107,27 +117,27 @@ def test_extend_follows_the_formula() -> None:
 def test_launch_registers_cannot_be_extended(index: int) -> None:
     nsm = launch()
     with pytest.raises(NsmError) as caught:
-        NsmPlatform(nsm.handle).extend(index, b"x")
-    assert caught.value.code is NsmCode.ReadOnlyIndex
+        Described(nsm.handle).extend(index, b"x")
+    assert caught.value.actual == "ReadOnlyIndex"
     assert values(nsm) == values(launch())
 
 
 def test_a_locked_register_keeps_its_value() -> None:
-    platform = NsmPlatform(launch().handle)
+    platform = Described(launch().handle)
     value = platform.extend(16, b"manifest")
     platform.lock(32)
     for index in range(32):
         with pytest.raises(NsmError) as caught:
             platform.extend(index, b"more")
-        assert caught.value.code is NsmCode.ReadOnlyIndex
+        assert caught.value.actual == "ReadOnlyIndex"
     assert platform.describe(16) == (True, value)
 
 
 def test_a_range_ends_before_its_number() -> None:
     nsm = launch()
-    NsmPlatform(nsm.handle).lock(17)
+    Described(nsm.handle).lock(17)
     assert locks(nsm) == [True] * 17 + [False] * 15
-    NsmPlatform(nsm.handle).lock(4)
+    Described(nsm.handle).lock(4)
     assert locks(nsm) == [True] * 17 + [False] * 15
 
 
@@ -156,14 +166,14 @@ class Registers(RuleBasedStateMachine):
     @initialize()
     def boot(self) -> None:
         self.nsm = launch()
-        self.platform = NsmPlatform(self.nsm.handle)
+        self.platform = Described(self.nsm.handle)
         self.values = values(launch())
         self.locked = [index < 16 for index in range(32)]
 
     @rule(index=indexes, data=st.binary(max_size=100))
     def extend(self, index: int, data: bytes) -> None:
         if self.locked[index]:
-            self.refused(NsmCode.ReadOnlyIndex, {"ExtendPCR": {"index": index, "data": data}})
+            self.refused("ReadOnlyIndex", {"ExtendPCR": {"index": index, "data": data}})
         else:
             self.values[index] = sha384(self.values[index], data)
             assert self.platform.extend(index, data) == self.values[index]
@@ -171,7 +181,7 @@ class Registers(RuleBasedStateMachine):
     @rule(index=indexes)
     def lock_one(self, index: int) -> None:
         if self.locked[index]:
-            self.refused(NsmCode.ReadOnlyIndex, {"LockPCR": {"index": index}})
+            self.refused("ReadOnlyIndex", {"LockPCR": {"index": index}})
         else:
             assert ask(self.nsm, {"LockPCR": {"index": index}}) == "LockPCR"
             self.locked[index] = True
@@ -183,18 +193,16 @@ class Registers(RuleBasedStateMachine):
 
     @rule(index=st.integers(32, 255), command=st.sampled_from(["DescribePCR", "LockPCR"]))
     def out_of_range(self, index: int, command: str) -> None:
-        self.refused(NsmCode.InvalidIndex, {command: {"index": index}})
-        self.refused(NsmCode.InvalidIndex, {"ExtendPCR": {"index": index, "data": b""}})
-        self.refused(
-            NsmCode.InvalidIndex, {"LockPCRs": {"range": index + 1 if index < 255 else 99}}
-        )
+        self.refused("InvalidIndex", {command: {"index": index}})
+        self.refused("InvalidIndex", {"ExtendPCR": {"index": index, "data": b""}})
+        self.refused("InvalidIndex", {"LockPCRs": {"range": index + 1 if index < 255 else 99}})
 
     @rule(request=st.binary(max_size=30))
     def noise(self, request: bytes) -> None:
         self.nsm.handle(b"\xa1\x69ExtendPCR" + request)
 
-    def refused(self, code: NsmCode, request: object) -> None:
-        assert refusal(self.nsm, request) == code.name
+    def refused(self, code: str, request: object) -> None:
+        assert refusal(self.nsm, request) == code
 
     @invariant()
     def agrees_with_the_model(self) -> None:
@@ -321,7 +329,7 @@ def test_requests_have_4096_bytes_at_most() -> None:
 
 def test_the_largest_document_fits() -> None:
     nsm = launch()
-    NsmPlatform(nsm.handle).lock(32)
+    Described(nsm.handle).lock(32)
     answer = nsm.handle(cbor2.dumps(attestation(bytes(1024), bytes(1024), bytes(1024))))
     assert len(cbor2.loads(answer)["Attestation"]["document"]) > 7000
     assert len(answer) < MAX_RESPONSE
@@ -392,8 +400,10 @@ def answered(request: bytes) -> None:
         (name,) = answer
         assert name in (*COMMANDS, "Error")
         if name == "Error":
-            assert answer["Error"] in NsmCode.__members__
-            assert answer["Error"] not in ("InternalError", "Success", "InvalidResponse")
+            assert answer["Error"] in {
+                "InvalidArgument", "InvalidIndex", "ReadOnlyIndex", "InvalidOperation",
+                "BufferTooSmall", "InputTooLarge",
+            }  # fmt: skip
     else:
         assert answer in ("LockPCR", "LockPCRs")
 

@@ -37,9 +37,6 @@ class Platform(Protocol):
     def lock(self, upto: int) -> None:
         """Locks PCRs 0 to `upto`-1 until the next boot; already locked ones stay so."""
 
-    def describe(self, index: int) -> tuple[bool, bytes]:
-        """Returns whether PCR `index` is locked, and its value of 48 bytes."""
-
     def now_ms(self) -> int:
         """Returns milliseconds since 1970 from a source that the host cannot set."""
 

@@ -33,32 +33,23 @@ class HardeningFailed(PlatformError):
     """The kernel did not take a measure, so the process must not be given a secret."""
 
 
-def harden(parent: int | None = None) -> tuple[str, ...]:
-    """Applies every measure this system has, and returns their names.
+def harden() -> None:
+    """Applies every measure this system has.
 
     RLIMIT_CORE=0 keeps the kernel from writing a core file; a pipe in core_pattern ignores it, and
     dumpable=0 covers that, ptrace by the same user, and /proc/<pid>/mem. no_new_privs makes
     set-user-ID files powerless. pdeathsig=SIGKILL ends the worker when the thread that started it
-    ends. Outside Linux only the first exists, so the result says what the caller may rely on.
-
-    Args:
-        parent: The supervisor's process id. If it died before the death signal was set, no signal
-            will ever come; then this raises. None leaves that unchecked.
+    ends; if that was before, the closed link does. Outside Linux only the first exists.
 
     Raises:
-        HardeningFailed: a measure that this system has was refused, or the parent is gone.
+        HardeningFailed: a measure that this system has was refused.
     """
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except OSError as error:
         raise HardeningFailed("RLIMIT_CORE", "(0, 0)", error) from error
-    applied = ["core=0"]
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None, use_errno=True).prctl
         for name, option, argument in _PRCTL:
             if prctl(option, *map(ctypes.c_ulong, (argument, 0, 0, 0))) != 0:
                 raise HardeningFailed(name, "success", os.strerror(ctypes.get_errno()))
-            applied.append(name)
-    if parent is not None and os.getppid() != parent:
-        raise HardeningFailed("parent process", parent, os.getppid())
-    return tuple(applied)

@@ -29,12 +29,6 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_names_what_it_did() -> None:
-    everything = ["core=0", "dumpable=0", "no_new_privs=1", "pdeathsig=SIGKILL"]
-    expected = everything if sys.platform == "linux" else everything[:1]
-    assert run("print(*harden())").stdout.split() == expected
-
-
 def test_core_files_have_no_size_left() -> None:
     code = "harden(); import resource; print(resource.getrlimit(resource.RLIMIT_CORE))"
     assert run(code).stdout.strip() == "(0, 0)"
@@ -102,7 +96,7 @@ def test_a_worker_does_not_outlive_its_parent() -> None:
         worker = '''
         import os, time
         from strongroom_enclave.platform.hardening import harden
-        harden(os.getppid())
+        harden()
         print(os.getpid(), flush=True)
         time.sleep(600)
         '''
@@ -124,20 +118,6 @@ def test_a_worker_does_not_outlive_its_parent() -> None:
         signal.sigtimedwait([], 0.02)
     os.kill(pid, signal.SIGKILL)
     pytest.fail("the worker outlived its parent")
-
-
-@LINUX
-def test_an_orphan_is_refused() -> None:
-    out = run(
-        """
-        import os
-        try:
-            harden(parent=os.getppid() + 1)
-        except HardeningFailed as error:
-            print(error.expected - error.actual)
-        """
-    )
-    assert out.stdout.strip() == "1"
 
 
 @LINUX
@@ -166,7 +146,11 @@ def test_a_refused_limit_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
         harden()
 
 
-def test_without_prctl_only_the_limit_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_prctl_only_the_limit_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*_: object, **__: object) -> None:
+        raise AssertionError("asked for prctl")
+
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(ctypes, "CDLL", unavailable)
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert harden() == ("core=0",)
+    harden()
