@@ -98,6 +98,7 @@ class Init:
             message = worker.link.receive(_START_TIMEOUT)
         except links.LinkClosed:
             if worker.role != "enroll":
+                self._workers.pop(worker.role).kill()
                 raise
             message = links.Message(Kind.ENROLLED, 0, encoding.u32(Code.VENUE_UNREACHABLE))
         match worker.role, message.kind:
