@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
+from threading import Thread
 from types import FrameType
 from typing import Final
 
@@ -109,9 +110,14 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True, help="folder kept across boots")
     parser.add_argument("--busy-poll", action="store_true", help="the signer spins for low latency")
     parser.add_argument("--debug", action="store_true", help="PCR0 to PCR2 zero, as Nitro's debug")
+    parser.add_argument(
+        "--until-stdin-ends", action="store_true", help="also stop when stdin closes (no orphan)"
+    )
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
+    if arguments.until_stdin_ends:
+        Thread(target=_stop_at_end_of_stdin, name="until-stdin-ends", daemon=True).start()
     try:
         for folder in (arguments.run, arguments.state):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,6 +136,12 @@ def _environment() -> dict[str, str]:
     """What workers get: where to import from, and which path of it; nothing else of ours."""
     kept = {name: os.environ[name] for name in ("STRONGROOM_PURE",) if name in os.environ}
     return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **kept}
+
+
+def _stop_at_end_of_stdin() -> None:
+    """Covers what the death signal does not: systems without it, and the time before it is set."""
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

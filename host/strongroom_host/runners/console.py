@@ -1,0 +1,54 @@
+"""What an enclave wrote to its console, as far as a person needs it.
+
+The console comes from the machine's least trusted corner: cut to the end, one line at a time,
+without anything a terminal would act upon.
+"""
+
+from pathlib import Path
+from typing import Final
+
+__all__ = ["explain", "tail"]
+
+_TAIL: Final = 16 * 1024
+_LINE: Final = 300
+
+_CAUSES: Final = (
+    ("ModuleNotFoundError", "a Python package is missing: run `make env`, then `strongroom host"
+     " doctor`"),
+    ("Address already in use", "another boot uses these sockets: stop it, or choose another --run"),
+    ("AF_UNIX path too long", "choose a shorter --run, for instance under /tmp"),
+    ("No space left on device", "make room on the disk of the run and state directories"),
+    ("Permission denied", "check who owns the run and state directories"),
+    ("local platform: all processes under one user", ""),
+    ("local platform:", "the console's last line says what the local platform found"),
+    ("halted:", "the enclave stopped itself, for the reason on its console. Start it again, verify"
+     " it again, and issue a new permit"),
+    ("MemoryError", "give the machine more memory"),
+)  # fmt: skip
+"""What a line of the console means for the operator; the first match counts."""
+
+
+def tail(path: Path, lines: int = 12) -> list[str]:
+    """Returns the last printable lines of a console; an unreadable one counts as empty."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(0, stream.tell() - _TAIL))
+            data = stream.read(_TAIL)
+    except OSError:
+        return []
+    found = [_clean(line) for line in data.decode("utf-8", "replace").splitlines()]
+    return [line for line in found if line.strip()][-lines:]
+
+
+def explain(lines: list[str]) -> str:
+    """Returns what to do about the console's last words, or "" where they tell nothing."""
+    for line in reversed(lines):
+        for mark, remedy in _CAUSES:
+            if mark in line:
+                return remedy
+    return ""
+
+
+def _clean(line: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in line.expandtabs()[:_LINE])
