@@ -15,10 +15,7 @@ from enum import Enum, IntEnum
 from msgspec import Struct
 from strongroom_wire.frames import Intent, Kind
 
-from strongroom_enclave.signer import errors
-from strongroom_enclave.signer.auth import ApiCredential
-from strongroom_enclave.signer.eip712 import checksum_address
-from strongroom_enclave.signer.orders import Account, SignedOrder
+from strongroom_enclave.signer import auth, eip712, errors, orders
 
 __all__ = ["Endpoint", "OrderType", "RequestBuilder", "Terms"]
 
@@ -78,22 +75,22 @@ class RequestBuilder:
     and how long an argument, `Intent.parse` has checked.
     """
 
-    def __init__(self, host: str, account: Account, credential: ApiCredential) -> None:
+    def __init__(self, host: str, account: orders.Account, credential: auth.ApiCredential) -> None:
         self._credential = credential
-        self._maker, self._signer = map(checksum_address, (account.maker, account.signer))
-        self._type = int(account.signature_type)
+        self._maker, self._signer = map(eip712.checksum_address, (account.maker, account.signer))
+        self._type, address = int(account.signature_type), eip712.checksum_address(account.key)
         self._headers = (
             f" HTTP/1.1\r\nHost: {host}\r\nUser-Agent: strongroom"
             "\r\nAccept: application/json\r\nContent-Type: application/json"
-            f"\r\nConnection: keep-alive\r\nPOLY_ADDRESS: {checksum_address(account.key)}"
+            f"\r\nConnection: keep-alive\r\nPOLY_ADDRESS: {address}"
             f"\r\nPOLY_API_KEY: {credential.api_key}\r\nPOLY_PASSPHRASE: {credential.passphrase}"
             "\r\nPOLY_SIGNATURE: "
         )
 
-    def post(self, orders: Sequence[tuple[SignedOrder, Terms]], timestamp: int) -> bytes:
+    def post(self, batch: Sequence[tuple[orders.SignedOrder, Terms]], timestamp: int) -> bytes:
         """Returns `POST /order` for one order, `POST /orders` for more; `timestamp` in unix s."""
-        body = ",".join(self._order(signed, terms) for signed, terms in orders)
-        if len(orders) == 1:
+        body = ",".join(self._order(signed, terms) for signed, terms in batch)
+        if len(batch) == 1:
             return self._build(Endpoint.POST_ORDER, timestamp, body)
         return self._build(Endpoint.POST_ORDERS, timestamp, f"[{body}]")
 
@@ -127,7 +124,7 @@ class RequestBuilder:
                 return self._build(Endpoint.GET_TRADES, time, query=_page(argument))
         raise errors.TextMalformed("kind", "one that signs no order", intent.kind)
 
-    def _order(self, signed: SignedOrder, terms: Terms) -> str:
+    def _order(self, signed: orders.SignedOrder, terms: Terms) -> str:
         """Returns one order's JSON, as `POST /order` has it."""
         order = signed.order
         return (

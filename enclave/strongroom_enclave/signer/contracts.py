@@ -7,9 +7,7 @@ could only serve somebody with another use for it.
 
 from enum import Enum
 
-from strongroom_enclave.signer.eip712 import domain_separator
-from strongroom_enclave.signer.errors import UnknownExchange
-from strongroom_enclave.signer.keccak import keccak256
+from strongroom_enclave.signer import eip712, errors, keccak
 
 __all__ = ["Exchange"]
 
@@ -32,12 +30,12 @@ class Exchange(Enum):
 
     def __init__(self, chain_id: int, label: str, address: str) -> None:
         self.chain_id, self.label, self.address = chain_id, label, bytes.fromhex(address)
-        self.domain_separator = domain_separator(_NAME, label[1], chain_id, self.address)
+        self.domain_separator = eip712.domain_separator(_NAME, label[1], chain_id, self.address)
         self._prefix = b"\x19\x01" + self.domain_separator
 
     def digest(self, struct_hash: bytes) -> bytes:
         """Returns the EIP-712 digest of a struct hash under this exchange's domain, 32 bytes."""
-        return keccak256(self._prefix + struct_hash)
+        return keccak.keccak256(self._prefix + struct_hash)
 
     @classmethod
     def named(cls, chain_id: int, label: str) -> "Exchange":
@@ -48,5 +46,5 @@ class Exchange(Enum):
         """
         known = {(exchange.chain_id, exchange.label): exchange for exchange in cls}
         if (chain_id, label) not in known:
-            raise UnknownExchange("exchange", list(known), (chain_id, label))
+            raise errors.UnknownExchange("exchange", list(known), (chain_id, label))
         return known[chain_id, label]

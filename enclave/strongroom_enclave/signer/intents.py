@@ -5,27 +5,24 @@ only then a signature. A failure after the count costs budget and never widens i
 """
 
 import secrets
+import struct
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from typing import Final
 
+from strongroom_wire import manifest
 from strongroom_wire.errors import Code, Refused, WireError
 from strongroom_wire.frames import Intent, Kind, OrderIntent, Reply
-from strongroom_wire.manifest import Call, Client
 
-from strongroom_enclave.signer import amounts, clob, policy
-from strongroom_enclave.signer.contracts import Exchange
-from strongroom_enclave.signer.errors import SignerError
+from strongroom_enclave.signer import amounts, clob, clock, contracts, orders, policy
 from strongroom_enclave.signer.keyring import TradingKey
-from strongroom_enclave.signer.orders import Order, SignedOrder
 from strongroom_enclave.signer.template import fill_template
 
 __all__ = ["Desk"]
 
 _TICKS: Final = tuple(amounts.Tick)
 _MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
-_CALLS: Final[tuple[Call, ...]] = (
+_CALLS: Final[tuple[manifest.Call, ...]] = (
     "order", "template", "cancel", "cancel", "cancel", "heartbeat", "query", "query", "query",
 )  # fmt: skip
 """The permission that each `Kind` needs, in the order of their numbers."""
@@ -35,19 +32,19 @@ class Desk:
     """Answers intents for the keys of this boot. One at a time: clients cannot race a limit."""
 
     def __init__(self, keys: list[TradingKey], now_ms: Callable[[], int]) -> None:
-        self._keys, self._now, self._decisions = keys, now_ms, count(1)
+        self._keys, self._now, self._decision = keys, now_ms, 0
 
-    def answer(self, plaintext: bytes, client: Client) -> Reply:
+    def answer(self, plaintext: bytes, client: manifest.Client) -> Reply:
         """Returns the reply to one decrypted frame; never raises, and says no more than codes."""
-        decision = next(self._decisions)
+        self._decision += 1
         try:
-            return self._answer(Intent.parse(plaintext), client, decision)
-        except (WireError, SignerError) as error:
-            return Reply(error.code, decision)
+            return self._answer(Intent.parse(plaintext), client)
+        except WireError as error:
+            return Reply(error.code, self._decision)
         except Exception:  # noqa: BLE001  a bug of ours must not tell the host anything
-            return Reply(Code.INTERNAL, decision)
+            return Reply(Code.INTERNAL, self._decision)
 
-    def _answer(self, intent: Intent, client: Client, decision: int) -> Reply:
+    def _answer(self, intent: Intent, client: manifest.Client) -> Reply:
         if _CALLS[intent.kind - 1] not in client.calls:
             raise Refused(Code.CALL_NOT_PERMITTED, "call", client.calls, intent.kind)
         if intent.key >= len(self._keys):
@@ -56,13 +53,11 @@ class Desk:
         if key.builder is None:
             raise Refused(Code.NO_CREDENTIAL, f"key {key.spec.name}", "enrolled", "not")
         if intent.orders:
-            return self._orders(intent, key, key.builder, decision)
-        return Reply(Code.OK, decision, request=key.builder.other(intent))
+            return self._orders(intent, key, key.builder)
+        return Reply(Code.OK, self._decision, request=key.builder.other(intent))
 
-    def _orders(
-        self, intent: Intent, key: TradingKey, builder: clob.RequestBuilder, decision: int
-    ) -> Reply:
-        with suppress(SignerError):  # without the time, the policy's clock rule denies
+    def _orders(self, intent: Intent, key: TradingKey, builder: clob.RequestBuilder) -> Reply:
+        with suppress(clock.ClockFault):  # without the time, the policy's clock rule denies
             if self._now() > intent.deadline:
                 raise Refused(Code.EXPIRED, "deadline", intent.deadline, "later")
         terms = [_terms(order) for order in intent.orders]
@@ -70,16 +65,17 @@ class Desk:
         verdict = key.engine.decide(proposed, self._now)
         if isinstance(verdict, policy.Denied):
             at, limit, actual = verdict.order, verdict.limit, verdict.actual
-            return Reply(Code.DENIED, decision, verdict.rule, at, limit, actual)
+            return Reply(Code.DENIED, self._decision, verdict.rule, at, limit, actual)
         if not isinstance(verdict, policy.Approved):
-            return Reply(Code.INTERNAL, decision)
+            return Reply(Code.INTERNAL, self._decision)
         pairs = zip(intent.orders, proposed, strict=True)
         signed = [_signed(order, approved, key) for order, approved in pairs]
         request = builder.post(list(zip(signed, terms, strict=True)), intent.timestamp)
         if intent.kind is Kind.TEMPLATE:
-            request = _filled(intent.argument, request)
+            offsets = struct.unpack_from(">II", intent.argument)
+            request = fill_template(intent.argument[8:], offsets, request)
         hashes = tuple(order.order_hash for order in signed)
-        return Reply(Code.OK, decision, order_hashes=hashes, request=request)
+        return Reply(Code.OK, self._decision, order_hashes=hashes, request=request)
 
 
 def _proposed(order: OrderIntent, key: TradingKey) -> policy.ProposedOrder:
@@ -97,19 +93,15 @@ def _terms(order: OrderIntent) -> clob.Terms:
     return clob.Terms(clob.OrderType(order.order_type), order.expiration, *flags)
 
 
-def _signed(order: OrderIntent, approved: policy.ProposedOrder, key: TradingKey) -> SignedOrder:
+def _signed(
+    order: OrderIntent, approved: policy.ProposedOrder, key: TradingKey
+) -> orders.SignedOrder:
     """Returns the approved order under the key's signature."""
     account, rules = key.account, key.spec.policy
-    unsigned = Order(
+    unsigned = orders.Order(
         order.salt or secrets.randbits(53), account.maker, account.signer, approved.token,
         approved.maker_amount, approved.taker_amount, approved.side, account.signature_type,
         approved.timestamp_ms, bytes.fromhex(rules.metadata), bytes.fromhex(rules.builder),
     )  # fmt: skip
-    exchange = Exchange.named(key.spec.chain_id, approved.exchange)
+    exchange = contracts.Exchange.named(key.spec.chain_id, approved.exchange)
     return key.signing.sign_order(unsigned, exchange, account)
-
-
-def _filled(argument: bytes, request: bytes) -> bytes:
-    """Returns the template's bytes with its two holes filled, if it is the approved request."""
-    offsets = [int.from_bytes(argument[at : at + 4], "big") for at in (0, 4)]
-    return fill_template(argument[8:], offsets, request)

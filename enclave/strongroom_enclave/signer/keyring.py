@@ -8,24 +8,18 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
-from strongroom_wire import manifest
+from strongroom_wire import encoding, manifest, owners
 from strongroom_wire.bundle import Bundle
-from strongroom_wire.encoding import u32, uint
 from strongroom_wire.errors import Code, Refused
-from strongroom_wire.owners import Statement
 from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder, Permit
 
 from strongroom_enclave.identity import Identity
 from strongroom_enclave.sealing import seal, unseal
-from strongroom_enclave.signer.auth import ApiCredential
-from strongroom_enclave.signer.clob import RequestBuilder
-from strongroom_enclave.signer.keys import SigningKey
-from strongroom_enclave.signer.orders import Account, SignatureType
-from strongroom_enclave.signer.policy import PolicyEngine
+from strongroom_enclave.signer import auth, clob, keys, orders, policy
 
 __all__ = ["Enrolment", "Keyring", "TradingKey"]
 
-_WALLETS: Final = dict(zip(("eoa", "proxy", "safe", "deposit"), SignatureType, strict=True))
+_WALLETS: Final = dict(zip(("eoa", "proxy", "safe", "deposit"), orders.SignatureType, strict=True))
 _NEED_PERMIT: Final = (Action.ENROLL_CREATE, Action.ENROLL_DERIVE, Action.EXPORT, Action.RESTORE)
 
 
@@ -33,9 +27,9 @@ class TradingKey:
     """One key of the manifest: its policy from the start, its secret and credential once there."""
 
     def __init__(self, spec: manifest.Key, venue: manifest.Egress) -> None:
-        self.spec, self.venue, self.engine = spec, venue, PolicyEngine(spec.policy)
+        self.spec, self.venue, self.engine = spec, venue, policy.PolicyEngine(spec.policy)
         self.host = venue.host if venue.port == 443 else f"{venue.host}:{venue.port}"
-        self.builder: RequestBuilder | None = None
+        self.builder: clob.RequestBuilder | None = None
         self.secret, self.credential = b"", ("", "", "")
 
     def adopt(self, secret: bytes) -> bytes:
@@ -48,17 +42,17 @@ class TradingKey:
         if self.secret not in (b"", secret):
             raise Refused(Code.KEY_CONFLICT, f"key {self.spec.name}", "the key it has", "another")
         if not self.secret:
-            self.signing = SigningKey(secret)
+            self.signing = keys.SigningKey(secret)
             address, wallet = self.signing.address, _WALLETS[self.spec.wallet]
             funder = bytes.fromhex(self.spec.funder[2:]) or address
-            self.account = Account(address, wallet, funder, self.spec.source == "session")
+            self.account = orders.Account(address, wallet, funder, self.spec.source == "session")
             self.secret = secret
         return self.signing.address
 
     def enrol(self, api_key: str, secret: str, passphrase: str) -> None:
         """Takes the API credential of the key's venue, or raises `CredentialError`."""
-        credential = ApiCredential.parse(api_key, secret, passphrase)
-        self.builder = RequestBuilder(self.host, self.account, credential)
+        credential = auth.ApiCredential.parse(api_key, secret, passphrase)
+        self.builder = clob.RequestBuilder(self.host, self.account, credential)
         self.credential = (api_key, secret, passphrase)
 
 
@@ -92,7 +86,7 @@ class Keyring:
             key.engine.permit(budgets.get(name, Budget(name, 0, 0)), permit.not_after)
         self._permitted, self._sealing = True, sealing or self._sealing
 
-    def obey(self, statement: Statement) -> bytes | Enrolment:
+    def obey(self, statement: owners.Statement) -> bytes | Enrolment:
         """Carries out an owner order and returns the answer, or the enrolment that will give it.
 
         Raises:
@@ -117,7 +111,7 @@ class Keyring:
             case Action.EXPORT:
                 return seal(self._sealing, self._version, self._state())
             case Action.RESTORE:
-                return u32(self._restore(unseal(self._sealing, self._version, order.body)))
+                return encoding.u32(self._restore(unseal(self._sealing, self._version, order.body)))
         if key is None:
             raise Refused(Code.UNKNOWN_KEY, "owner order", "a key's name", "")
         if order.action in (Action.GENERATE, Action.IMPORT):
@@ -137,7 +131,7 @@ class Keyring:
         """Returns the L1-signed request for a credential; the owner chose the ClobAuth nonce."""
         if not key.secret:
             raise Refused(Code.UNKNOWN_KEY, f"key {key.spec.name}", "generated or imported", "not")
-        nonce, seconds = uint(order.body, 8), self._now() // 1000
+        nonce, seconds = encoding.uint(order.body, 8), self._now() // 1000
         headers = key.signing.sign_clob_auth(key.spec.chain_id, seconds, nonce)
         create = order.action is Action.ENROLL_CREATE
         line = "POST /auth/api-key" if create else "GET /auth/derive-api-key"

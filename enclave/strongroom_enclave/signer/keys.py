@@ -11,10 +11,7 @@ from dataclasses import InitVar, dataclass, field
 
 from coincurve import PrivateKey
 
-from strongroom_enclave.signer import eip712, errors, orders
-from strongroom_enclave.signer.contracts import Exchange
-from strongroom_enclave.signer.keccak import keccak256
-from strongroom_enclave.signer.orders import Account, Order, SignatureType, SignedOrder
+from strongroom_enclave.signer import contracts, eip712, errors, keccak, orders
 
 __all__ = ["SigningKey"]
 
@@ -41,10 +38,12 @@ class SigningKey:
         except ValueError:
             raise errors.PrivateKeyInvalid("private key", "1 to n-1, 32 bytes", "another") from None
         point = key.public_key.format(compressed=False)[1:]
-        object.__setattr__(self, "address", keccak256(point)[12:])
+        object.__setattr__(self, "address", keccak.keccak256(point)[12:])
         object.__setattr__(self, "_sign", key.sign_recoverable)
 
-    def sign_order(self, order: Order, exchange: Exchange, account: Account) -> SignedOrder:
+    def sign_order(
+        self, order: orders.Order, exchange: contracts.Exchange, account: orders.Account
+    ) -> orders.SignedOrder:
         """Returns `order` signed for `exchange`, wrapped as its wallet expects.
 
         Raises:
@@ -52,11 +51,11 @@ class SigningKey:
             UnknownExchange: `exchange` is not of the compiled-in table.
         """
         account.check(order, self.address)
-        if type(exchange) is not Exchange or type(order) is not Order:
+        if type(exchange) is not contracts.Exchange or type(order) is not orders.Order:
             raise errors.UnknownExchange("order, exchange", "of these types", type(exchange))
         contents = order.struct_hash()
         order_hash = exchange.digest(contents)
-        if order.signature_type is not SignatureType.POLY_1271:
+        if order.signature_type is not orders.SignatureType.POLY_1271:
             signature = self._sign_digest(order_hash)
         else:
             nested = eip712.typed_data_sign_hash(contents, exchange.chain_id, order.signer)
@@ -64,7 +63,7 @@ class SigningKey:
             signature = orders.wrap_wallet(inner, exchange, contents)
             if account.session:
                 signature = orders.wrap_session(signature, self.address)
-        return SignedOrder(order, exchange, order_hash, "0x" + signature.hex())
+        return orders.SignedOrder(order, exchange, order_hash, "0x" + signature.hex())
 
     def sign_clob_auth(self, chain_id: int, timestamp: int, nonce: int) -> dict[str, str]:
         """Returns the L1 headers that ask the CLOB for this key's API credential.
@@ -75,7 +74,7 @@ class SigningKey:
         Raises:
             UnknownExchange: no exchange is compiled in for this chain.
         """
-        Exchange.named(chain_id, "v2")
+        contracts.Exchange.named(chain_id, "v2")
         digest = eip712.clob_auth_digest(self.address, chain_id, timestamp, nonce)
         return {
             "POLY_ADDRESS": eip712.checksum_address(self.address),

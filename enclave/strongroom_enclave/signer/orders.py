@@ -10,11 +10,7 @@ from enum import IntEnum
 
 from msgspec import Struct, structs
 
-from strongroom_enclave.signer import errors
-from strongroom_enclave.signer.amounts import Side
-from strongroom_enclave.signer.contracts import Exchange
-from strongroom_enclave.signer.eip712 import ORDER_TYPE, ORDER_TYPE_HASH
-from strongroom_enclave.signer.keccak import keccak256
+from strongroom_enclave.signer import amounts, contracts, eip712, errors, keccak
 
 __all__ = ["Account", "Order", "SignatureType", "SignedOrder", "wrap_session", "wrap_wallet"]
 
@@ -52,7 +48,7 @@ class Order(Struct, frozen=True, gc=False):
     token_id: int
     maker_amount: int
     taker_amount: int
-    side: Side
+    side: amounts.Side
     signature_type: SignatureType
     timestamp: int
     metadata: bytes
@@ -66,7 +62,9 @@ class Order(Struct, frozen=True, gc=False):
         """Returns hashStruct(Order), 32 bytes: the same for every exchange."""
         salt, maker, signer, token_id, *others = structs.astuple(self)
         token = token_id.to_bytes(32, "big")
-        return keccak256(_WORDS.pack(ORDER_TYPE_HASH, salt, maker, signer, token, *others))
+        return keccak.keccak256(
+            _WORDS.pack(eip712.ORDER_TYPE_HASH, salt, maker, signer, token, *others)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +110,15 @@ class SignedOrder(Struct, frozen=True, gc=False):
     `signature` as it goes on the wire, `0x` and lower-case hex."""
 
     order: Order
-    exchange: Exchange
+    exchange: contracts.Exchange
     order_hash: bytes
     signature: str
 
 
-def wrap_wallet(signature: bytes, exchange: Exchange, contents: bytes) -> bytes:
+def wrap_wallet(signature: bytes, exchange: contracts.Exchange, contents: bytes) -> bytes:
     """Returns what a Deposit Wallet unwraps (ERC-7739): the 65-byte signature, the exchange's
     domain separator, the Order's struct hash, the Order type string and its length (186)."""
-    return signature + exchange.domain_separator + contents + ORDER_TYPE + b"\x00\xba"
+    return signature + exchange.domain_separator + contents + eip712.ORDER_TYPE + b"\x00\xba"
 
 
 def wrap_session(signature: bytes, session_key: bytes) -> bytes:

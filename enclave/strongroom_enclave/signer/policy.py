@@ -17,9 +17,7 @@ from strongroom_wire.errors import Rule
 from strongroom_wire.manifest import Policy, micro
 from strongroom_wire.statements import Budget
 
-from strongroom_enclave.signer.amounts import ONE, Side
-from strongroom_enclave.signer.clob import OrderType
-from strongroom_enclave.signer.clock import ClockFault
+from strongroom_enclave.signer import amounts, clob, clock
 
 __all__ = ["RULES", "Approved", "Decision", "Denied", "Failed", "PolicyEngine", "ProposedOrder"]
 
@@ -30,8 +28,8 @@ class ProposedOrder(Struct, frozen=True, gc=False):
 
     token: int
     exchange: str
-    side: Side
-    order_type: OrderType
+    side: amounts.Side
+    order_type: clob.OrderType
     price: int
     maker_amount: int
     taker_amount: int
@@ -100,9 +98,11 @@ class _State:
     def __init__(self, policy: Policy) -> None:
         markets = [(int(market.token), market) for market in policy.markets]
         self.exchanges = {token: market.exchange for token, market in markets}
-        self.sides = {token: {Side[s.upper()] for s in market.sides} for token, market in markets}
+        self.sides = {
+            token: {amounts.Side[s.upper()] for s in market.sides} for token, market in markets
+        }
         self.bands = {token: (micro(m.min_price), micro(m.max_price)) for token, m in markets}
-        self.order_types = {OrderType[name] for name in policy.order_types}
+        self.order_types = {clob.OrderType[name] for name in policy.order_types}
         self.max_lifetime, self.max_skew_ms = policy.max_lifetime, policy.max_skew * 1000
         self.order_notional = micro(policy.order_notional)
         self.windows = [_Window(w.seconds, micro(w.notional)) for w in policy.windows]
@@ -116,17 +116,17 @@ def _price_band(o: ProposedOrder, s: _State) -> _Measure:
     """The price asked for and the one signed. They differ in a market buy, whose shares are rounded
     down: asked at the very top of the band, it is above it. Rounding each quotient towards the
     outside of the band keeps the comparison with whole millionths exact."""
-    (low, high), amounts = s.bands[o.token], (o.maker_amount, o.taker_amount)
-    cash, shares = amounts if o.side == Side.BUY else amounts[::-1]
-    lowest = min(o.price, cash * ONE // shares) if shares > 0 else 0
+    (low, high), given = s.bands[o.token], (o.maker_amount, o.taker_amount)
+    cash, shares = given if o.side == amounts.Side.BUY else given[::-1]
+    lowest = min(o.price, cash * amounts.ONE // shares) if shares > 0 else 0
     if lowest < max(low, 1):
         return -max(low, 1), -lowest
-    return high, max(o.price, -(-cash * ONE // shares))
+    return high, max(o.price, -(-cash * amounts.ONE // shares))
 
 
 def _lifetime(o: ProposedOrder, s: _State) -> _Measure:
     """Expiry is not in the signed struct: this binds the posted request, which the HMAC covers."""
-    if o.order_type != OrderType.GTD:
+    if o.order_type != clob.OrderType.GTD:
         return 0, abs(o.expiration_s)
     if o.expiration_s * 1000 < s.now:
         return s.now // -1000, -o.expiration_s
@@ -202,7 +202,7 @@ class PolicyEngine:
         s = self._state
         try:
             s.now, s.clock_off, s.exposure = max(s.now, clock_now()), 0, 0
-        except ClockFault as error:
+        except clock.ClockFault as error:
             s.clock_off, s.exposure = max(abs(error.actual - error.expected), 1), 0
         for index, order in enumerate(orders):
             s.exposure, s.count = s.exposure + order.maker_amount, index + 1

@@ -14,19 +14,14 @@ from socket import socket
 from typing import Final
 
 import msgspec
-from strongroom_wire import encoding, frames, manifest
+from strongroom_wire import encoding, frames, manifest, owners, statements
 from strongroom_wire.bundle import Bundle, Role
 from strongroom_wire.errors import Code, Refused, WireError
-from strongroom_wire.owners import Statement, verify_signature
-from strongroom_wire.statements import Permit
 
 from strongroom_enclave.identity import Identity
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform import hardening, links
-from strongroom_enclave.signer.clock import Clock
-from strongroom_enclave.signer.errors import SignerError
-from strongroom_enclave.signer.intents import Desk
-from strongroom_enclave.signer.keyring import Enrolment, Keyring
+from strongroom_enclave.signer import clock, intents, keyring
 
 __all__ = ["Service", "main"]
 
@@ -41,17 +36,17 @@ class Service:
 
     def __init__(self, link: links.Link, listener: socket, busy_poll: bool = False) -> None:
         self._link, self._listener, self._wait = link, listener, 0 if busy_poll else None
-        self._identity, self._clock, self._opened = Identity(Role.SIGNER), Clock(_EARLIEST), 0
+        self._identity, self._clock, self._opened = Identity(Role.SIGNER), clock.Clock(_EARLIEST), 0
         self._channels: dict[int, tuple[frames.SealedChannel, manifest.Client]] = {}
         self._streams: dict[int, links.Stream] = {}
-        self._enrolling: tuple[Enrolment, bytes] | None = None
+        self._enrolling: tuple[keyring.Enrolment, bytes] | None = None
         link.send(Kind.REGISTER, 0, self._identity.public)
         bundle, configured = encoding.unpack(b"configure", link.receive().payload)
         self._bundle = Bundle.parse(bundle)
         document = msgspec.msgpack.decode(configured, type=manifest.Manifest)
         self._clients = {bytes.fromhex(client.frame_key): client for client in document.clients}
-        self._keyring = Keyring(self._bundle, document, self._identity, self._now)
-        self._desk = Desk(list(self._keyring.keys.values()), self._now)
+        self._keyring = keyring.Keyring(self._bundle, document, self._identity, self._now)
+        self._desk = intents.Desk(list(self._keyring.keys.values()), self._now)
 
     def run(self) -> None:
         """Serves until init's link closes, which ends this process and its keys."""
@@ -87,7 +82,9 @@ class Service:
                 self._clock.anchor(authenticated, reading)
             case Kind.PERMIT:
                 statement, sealing = encoding.unpack(b"permit", payload)
-                self._keyring.permit(Permit.parse(Statement.parse(statement).payload), sealing)
+                self._keyring.permit(
+                    statements.Permit.parse(owners.Statement.parse(statement).payload), sealing
+                )
             case Kind.SUBMIT_ORDER:
                 self._order(number, payload)
             case Kind.ENROLLED:
@@ -100,14 +97,14 @@ class Service:
     def _order(self, number: int, payload: bytes) -> None:
         """Answers an owner order with a receipt; an enrolment is answered when it ends."""
         try:
-            outcome = self._keyring.obey(Statement.parse(payload))
-            if not isinstance(outcome, Enrolment):
+            outcome = self._keyring.obey(owners.Statement.parse(payload))
+            if not isinstance(outcome, keyring.Enrolment):
                 return self._answer(number, payload, Code.OK, outcome)
             if self._enrolling:
                 raise Refused(Code.BUSY, "enrolment", "one at a time", "another")
             self._enrolling, venue = (outcome, payload), msgspec.msgpack.encode(outcome.key.venue)
             self._link.send(Kind.ENROLL, number, encoding.pack(b"enroll", venue, outcome.request))
-        except (WireError, SignerError) as error:
+        except WireError as error:
             self._answer(number, payload, error.code)
 
     def _enrolled(self, number: int, outcome: bytes) -> None:
@@ -122,7 +119,7 @@ class Service:
                     f.decode("ascii") for f in encoding.unpack(b"credential", outcome[4:])
                 )
                 enrolment.key.enrol(api_key, *rest)
-            except (SignerError, WireError, ValueError, TypeError):
+            except (WireError, ValueError, TypeError):
                 code, api_key = Code.VENUE_REFUSED, ""
         self._answer(number, request, code, api_key.encode())
 
@@ -149,7 +146,7 @@ class Service:
         if opening.client not in self._clients:
             raise Refused(Code.UNKNOWN_CLIENT, "frame key", "one of the manifest", "another")
         message = opening.message(self._bundle.keys_digest)
-        verify_signature(opening.client, opening.signature, message)
+        owners.verify_signature(opening.client, opening.signature, message)
         secret = self._identity.open(self._bundle, b"channel", opening.sealed)
         random = token_bytes(32)
         self._opened += 1
