@@ -22,6 +22,7 @@ from strongroom_enclave.platform import hardening, links
 __all__ = ["Credential", "main", "trust"]
 
 _TIMEOUT: Final = 20.0
+_LIFETIME: Final = 45  # or a venue that sends a byte now and then blocks every later enrolment
 _MAX_BODY: Final = 16 * 1024
 
 
@@ -74,14 +75,14 @@ def fetch(proxy: str, venue: Egress, request: bytes) -> Credential:
         raise Refused(Code.VENUE_REFUSED, "venue status", 200, response.status)
     try:
         return msgspec.json.decode(body, type=Credential)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(Code.VENUE_REFUSED, "venue answer", "a credential", "other JSON") from error
 
 
 def main(arguments: Iterable[str]) -> None:
     """Runs one enrolment: link descriptor, descriptor of the connection to the host's proxy."""
     descriptor, proxy = arguments
-    hardening.harden()
+    hardening.harden(_LIFETIME)
     link = links.Link(int(descriptor))
     _, number, job = link.receive(_TIMEOUT)
     venue, request = encoding.unpack(b"enroll", job)

@@ -33,13 +33,16 @@ class HardeningFailed(PlatformError):
     """The kernel did not take a measure, so the process must not be given a secret."""
 
 
-def harden() -> None:
+def harden(lifetime: int = 0) -> None:
     """Applies every measure this system has.
 
     RLIMIT_CORE=0 keeps the kernel from writing a core file; a pipe in core_pattern ignores it, and
     dumpable=0 covers that, ptrace by the same user, and /proc/<pid>/mem. no_new_privs makes
     set-user-ID files powerless. pdeathsig=SIGKILL ends the worker when the thread that started it
     ends; if that was before, the closed link does. Outside Linux only the first exists.
+
+    Args:
+        lifetime: Seconds after which the kernel ends the process, whatever it waits for; 0: none.
 
     Raises:
         HardeningFailed: a measure that this system has was refused.
@@ -48,6 +51,7 @@ def harden() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except OSError as error:
         raise HardeningFailed("RLIMIT_CORE", "(0, 0)", error) from error
+    signal.alarm(lifetime)
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None, use_errno=True).prctl
         for name, option, argument in _PRCTL:
