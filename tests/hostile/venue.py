@@ -40,7 +40,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._issue(host, key.public_key())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as f:
+        with tempfile.NamedTemporaryFile() as f:
             secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             f.write(secret + certificate.public_bytes(Encoding.PEM))
             f.flush()
@@ -86,8 +86,9 @@ class Venue:
     """Listens where the host's proxy would. Attributes may be changed between enrolments.
 
     Attributes:
-        proxy_answer: What the proxy says to CONNECT.
-        tls: Server context; None closes instead of a handshake.
+        proxy_answer: What the proxy says to CONNECT; nothing closes the connection.
+        tls: Server context.
+        hold: Waited for before an answer, if there is one.
         answer: Makes the bytes to send after a request.
         requests: Every request that got through TLS, head only.
         connects: Every CONNECT head.
@@ -130,6 +131,8 @@ class Venue:
         with connection, suppress(OSError):
             connection.settimeout(20)
             self.connects.append(_head(connection))
+            if not self.proxy_answer:
+                return
             connection.sendall(self.proxy_answer)
             with self.tls.wrap_socket(connection, server_side=True) as stream:
                 self.requests.append(_head(stream))
