@@ -45,6 +45,7 @@ def call(
 
     Raises:
         Unreachable: no answer, with what gRPC saw and what to do about it.
+        EnclaveRefused: the listener refused the call, or the message's form.
     """
     try:
         return method(request, timeout=timeout)
@@ -52,12 +53,16 @@ def call(
         # What the synchronous API raises is both, which its types cannot say.
         failure = cast(grpc.Call, error)
         reason, details = failure.code().name, failure.details() or ""
+        if reason in _REFUSALS and details.isdigit():
+            # Front refused before anybody with a receipt key saw the request.
+            raise refusal(read_code(int(details)), "the call") from error
         raise Unreachable(
             f"no answer from {address} ({reason}: {details})",
             remedy=(hint and hint(details)) or _REMEDIES.get(reason, _REMEDIES["UNAVAILABLE"]),
         ) from error
 
 
+_REFUSALS: Final = ("PERMISSION_DENIED", "INVALID_ARGUMENT")
 _REMEDIES: Final = {
     "UNAVAILABLE": "start the enclave with `strongroom host run`, and check the address",
     "DEADLINE_EXCEEDED": "the enclave or its host is overloaded or hung; look at the host's console"

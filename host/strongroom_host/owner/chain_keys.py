@@ -6,8 +6,6 @@ Calldata is for the wallet's owner to send from the deposit wallet: nothing here
 import re
 from typing import Final
 
-from eth_account import Account
-
 from strongroom_host.owner.errors import DocumentInvalid, PrivateKeyInvalid
 
 __all__ = [
@@ -51,6 +49,8 @@ def parse_private_key(text: bytes) -> bytes:
 
 def address_of(secret: bytes) -> bytes:
     """Returns the 20-byte address of a private key."""
+    from eth_account import Account  # takes half a second to import, and few commands need it
+
     return bytes.fromhex(Account.from_key(secret).address[2:])
 
 

@@ -1,0 +1,242 @@
+"""`strongroom enclave`: what is there, whether it is the right one, and giving it its manifest."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from strongroom_attest.errors import AttestationError
+from strongroom_attest.freshness import Challenge
+from strongroom_attest.nitro.live import verify_live
+from strongroom_attest.nitro.roots import AWS_NITRO_ROOT_G1_SHA256
+from strongroom_attest.nitro.verify import parse_untrusted
+from strongroom_wire.bundle import Bundle
+
+from strongroom_host.cli.output import print_json, say, table, warn
+from strongroom_host.cli.session import (
+    DEFAULT_ENCLAVE,
+    DEFAULT_OWNER,
+    EnclaveOption,
+    JsonOption,
+    ManifestOption,
+    OwnerOption,
+    TrustOption,
+)
+from strongroom_host.enclave_client.address import parse_enclave_address
+from strongroom_host.enclave_client.bootstrap import (
+    NONCE_SIZE,
+    BootstrapClient,
+    Phase,
+    fetch_booted,
+    fetch_evidence,
+    load_manifest,
+)
+from strongroom_host.enclave_client.errors import BundleRefused, DocumentRefused
+from strongroom_host.enclave_client.evidence import BootedEvidence, VerifiedEvidence
+from strongroom_host.owner.folder import OwnerFolder
+from strongroom_host.owner.signed import read_manifest
+from strongroom_host.private_files import read_file, write_atomic
+from strongroom_host.trust.record import EvidencePolicy, Image, Trust, TrustInvalid
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Verify an enclave, and load its manifest.", no_args_is_help=True)
+
+
+@app.command("status")
+def status(enclave: EnclaveOption = DEFAULT_ENCLAVE, json: JsonOption = False) -> None:
+    """Ask for the phase. Unverified: `evidence` proves."""
+    with BootstrapClient(parse_enclave_address(enclave).bootstrap) as client:
+        phase = client.status()
+    if json:
+        print_json({"phase": phase.name.lower(), "verified": False})
+        return
+    say(f"{phase.name.lower()}: {_PHASES[phase]} (its own word; `enclave evidence` verifies)")
+
+
+_PHASES = {
+    Phase.UNKNOWN: "a phase that this version does not know",
+    Phase.BOOTED: "waits for a manifest; has no keys",
+    Phase.CONFIGURED: "has its manifest and keys; waits for a start permit",
+    Phase.READY: "may sign within its permit",
+    Phase.HALTED: "over after a failure; restart it",
+}
+
+
+@app.command("evidence")
+def evidence(
+    enclave: EnclaveOption = DEFAULT_ENCLAVE,
+    owner: OwnerOption = DEFAULT_OWNER,
+    trust: TrustOption = None,
+    manifest: ManifestOption = None,
+    booted: Annotated[
+        bool, typer.Option("--booted", help="Expect an enclave without a manifest.")
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="DIR", help="Keep document and bundle, for the archive."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Fetch evidence under a fresh nonce and verify all of it."""
+    record = Trust.load(trust or OwnerFolder(owner.expanduser()).trust_path)
+    found: VerifiedEvidence | BootedEvidence
+    with BootstrapClient(parse_enclave_address(enclave).bootstrap) as client:
+        if booted:
+            found = fetch_booted(client, record)
+        else:
+            found = fetch_evidence(client, _policy(record, manifest))
+    if save is not None and isinstance(found, VerifiedEvidence):
+        write_atomic(save / "document.cose", found.document)
+        write_atomic(save / "bundle.bin", found.bundle.serialise())
+    facts = _facts(found)
+    if json:
+        print_json(facts)
+        return
+    table("Verified evidence", ("what", "value"), facts.items())
+    if record.mode == "development":
+        warn("development: this proves nothing about the machine it runs on")
+
+
+@app.command("load")
+def load(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST.signed.json")],
+    enclave: EnclaveOption = DEFAULT_ENCLAVE,
+    owner: OwnerOption = DEFAULT_OWNER,
+    trust: TrustOption = None,
+) -> None:
+    """Give a freshly booted enclave its signed manifest, and verify that it took exactly that."""
+    verified, statement = read_manifest(manifest)
+    record = Trust.load(trust or OwnerFolder(owner.expanduser()).trust_path)
+    policy = EvidencePolicy.for_manifest(record, verified)
+    with BootstrapClient(parse_enclave_address(enclave).bootstrap) as client:
+        proved = load_manifest(client, statement, policy)
+    say(f"configured with version {verified.manifest.version} of {verified.manifest.account}")
+    say(f"manifest {proved.manifest_digest.hex()}, measured in PCR16")
+    say(f"boot     {proved.bundle.keys_digest.hex()}")
+
+
+@app.command("trust")
+def trust_command(
+    owner: OwnerOption = DEFAULT_OWNER,
+    release: Annotated[
+        Path | None,
+        typer.Option("--release", metavar="FILE", help="Release record with PCR0 to PCR2."),
+    ] = None,
+    development: Annotated[
+        bool,
+        typer.Option("--development", help="Record whatever answers now. Local platform only."),
+    ] = False,
+    root_certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="RUN/nsm-root.der, if it can be copied from there."),
+    ] = None,
+    enclave: EnclaveOption = DEFAULT_ENCLAVE,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="[default: the owner's folder]")
+    ] = None,
+    manifest: ManifestOption = None,
+) -> None:
+    """Write the trust file: which roots and which image count as the right enclave."""
+    if (release is None) is not development:
+        raise TrustInvalid(
+            "say where the expected measurements come from",
+            expected="either --release FILE (production) or --development",
+            remedy="for the local platform use --development",
+        )
+    record = _from_release(release) if release else _first_use(enclave, root_certificate)
+    if manifest is not None:
+        record = record.pinned_to(read_manifest(manifest)[0])
+    path = out or OwnerFolder(owner.expanduser()).trust_path
+    record.save(path)
+    say(f"{path}: {record.mode}, image {record.images[0].name}")
+    say(f"root  {record.roots[0]}")
+    say(f"PCR0  {record.images[0].pcr0}")
+    if development:
+        warn(
+            "trust on first use: these values came from the very enclave that they will be compared"
+            " with. For development only; a production trust file needs a release record"
+        )
+
+
+def _policy(record: Trust, manifest: Path | None) -> EvidencePolicy:
+    if manifest is None:
+        return EvidencePolicy.pinned(record)
+    return EvidencePolicy.for_manifest(record, read_manifest(manifest)[0])
+
+
+def _facts(found: VerifiedEvidence | BootedEvidence) -> dict[str, str]:
+    live, bundle = found.attestation, found.bundle
+    document = live.evidence.document
+    facts = {
+        "image": found.image.name,
+        "PCR0": document.pcrs[0].hex(),
+        "module": document.module_id,
+        "made at": document.timestamp.isoformat(),
+        "root": live.evidence.root_sha256.hex(),
+        "mode": live.findings.mode.value,
+        "boot": bundle.boot_id.hex(),
+    }
+    if isinstance(found, VerifiedEvidence):
+        facts["manifest"] = bundle.manifest_digest.hex()
+        facts["owner root"] = bundle.owner_root.hex()
+        facts["keys digest"] = bundle.keys_digest.hex()
+        for entry in bundle.roles:
+            facts[f"{entry.role.name.lower()} receipt key"] = entry.receipt.hex()
+        facts["TLS certificate"] = hashlib.sha256(bundle.certificate).hexdigest()
+    facts["not compared"] = "; ".join(
+        f"{skip.field} ({skip.reason})" for skip in live.findings.skipped
+    )
+    return facts
+
+
+class _Release(msgspec.Struct, frozen=True):
+    """What is needed of a release record; it holds more, which is for the auditor's tools."""
+
+    version: str
+    pcrs: dict[str, str]
+
+
+def _from_release(path: Path) -> Trust:
+    try:
+        record = msgspec.json.decode(read_file(path), type=_Release)
+        values = {key.lower().removeprefix("pcr"): value for key, value in record.pcrs.items()}
+        image = {"name": record.version, **{f"pcr{i}": values[str(i)] for i in range(3)}}
+        trusted = msgspec.convert(image, Image)
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
+        raise TrustInvalid(
+            f"{path} is not a release record: {error}",
+            expected="JSON with version and pcrs 0, 1 and 2 in hex",
+            remedy="take it from reproducible-build/releases of the source you audited",
+        ) from error
+    roots = (AWS_NITRO_ROOT_G1_SHA256.hex(),)
+    return Trust("strongroom-trust/1", "production", roots, (trusted,), None, None, {}).check()
+
+
+def _first_use(enclave: str, root_certificate: Path | None) -> Trust:
+    """Returns what answers now, after checking at least that it is consistent with itself."""
+    challenge = Challenge(secrets.token_bytes(NONCE_SIZE))
+    with BootstrapClient(parse_enclave_address(enclave).bootstrap) as client:
+        untrusted = client.evidence(challenge.nonce)
+    try:
+        document = parse_untrusted(untrusted.document)
+        der = read_file(root_certificate) if root_certificate else document.cabundle[0]
+        names = ("pcr0", "pcr1", "pcr2")
+        values = {name: document.pcrs[index].hex() for index, name in enumerate(names)}
+        image = msgspec.convert({"name": f"seen {datetime.now(UTC):%F}", **values}, Image)
+        root = hashlib.sha256(der).hexdigest()
+        record = Trust("strongroom-trust/1", "development", (root,), (image,), None, None, {})
+        policy = record.nitro_policy(Bundle.parse(untrusted.bundle).commitment)
+        now = datetime.now(UTC)
+        verify_live(untrusted.document, policy, record.attest_roots, now, challenge)
+    except AttestationError as error:
+        raise DocumentRefused(
+            f"what answers does not even agree with itself ({error.code}): {error}",
+            remedy="do not use it; if --root-certificate was given, check that file",
+        ) from error
+    except (KeyError, msgspec.ValidationError) as error:
+        raise BundleRefused(f"the document lacks PCR0 to PCR2: {error}") from error
+    return record
