@@ -12,7 +12,12 @@ __all__ = ["Identity"]
 
 
 class Identity:
-    """A role's keys; `public` is the X25519 and the Ed25519 public key, 32 bytes each."""
+    """A role's keys and, once its process knows it, the `boot` they are for.
+
+    `public` is the X25519 and the Ed25519 public key, 32 bytes each.
+    """
+
+    boot: bundle.Bundle
 
     def __init__(self, role: bundle.Role) -> None:
         self._role, self._hpke = role, x25519.X25519PrivateKey.generate()
@@ -21,17 +26,17 @@ class Identity:
         keys = self._hpke.public_key(), receipt.public_key()
         self.public = b"".join(key.public_bytes_raw() for key in keys)
 
-    def open(self, boot: bundle.Bundle, purpose: bytes, sealed: bytes) -> bytes:
+    def open(self, purpose: bytes, sealed: bytes) -> bytes:
         """Returns what was sealed to this role, in this boot, for `purpose`.
 
         Raises:
             Malformed, BadSignature: see `hpke.open_sealed`.
         """
-        return hpke.open_sealed(sealed, self._hpke, bundle.hpke_info(boot, self._role, purpose))
-
-    def answer(self, boot_id: bytes, request: bytes, code: errors.Code, body: bytes = b"") -> bytes:
-        """Returns an answer with this role's receipt for it."""
-        return (
-            ANSWER.pack(code, self.sign(receipts.receipt_message(boot_id, request, code, body)))
-            + body
+        return hpke.open_sealed(
+            sealed, self._hpke, bundle.hpke_info(self.boot, self._role, purpose)
         )
+
+    def answer(self, request: bytes, code: errors.Code, body: bytes = b"") -> bytes:
+        """Returns an answer with this role's receipt for it."""
+        message = receipts.receipt_message(self.boot.boot_id, request, code, body)
+        return ANSWER.pack(code, self.sign(message)) + body

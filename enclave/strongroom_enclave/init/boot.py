@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from socket import socket
 from typing import Final
 
@@ -58,8 +57,8 @@ class Init:
         self.phase = Phase.BOOTED
         self._machine, self._sealer, self._spawn = machine, sealer, workers.spawn
         self._frames, self._egress = frames, egress
-        self._bundle = Bundle(boot_id=machine.random(32))
         self._identity, self._serial, self._anchored = identity.Identity(Role.INIT), -1, 0.0
+        self._identity.boot = Bundle(boot_id=machine.random(32))
         self._workers: dict[str, spawn.Worker] = {}
         self._certificate = self._start("front")
 
@@ -139,8 +138,9 @@ class Init:
         """Evidence over this boot's bundle and the verifier's nonce, which is all that varies."""
         if not 16 <= len(message.payload) <= 64:
             raise Malformed("nonce", "16 to 64 bytes", len(message.payload))
-        document = self._machine.attest(self._bundle.commitment, message.payload)
-        return answer(Code.OK, encoding.pack(b"evidence", document, self._bundle.serialise()))
+        bundle = self._identity.boot
+        document = self._machine.attest(bundle.commitment, message.payload)
+        return answer(Code.OK, encoding.pack(b"evidence", document, bundle.serialise()))
 
     def _load_manifest(self, message: links.Message) -> bytes:
         """Verifies in full, then commits. Up to the extend a refusal leaves this boot as it was."""
@@ -150,7 +150,7 @@ class Init:
             self._configure(verified)
         except Exception as error:
             raise Halt(f"after the manifest was measured: {error}") from error
-        return self._signed(message, verified.digest)
+        return self._identity.answer(message.payload, Code.OK, verified.digest)
 
     def _configure(self, verified: manifest.VerifiedManifest) -> None:
         """Measures the manifest, locks the registers, and only then lets keys come into being."""
@@ -159,28 +159,22 @@ class Init:
         if value != pcr16(verified.digest):
             raise Halt("PCR16 was extended before this boot")
         self._verified, document = verified, verified.manifest
-        keys = (
-            (Role.INIT, self._identity.public),
-            (Role.SIGNER, self._start("signer", self._frames)),
-        )
-        self._bundle = replace(
-            self._bundle,
-            manifest_digest=verified.digest,
-            owner_root=document.owner_root,
-            certificate=self._certificate,
-            roles=tuple(RoleKeys(role, public[:32], public[32:]) for role, public in keys),
-        )
-        configuration = encoding.pack(
-            b"configure", self._bundle.serialise(), msgspec.msgpack.encode(document)
-        )
-        self._workers["signer"].link.send(Kind.CONFIGURE, 0, configuration)
-        clients = msgspec.msgpack.encode(document.clients)
-        self._workers["front"].link.send(Kind.CONFIGURE, 0, clients)
+        public = {
+            Role.INIT: self._identity.public,
+            Role.SIGNER: self._start("signer", self._frames),
+        }
+        roles = tuple(RoleKeys(role, keys[:32], keys[32:]) for role, keys in public.items())
+        names = self._identity.boot.boot_id, verified.digest, document.owner_root
+        self._identity.boot = bundle = Bundle(*names, self._certificate, roles)
+        encode, workers = msgspec.msgpack.encode, self._workers
+        configuration = encoding.pack(b"configure", bundle.serialise(), encode(document))
+        workers["signer"].link.send(Kind.CONFIGURE, 0, configuration)
+        workers["front"].link.send(Kind.CONFIGURE, 0, encode(document.clients))
         self._anchor()
 
     def _permit(self, message: links.Message) -> bytes:
         """Checks a start permit against this boot and hands the signer its budgets."""
-        verified, bundle = self._verified, self._bundle
+        verified, bundle = self._verified, self._identity.boot
         signed = owners.Statement.parse(message.payload)
         payload = verified.owners.verify(statements.PERMIT_DOMAIN, signed)
         permit = statements.Permit.parse(payload)
@@ -197,13 +191,13 @@ class Init:
                 raise Refused(code, "permit", expected, actual)
         sealing_key = b""
         if permit.share:
-            share = self._identity.open(bundle, b"unlock-share", permit.share)
+            share = self._identity.open(b"unlock-share", permit.share)
             secret = self._sealer.secret(bundle.owner_root)
             sealing_key = sealing.role_key(secret, share, bundle.owner_root, Role.SIGNER)
         permitted = encoding.pack(b"permit", message.payload, sealing_key)
         self._workers["signer"].link.send(Kind.PERMIT, 0, permitted)
         self._serial = permit.serial
-        return self._signed(message, encoding.u32(permit.serial))
+        return self._identity.answer(message.payload, Code.OK, encoding.u32(permit.serial))
 
     def _forward(self, message: links.Message) -> None:
         self._workers["signer"].link.send(*message)
@@ -241,6 +235,3 @@ class Init:
         if kind != Kind.REGISTER:
             raise Halt(f"{role} did not register")
         return payload
-
-    def _signed(self, message: links.Message, body: bytes) -> bytes:
-        return self._identity.answer(self._bundle.boot_id, message.payload, Code.OK, body)

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 from strongroom_wire import encoding, manifest, owners
-from strongroom_wire.bundle import Bundle
 from strongroom_wire.errors import Code, Refused
 from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder, Permit
 
@@ -67,16 +66,12 @@ class Keyring:
     """All keys of one boot, and who may order what about them."""
 
     def __init__(
-        self,
-        bundle: Bundle,
-        document: manifest.Manifest,
-        identity: Identity,
-        now_ms: Callable[[], int],
+        self, document: manifest.Manifest, identity: Identity, now_ms: Callable[[], int]
     ) -> None:
         venues = {venue.host: venue for venue in document.egress}
         self.keys = {spec.name: TradingKey(spec, venues[spec.venue]) for spec in document.keys}
         self._owners, self._version = document.owners(), document.version
-        self._bundle, self._identity, self._now = bundle, identity, now_ms
+        self._identity, self._now = identity, now_ms
         self._permitted, self._sealing = False, b""
 
     def permit(self, permit: Permit, sealing: bytes) -> None:
@@ -92,7 +87,7 @@ class Keyring:
         Raises:
             Refused, WireError, SignerError: with the code that says why not.
         """
-        order, bundle = OwnerOrder.parse(statement.payload), self._bundle
+        order, bundle = OwnerOrder.parse(statement.payload), self._identity.boot
         self._owners.verify(ORDER_DOMAIN, statement, 1 if order.action is Action.KILL else None)
         for code, expected, actual in (
             (Code.WRONG_BOOT, bundle.boot_id, order.boot_id),
@@ -124,7 +119,7 @@ class Keyring:
         if imported is not (key.spec.source == "import"):
             raise Refused(Code.KEY_CONFLICT, f"key {key.spec.name}", key.spec.source, order.action)
         if imported:
-            return key.adopt(self._identity.open(self._bundle, b"key-import", order.body))
+            return key.adopt(self._identity.open(b"key-import", order.body))
         return key.adopt(key.secret or secrets.token_bytes(32))
 
     def _enrolment(self, key: TradingKey, order: OwnerOrder) -> Enrolment:

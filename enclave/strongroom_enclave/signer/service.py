@@ -42,10 +42,10 @@ class Service:
         self._enrolling: tuple[keyring.Enrolment, bytes] | None = None
         link.send(Kind.REGISTER, 0, self._identity.public)
         bundle, configured = encoding.unpack(b"configure", link.receive().payload)
-        self._bundle = Bundle.parse(bundle)
+        self._identity.boot = Bundle.parse(bundle)
         document = msgspec.msgpack.decode(configured, type=manifest.Manifest)
         self._clients = {bytes.fromhex(client.frame_key): client for client in document.clients}
-        self._keyring = keyring.Keyring(self._bundle, document, self._identity, self._now)
+        self._keyring = keyring.Keyring(document, self._identity, self._now)
         self._desk = intents.Desk(list(self._keyring.keys.values()), self._now)
 
     def run(self) -> None:
@@ -124,8 +124,7 @@ class Service:
         self._answer(number, request, code, api_key.encode())
 
     def _answer(self, number: int, request: bytes, code: Code, body: bytes = b"") -> None:
-        reply = self._identity.answer(self._bundle.boot_id, request, code, body)
-        self._link.send(Kind.REPLY, number, reply)
+        self._link.send(Kind.REPLY, number, self._identity.answer(request, code, body))
 
     def _frame(self, data: bytes) -> tuple[bytes, bool]:
         """Returns the answer to a channel opening or a frame, and whether the stream may go on."""
@@ -145,9 +144,9 @@ class Service:
         opening = frames.ChannelOpen.parse(data)
         if opening.client not in self._clients:
             raise Refused(Code.UNKNOWN_CLIENT, "frame key", "one of the manifest", "another")
-        message = opening.message(self._bundle.keys_digest)
+        message = opening.message(self._identity.boot.keys_digest)
         owners.verify_signature(opening.client, opening.signature, message)
-        secret = self._identity.open(self._bundle, b"channel", opening.sealed)
+        secret = self._identity.open(b"channel", opening.sealed)
         random = token_bytes(32)
         self._opened += 1
         keys = frames.channel_keys(secret, data, random)
