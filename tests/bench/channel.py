@@ -76,8 +76,8 @@ class Desk:
         listener.bind(str(folder / "frames.sock"))
         listener.listen()
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-P", "-m", "strongroom_enclave.signer", str(theirs.fileno())]
-        command += [str(listener.fileno()), *(["--busy-poll"] * busy)]
+        command = [sys.executable, "-P", "-m", "strongroom_enclave.signer"]
+        command += [*(["--busy-poll"] * busy), str(theirs.fileno()), str(listener.fileno())]
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         descriptors = (theirs.fileno(), listener.fileno())
         self.process = subprocess.Popen(command, pass_fds=descriptors, env=environment)
