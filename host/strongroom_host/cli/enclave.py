@@ -187,10 +187,14 @@ def _facts(found: VerifiedEvidence | BootedEvidence) -> dict[str, str]:
         for entry in bundle.roles:
             facts[f"{entry.role.name.lower()} receipt key"] = entry.receipt.hex()
         facts["TLS certificate"] = hashlib.sha256(bundle.certificate).hexdigest()
-    facts["not compared"] = "; ".join(
-        f"{skip.field} ({skip.reason})" for skip in live.findings.skipped
-    )
+    unnamed = [s.field for s in live.findings.skipped if s.reason == _UNNAMED]
+    others = [f"{s.field} ({s.reason})" for s in live.findings.skipped if s.reason != _UNNAMED]
+    numbers = ", ".join(field.removeprefix("pcrs[").removesuffix("]") for field in unnamed)
+    facts["not compared"] = "; ".join([*others, f"PCR {numbers}"] if unnamed else others)
     return facts
+
+
+_UNNAMED = "not named by the policy"
 
 
 class _Release(msgspec.Struct, frozen=True):

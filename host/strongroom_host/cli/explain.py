@@ -170,8 +170,8 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.VENUE_NOT_ALLOWED: Explanation(
         "the manifest or the image does not allow this host",
-        "a venue in the manifest's egress and in the image's list",
-        "correct the key's venue, or name the host in egress",
+        "a host of the image's own list; any other only with development_roots, in development",
+        "correct the key's venue, or give the test venue's CA with --development-root",
     ),
     Code.PLATFORM: Explanation(
         "the platform's security module failed",

@@ -189,6 +189,11 @@ def submit(
     trust: TrustOption = None,
 ) -> None:
     """Submit an order that enough owners have signed."""
+    action = _load(file)[1].action
+    if action in (Action.EXPORT, Action.RESTORE):
+        raise DocumentInvalid(
+            f"{file} is about sealed state", remedy=f"run `strongroom seal submit {file}`"
+        )
     submit_order_file(open_session(owner, enclave, manifest, trust), file)
 
 

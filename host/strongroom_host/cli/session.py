@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from strongroom_wire.manifest import VerifiedManifest
 from strongroom_wire.owners import Statement
@@ -134,8 +135,13 @@ def open_session(
     manifest: Path | None = None,
     trust: Path | None = None,
     passphrase_file: Path | None = None,
+    *,
+    any_version: bool = False,
 ) -> OwnerSession:
     """Returns the session after reading trust file and manifest and proving that they agree.
+
+    With `any_version` only the owners must agree, not the manifest's digest: in an emergency the
+    enclave may still run the one before, which `--manifest` then names.
 
     Raises:
         BadInput: a file or the address is unusable.
@@ -147,6 +153,8 @@ def open_session(
     record = Trust.load(trust or folder.trust_path)
     if record.mode == "development":
         warn("development trust file: this proves nothing about the machine")
+    if any_version:
+        record = msgspec.structs.replace(record, manifest_digest=None)
     policy = EvidencePolicy.for_manifest(record, verified)
     return OwnerSession(folder, address, policy, verified, passphrase_file)
 
