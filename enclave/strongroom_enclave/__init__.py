@@ -5,8 +5,6 @@ the host sends and holds no secret but its TLS key; `signer` holds trading keys 
 lives for one TLS conversation with a venue.
 """
 
-from typing import Final
-
 __all__ = ["VERSION"]
 
-VERSION: Final = "0.1.0"
+VERSION = "0.1.0"

@@ -6,13 +6,12 @@ encodings. An answer starts with u32 code and a 64-byte receipt signature (zero 
 
 import struct
 from enum import IntEnum
-from typing import Final
 
 from strongroom_wire.errors import Code
 
 __all__ = ["ANSWER", "Kind", "answer"]
 
-ANSWER: Final = struct.Struct(">I64s")
+ANSWER = struct.Struct(">I64s")
 
 
 class Kind(IntEnum):

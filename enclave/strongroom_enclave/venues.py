@@ -4,14 +4,12 @@ Development manifests may name other hosts, with roots of their own, so that loc
 the mode is in the manifest digest, hence in the evidence, and a production policy refuses it.
 """
 
-from typing import Final
-
 from strongroom_wire.errors import Code, Refused
 from strongroom_wire.manifest import Manifest
 
 __all__ = ["VENUES", "check_egress"]
 
-VENUES: Final = frozenset({("clob.polymarket.com", 443)})
+VENUES = frozenset({("clob.polymarket.com", 443)})
 
 
 def check_egress(manifest: Manifest) -> None:

@@ -7,7 +7,6 @@ Commitment = SHA-512 of the bundle's canonical encoding, 64 bytes: Nitro's `user
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from hashlib import sha256, sha384, sha512
-from typing import Final
 
 from strongroom_wire.encoding import emit, member, pack, u64, uint, unpack_fields
 from strongroom_wire.errors import Malformed
@@ -36,7 +35,7 @@ class LogHead:
     root: bytes
 
 
-EMPTY_LOG: Final = LogHead(0, sha256(b"").digest())
+EMPTY_LOG = LogHead(0, sha256(b"").digest())
 """Head of a log without leaves (RFC 6962, section 2.1)."""
 
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from enum import IntEnum
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from strongroom_wire.errors import Malformed, TooLarge
 
@@ -17,7 +17,7 @@ __all__ = ["MAX_STATEMENT", "digest", "emit", "member", "pack", "u32", "u64", "u
 __all__ += ["unpack", "unpack_fields"]
 
 _Member = TypeVar("_Member", bound=IntEnum)
-MAX_STATEMENT: Final = 1 << 20
+MAX_STATEMENT = 1 << 20
 """Upper bound, in bytes, of any packed value that is accepted from outside."""
 
 

@@ -14,7 +14,6 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
-from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,9 +27,9 @@ from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge
 __all__ = ["MAX_FRAME", "MAX_ORDERS", "ChannelOpen", "ChannelOpened", "Direction", "Intent", "Kind"]
 __all__ += ["OrderIntent", "Reply", "SealedChannel", "channel_keys"]
 
-MAX_FRAME: Final = 128 * 1024
+MAX_FRAME = 128 * 1024
 """Upper bound of a whole frame in bytes; the longest reply cancels 1000 orders (69 kB)."""
-MAX_ORDERS: Final = 15
+MAX_ORDERS = 15
 _HEADER = struct.Struct(">4sB3xQQ")
 _OVERHEAD = _HEADER.size + 16
 _INTENT = struct.Struct(">BBHIQQ")
@@ -68,9 +67,9 @@ class Kind(IntEnum):
     """[as QUERY_OPEN]"""
 
 
-_NONE: Final = range(1)
-_TEXT: Final = range(257)
-_SHAPES: Final = {
+_NONE = range(1)
+_TEXT = range(257)
+_SHAPES = {
     1: (Kind.ORDERS, range(1, MAX_ORDERS + 1), _NONE),
     2: (Kind.TEMPLATE, range(1, 2), range(9, MAX_FRAME)),
     3: (Kind.CANCEL, _NONE, range(32, 32 * 1000 + 1, 32)),

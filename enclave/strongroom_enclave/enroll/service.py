@@ -8,7 +8,6 @@ import hashlib
 import http.client
 import ssl
 from collections.abc import Iterable
-from typing import Final
 
 import certifi
 import msgspec
@@ -21,9 +20,9 @@ from strongroom_enclave.platform import hardening, links
 
 __all__ = ["Credential", "main", "trust"]
 
-_TIMEOUT: Final = 20.0
-_LIFETIME: Final = 45  # or a venue that sends a byte now and then blocks every later enrolment
-_MAX_BODY: Final = 16 * 1024
+_TIMEOUT = 20.0
+_LIFETIME = 45  # or a venue that sends a byte now and then blocks every later enrolment
+_MAX_BODY = 16 * 1024
 
 
 class Credential(msgspec.Struct, frozen=True):

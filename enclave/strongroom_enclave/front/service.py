@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 import msgspec
@@ -32,9 +32,9 @@ from strongroom_enclave.platform import hardening, links
 
 __all__ = ["Front", "main"]
 
-_TIMEOUT: Final = 60.0
-_OPTIONS: Final = [("grpc.max_receive_message_length", encoding.MAX_STATEMENT)]
-_STARTED: Final = time.monotonic()
+_TIMEOUT = 60.0
+_OPTIONS = [("grpc.max_receive_message_length", encoding.MAX_STATEMENT)]
+_STARTED = time.monotonic()
 
 
 def _payload(request: Proto) -> bytes:
@@ -87,15 +87,15 @@ class _Method(NamedTuple):
     call: str = ""
 
 
-_COMMON: Final = {
+_COMMON = {
     "GetStatus": _Method(Kind.STATUS, pb.StatusRequest, _status),
     "GetEvidence": _Method(Kind.EVIDENCE, pb.EvidenceRequest, _evidence),
 }
-_BOOTSTRAP: Final = {
+_BOOTSTRAP = {
     "strongroom.v1.Bootstrap": _COMMON
     | {"LoadManifest": _Method(Kind.LOAD_MANIFEST, pb.Statement, _receipt)}
 }
-_CONTROL: Final = {
+_CONTROL = {
     "strongroom.v1.Control": _COMMON
     | {
         "SubmitPermit": _Method(Kind.SUBMIT_PERMIT, pb.Statement, _receipt, "owner"),

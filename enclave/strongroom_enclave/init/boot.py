@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from socket import socket
-from typing import Final
 
 import msgspec
 from strongroom_wire import encoding, manifest, owners, statements
@@ -24,10 +23,10 @@ from strongroom_enclave.platform import Platform, Sealer, links, spawn
 
 __all__ = ["Halt", "Init"]
 
-_MANIFEST_PCR: Final = 16
-_ALL_PCRS: Final = 32
-_START_TIMEOUT: Final = 30.0
-_ANCHOR_INTERVAL: Final = 5.0
+_MANIFEST_PCR = 16
+_ALL_PCRS = 32
+_START_TIMEOUT = 30.0
+_ANCHOR_INTERVAL = 5.0
 
 
 class Halt(Exception):

@@ -6,7 +6,7 @@ in the folder's README is generated from this table.
 """
 
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from strongroom_enclave.messages import Kind
 
@@ -36,7 +36,7 @@ class Route(NamedTuple):
 
 _B, _C, _R, _H = Phase
 
-ROUTES: Final[dict[int, Route]] = {
+ROUTES: dict[int, Route] = {
     Kind.STATUS: Route("status", (_B, _C, _R, _H)),
     Kind.EVIDENCE: Route("evidence", (_B, _C, _R)),
     Kind.LOAD_MANIFEST: Route("load_manifest", (_B,), _C),

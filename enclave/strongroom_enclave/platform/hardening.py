@@ -15,14 +15,13 @@ import os
 import resource
 import signal
 import sys
-from typing import Final
 
 from strongroom_enclave.platform import PlatformError
 
 __all__ = ["HardeningFailed", "harden"]
 
 # Name, PR_SET_* option of include/uapi/linux/prctl.h, argument.
-_PRCTL: Final = (
+_PRCTL = (
     ("dumpable=0", 4, 0),
     ("no_new_privs=1", 38, 1),
     ("pdeathsig=SIGKILL", 1, signal.SIGKILL),

@@ -9,15 +9,15 @@ import struct
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from socket import socket
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from strongroom_wire.encoding import MAX_STATEMENT
 
 __all__ = ["Link", "LinkClosed", "Message", "Stream", "inherited_listener", "open_tunnel"]
 
-_MAX_MESSAGE: Final = MAX_STATEMENT + 4096
-_HEAD: Final = struct.Struct(">HI")
-_MAX_PROXY_HEAD: Final = 4096
+_MAX_MESSAGE = MAX_STATEMENT + 4096
+_HEAD = struct.Struct(">HI")
+_MAX_PROXY_HEAD = 4096
 
 
 class LinkClosed(Exception):

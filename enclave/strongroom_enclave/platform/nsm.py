@@ -15,7 +15,6 @@ import io
 import os
 import struct
 from collections.abc import Callable, Mapping
-from typing import Final
 
 import cbor2
 
@@ -27,12 +26,12 @@ __all__ += ["NsmPlatform", "Transport", "device"]
 Transport = Callable[[bytes], bytes]
 """Carries one CBOR request to the module and returns its CBOR answer; raises PlatformError."""
 
-MAX_REQUEST: Final = 0x1000
-MAX_RESPONSE: Final = 0x3000
-_IOCTL: Final = 0xC0200A00  # _IOWR(0x0A, 0, struct of 32 bytes), which is _RAW:
-_RAW: Final = struct.Struct("=4Q")  # request address, length; response address, length
-_PCR_SIZE: Final = 48  # SHA-384
-_ERRORS: Final = (
+MAX_REQUEST = 0x1000
+MAX_RESPONSE = 0x3000
+_IOCTL = 0xC0200A00  # _IOWR(0x0A, 0, struct of 32 bytes), which is _RAW:
+_RAW = struct.Struct("=4Q")  # request address, length; response address, length
+_PCR_SIZE = 48  # SHA-384
+_ERRORS = (
     "InvalidArgument", "InvalidIndex", "InvalidResponse", "ReadOnlyIndex", "InvalidOperation",
     "BufferTooSmall", "InputTooLarge", "InternalError",
 )  # fmt: skip

@@ -8,7 +8,6 @@ import secrets
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 from strongroom_wire import manifest
 from strongroom_wire.errors import Code, Refused, WireError
@@ -20,9 +19,9 @@ from strongroom_enclave.signer.template import fill_template
 
 __all__ = ["Desk"]
 
-_TICKS: Final = tuple(amounts.Tick)
+_TICKS = tuple(amounts.Tick)
 _MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
-_CALLS: Final[tuple[manifest.Call, ...]] = (
+_CALLS: tuple[manifest.Call, ...] = (
     "order", "template", "cancel", "cancel", "cancel", "heartbeat", "query", "query", "query",
 )  # fmt: skip
 """The permission that each `Kind` needs, in the order of their numbers."""

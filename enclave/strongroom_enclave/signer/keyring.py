@@ -5,7 +5,7 @@ The signer checks owner signatures itself: init and front only carried the bytes
 
 import secrets
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from strongroom_wire import encoding, manifest, owners
@@ -18,8 +18,8 @@ from strongroom_enclave.signer import auth, clob, keys, orders, policy
 
 __all__ = ["Enrolment", "Keyring", "TradingKey"]
 
-_WALLETS: Final = dict(zip(("eoa", "proxy", "safe", "deposit"), orders.SignatureType, strict=True))
-_NEED_PERMIT: Final = (Action.ENROLL_CREATE, Action.ENROLL_DERIVE, Action.EXPORT, Action.RESTORE)
+_WALLETS = dict(zip(("eoa", "proxy", "safe", "deposit"), orders.SignatureType, strict=True))
+_NEED_PERMIT = (Action.ENROLL_CREATE, Action.ENROLL_DERIVE, Action.EXPORT, Action.RESTORE)
 
 
 class TradingKey:

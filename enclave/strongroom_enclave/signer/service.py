@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from secrets import token_bytes
 from socket import socket
-from typing import Final
 
 import msgspec
 from strongroom_wire import encoding, frames, manifest, owners, statements
@@ -25,10 +24,10 @@ from strongroom_enclave.signer import clock, intents, keyring
 
 __all__ = ["Service", "main"]
 
-_EARLIEST: Final = 1_767_225_600_000
+_EARLIEST = 1_767_225_600_000
 """2026-01-01 in ms: no image is older, so no time below it is true."""
-_MAX_CHANNELS: Final = 256
-_MAX_STREAMS: Final = 64
+_MAX_CHANNELS = 256
+_MAX_STREAMS = 64
 
 
 class Service:
