@@ -139,6 +139,15 @@ def test_the_twin_of_a_signature_with_high_s_is_refused(
         judge(vector, request.order, twin)
 
 
+def test_recovery_ids_are_27_and_28(live_orders: list[dict[str, Any]]) -> None:
+    vector = next(item for item in live_orders if item["message"]["signatureType"] == 0)
+    request = request_of(vector)
+    judge(vector, request.order, request.signature)
+    bare = request.signature[:64] + bytes([request.signature[64] - 27])
+    with pytest.raises(InvalidSignature):
+        judge(vector, request.order, bare)
+
+
 def test_neg_risk_and_standard_are_not_exchangeable(live_orders: list[dict[str, Any]]) -> None:
     seen = 0
     for vector in live_orders:
@@ -203,7 +212,18 @@ def test_the_recorded_session_key_signs_while_it_is_authorised(
         check(NOW_S + 60)
     with pytest.raises(InvalidSignature):  # the key's plain wire signature, without its envelope
         check(NOW_S, bytes.fromhex(session["innerSignature"][2:]))
-    for position in (0, 12, 31, 63, 95, 127, 140, len(signature) - 40, len(signature) - 1):
+    for position in (
+        0,
+        12,
+        31,
+        63,
+        95,
+        127,
+        140,
+        len(signature) - 40,
+        len(signature) - 34,
+        len(signature) - 1,
+    ):
         broken = bytearray(signature)
         broken[position] ^= 0x80
         with pytest.raises(InvalidSignature):
