@@ -23,6 +23,7 @@ from strongroom_enclave.platform import Platform, Sealer, links, spawn
 
 __all__ = ["Halt", "Init"]
 
+Dial = Callable[[], socket]
 _MANIFEST_PCR = 16
 _ALL_PCRS = 32
 _START_TIMEOUT = 30.0
@@ -42,7 +43,7 @@ class Init:
         sealer: Sealer,
         workers: spawn.Workers,
         frames: socket,
-        egress: Callable[[], socket],
+        egress: Dial,
     ) -> None:
         """Starts front; nothing secret exists yet.
 

@@ -20,13 +20,12 @@ import cbor2
 
 from strongroom_enclave.platform import PlatformError
 
-__all__ = ["MAX_REQUEST", "MAX_RESPONSE", "DeviceUnavailable", "MalformedResponse", "NsmError"]
-__all__ += ["NsmPlatform", "Transport", "device"]
+__all__ = ["MAX_RESPONSE", "DeviceUnavailable", "MalformedResponse", "NsmError", "NsmPlatform"]
+__all__ += ["Transport", "device"]
 
 Transport = Callable[[bytes], bytes]
 """Carries one CBOR request to the module and returns its CBOR answer; raises PlatformError."""
 
-MAX_REQUEST = 0x1000
 MAX_RESPONSE = 0x3000
 _IOCTL = 0xC0200A00  # _IOWR(0x0A, 0, struct of 32 bytes), which is _RAW:
 _RAW = struct.Struct("=4Q")  # request address, length; response address, length

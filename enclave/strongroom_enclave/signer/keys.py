@@ -63,7 +63,7 @@ class SigningKey:
             signature = orders.wrap_wallet(inner, exchange, contents)
             if account.session:
                 signature = orders.wrap_session(signature, self.address)
-        return orders.SignedOrder(order, exchange, order_hash, "0x" + signature.hex())
+        return orders.SignedOrder(order, order_hash, "0x" + signature.hex())
 
     def sign_clob_auth(self, chain_id: int, timestamp: int, nonce: int) -> dict[str, str]:
         """Returns the L1 headers that ask the CLOB for this key's API credential.

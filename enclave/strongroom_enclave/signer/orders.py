@@ -110,7 +110,6 @@ class SignedOrder(Struct, frozen=True, gc=False):
     `signature` as it goes on the wire, `0x` and lower-case hex."""
 
     order: Order
-    exchange: contracts.Exchange
     order_hash: bytes
     signature: str
 

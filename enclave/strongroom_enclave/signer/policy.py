@@ -98,9 +98,7 @@ class _State:
     def __init__(self, policy: Policy) -> None:
         markets = [(int(market.token), market) for market in policy.markets]
         self.exchanges = {token: market.exchange for token, market in markets}
-        self.sides = {
-            token: {amounts.Side[s.upper()] for s in market.sides} for token, market in markets
-        }
+        self.sides = {t: {amounts.Side[s.upper()] for s in m.sides} for t, m in markets}
         self.bands = {token: (micro(m.min_price), micro(m.max_price)) for token, m in markets}
         self.order_types = {clob.OrderType[name] for name in policy.order_types}
         self.max_lifetime, self.max_skew_ms = policy.max_lifetime, policy.max_skew * 1000

@@ -81,9 +81,8 @@ class Service:
                 self._clock.anchor(authenticated, reading)
             case Kind.PERMIT:
                 statement, sealing = encoding.unpack(b"permit", payload)
-                self._keyring.permit(
-                    statements.Permit.parse(owners.Statement.parse(statement).payload), sealing
-                )
+                permit = statements.Permit.parse(owners.Statement.parse(statement).payload)
+                self._keyring.permit(permit, sealing)
             case Kind.SUBMIT_ORDER:
                 self._order(number, payload)
             case Kind.ENROLLED:
@@ -111,16 +110,15 @@ class Service:
         if self._enrolling is None:
             raise links.LinkClosed("a credential nobody asked for")
         (enrolment, request), self._enrolling = self._enrolling, None
-        code, api_key = Code(int.from_bytes(outcome[:4])), ""
+        code, api_key = Code(int.from_bytes(outcome[:4])), b""
         if code is Code.OK:
             try:
-                api_key, *rest = (
-                    f.decode("ascii") for f in encoding.unpack(b"credential", outcome[4:])
-                )
-                enrolment.key.enrol(api_key, *rest)
+                fields = encoding.unpack(b"credential", outcome[4:])
+                enrolment.key.enrol(*(str(field, "ascii") for field in fields))
+                api_key = fields[0]
             except (WireError, ValueError, TypeError):
-                code, api_key = Code.VENUE_REFUSED, ""
-        self._answer(number, request, code, api_key.encode())
+                code = Code.VENUE_REFUSED
+        self._answer(number, request, code, api_key)
 
     def _answer(self, number: int, request: bytes, code: Code, body: bytes = b"") -> None:
         self._link.send(Kind.REPLY, number, self._identity.answer(request, code, body))

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from strongroom_enclave.platform import nsm
 from strongroom_enclave.platform.nsm import (
-    MAX_REQUEST,
     MAX_RESPONSE,
     DeviceUnavailable,
     MalformedResponse,
@@ -31,7 +30,7 @@ class Kernel:
         self.calls.append((fd, request))
         assert len(argument) == 32
         to, size, back, room = struct.unpack("=QQQQ", argument)
-        assert size <= MAX_REQUEST
+        assert size <= 0x1000
         answer = self.answer(ctypes.string_at(to, size))
         written = answer[: min(room, MAX_RESPONSE)]  # silently, as the driver does
         ctypes.memmove(back, written, len(written))
