@@ -1,0 +1,88 @@
+"""`strongroom demo`: the main job from end to end on this machine, in seconds."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from strongroom_host.cli.attest_input import read_document
+from strongroom_host.demo.closing import print_closing, report
+from strongroom_host.demo.scenario import perform
+from strongroom_host.demo.story import Story
+from strongroom_host.runners.implementations import in_use, pure
+
+__all__ = ["demo"]
+
+_INTERRUPTED = 130
+
+
+def demo(
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep",
+            metavar="DIR",
+            help="Keep everybody's folders and logs here, and print how to redo it by hand.",
+        ),
+    ] = None,
+    document: Annotated[
+        str | None,
+        typer.Option(
+            "--document",
+            metavar="FILE",
+            help="A real AWS Nitro attestation document to verify on the way.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON report at the end instead of a story.")
+    ] = False,
+) -> None:
+    """Boot an attested signer here and get an order signed by it, and filled.
+
+    Owners, host and venue have folders and processes of their own, all of them gone at the end.
+    Exit status 0 only if every step really happened.
+    """
+    given = read_document(document) if document else None
+    console = None if as_json else Console(highlight=False)
+    story = Story(console)
+    if console is not None:
+        _introduce(console)
+    with _stoppable():
+        perform(story, keep, given)
+    if console is None:
+        typer.echo(json.dumps(report(story, in_use(), keep), indent=2))
+        return
+    print_closing(console, story)
+
+
+def _introduce(console: Console) -> None:
+    parts = " · ".join(f"{part}: {name}" for part, name in in_use().items())
+    console.print(Text("Strongroom, from end to end on this machine", style="bold"))
+    console.print(Text(parts + (" (STRONGROOM_PURE=1)" if pure() else ""), style="dim"))
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C, and a request to end, unwind what was started; then the exit status says so."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        Console(stderr=True).print("\nStopped before the end; nothing is left running.")
+        raise typer.Exit(_INTERRUPTED) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,121 @@
+"""The end of the demo: what was shown in one table, and what a local platform cannot show."""
+
+import shlex
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from strongroom_host.demo.story import Story
+
+__all__ = ["NOT_PROVED", "print_closing", "report"]
+
+_SUMMARY = (
+    (
+        "What code holds the key",
+        "the evidence names the measured source, and forgeries were refused",
+        ("evidence_verified", "flipped_bit_refused", "foreign_root_refused"),
+    ),
+    (
+        "Whose enclave it is",
+        "two of three owners signed; PCR16 carries their manifest",
+        ("quorum_enforced", "manifest_measured"),
+    ),
+    (
+        "Nobody else has the key",
+        "key and API credentials were made inside; an address and a key id came out",
+        ("key_generated", "credentials_created_inside"),
+    ),
+    (
+        "An order gets through",
+        "signed whole, journalled, posted once, filled; twice, once from a template",
+        ("order_signed", "order_filled", "template_filled"),
+    ),
+    (
+        "Only what was allowed",
+        "size, price, market and template were checked inside, under a permit for this boot",
+        (
+            "permit_needed",
+            "over_limit_denied",
+            "price_denied",
+            "market_denied",
+            "template_mismatch_refused",
+        ),
+    ),
+    (
+        "It can be stopped",
+        "one owner is enough, and cancels still pass",
+        ("kill_stops_orders", "kill_lets_cancels_pass"),
+    ),
+)
+"""Question, answer, and the claims that it rests on; a test holds every name against the story."""
+
+NOT_PROVED = (
+    "Secrecy from this machine: the local platform runs on the host itself, so its root can read"
+    " the key. On Nitro hardware the same code runs where the host cannot look.",
+    "The measurement: here the source is measured by the machine that runs it, and the root of the"
+    " evidence was made a moment ago. Production trust files accept neither.",
+    "A real venue: the testnet checks what the real one documents, and its market is invented.",
+    "No loss: within its limits the strategy can lose everything it may spend. Limits bound how"
+    " much, never whether.",
+)
+
+
+def print_closing(console: Console, story: Story) -> None:
+    """Prints the table, the timings and the limits of what was shown.
+
+    Raises:
+        KeyError: an answer rests on something that was not shown.
+    """
+    shown = {claim.name for claim in story.claims}
+    mark = "✓" if console.encoding.lower().startswith("utf") else "ok"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("")
+    table.add_column("what", style="bold", no_wrap=True)
+    table.add_column("how it was shown")
+    for question, answer, names in _SUMMARY:
+        if missing := set(names) - shown:
+            raise KeyError(f"{question}: not shown: {', '.join(sorted(missing))}")
+        table.add_row(Text(mark, style="green"), question, answer)
+    console.print()
+    console.print(table)
+    facts = story.facts
+    console.print(
+        Text.assemble(
+            ("\nTimings  ", "bold"),
+            f"boot {facts['boot_s']:.1f} s · evidence verified {facts['evidence_verify_ms']:.1f} ms"
+            f" · intent to signed request p50 {facts['intent_to_signed_p50_us']:.0f} µs"
+            f" · all of it {facts['total_s']:.1f} s",
+        ),
+        highlight=False,
+    )
+    console.print(Text("\nWhat this does not prove", style="bold"))
+    for sentence in NOT_PROVED:
+        for number, line in enumerate(Text(sentence).wrap(console, max(40, console.width - 4))):
+            line.rstrip()
+            console.print(Text("  · " if number == 0 else "    ") + line, highlight=False)
+
+
+def report(story: Story, parts: dict[str, str], kept: Path | None) -> dict[str, object]:
+    """Returns the same for programs."""
+    return {
+        "ok": True,
+        "claims": [
+            {"name": claim.name, "chapter": claim.chapter, "sentence": claim.sentence}
+            for claim in story.claims
+        ],
+        "facts": dict(story.facts),
+        "seconds": dict(story.seconds),
+        "implementations": parts,
+        "not_proved": list(NOT_PROVED),
+        "kept": None if kept is None else str(kept),
+    }
+
+
+def print_kept(console: Console, kept: Path, commands: list[list[str]]) -> None:
+    """Prints where everything is, and how to do each step by hand."""
+    console.print(Text.assemble(("\nKept in ", "bold"), str(kept)), soft_wrap=True)
+    for command in commands:
+        console.print("  " + shlex.join(command), soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,89 @@
+"""Who keeps what where: one folder for each party, as if they were different machines."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from strongroom_host.errors import BadInput
+
+__all__ = ["OWNERS", "Folders", "demo_folders"]
+
+OWNERS = ("ada", "ben", "cleo")
+"""Three owners, two of whom must agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """`root` has one folder per party; `run` holds sockets and lies where paths are short."""
+
+    root: Path
+    run: Path
+
+    @property
+    def venue(self) -> Path:
+        """The venue's certificates and API secrets."""
+        return self.root / "venue"
+
+    @property
+    def host(self) -> Path:
+        """The operator's: state of the local platform, log, journal of orders."""
+        return self.root / "host"
+
+    @property
+    def bot(self) -> Path:
+        """The strategy's client identity and trust file; it runs on the operator's machine."""
+        return self.root / "bot"
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest as drafted, readable."""
+        return self.root / "owners" / "manifest.json"
+
+    @property
+    def signed_manifest(self) -> Path:
+        """The manifest with its signatures."""
+        return self.root / "owners" / "manifest.signed.json"
+
+    def owner(self, name: str) -> Path:
+        """One owner's folder."""
+        return self.root / "owners" / name
+
+
+@contextmanager
+def demo_folders(keep: Path | None) -> Iterator[Folders]:
+    """Yields fresh folders; they are removed at the end unless `keep` names where they stay.
+
+    Raises:
+        BadInput: `keep` cannot be used, or holds something already.
+    """
+    # Sockets never go below `keep`: its path may be too long for them, and nobody needs them later.
+    run = Path(tempfile.mkdtemp(prefix="strongroom-run-"))
+    root = run if keep is None else keep.expanduser().absolute()
+    try:
+        if keep is not None:
+            _prepare(root)
+        yield Folders(root / "demo" if keep is None else root, run / "enclave")
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def _prepare(root: Path) -> None:
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        occupied = any(root.iterdir())
+        (root / ".probe").touch()
+        (root / ".probe").unlink()
+    except OSError as error:
+        raise BadInput(
+            f"cannot use the folder {root}: {error.strerror or error}",
+            remedy="choose another with --keep, or correct its permissions",
+        ) from error
+    if occupied:
+        raise BadInput(
+            f"{root} is not empty",
+            expected="a new or empty folder",
+            remedy="choose another with --keep",
+        )

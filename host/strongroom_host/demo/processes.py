@@ -1,0 +1,151 @@
+"""The demo's other parties as processes: started, read until ready, and always ended.
+
+Each watches its stdin, so that it ends with this process, however that ends.
+"""
+
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from strongroom_host.errors import EnvironmentFault
+from strongroom_host.runners.console import explain, tail
+
+__all__ = ["Child", "ChildDidNotStart", "HostReady", "Market", "VenueReady", "host", "venue"]
+
+ReadyT = TypeVar("ReadyT")
+_START_S: Final = 90.0
+_STOP_S: Final = 20.0
+_CHUNK: Final = 1 << 16
+
+
+class ChildDidNotStart(EnvironmentFault):
+    """A process of the demo ended or stayed silent before it was ready."""
+
+
+class Market(msgspec.Struct, frozen=True):
+    """A market of the testnet: the two outcome tokens, and its price step."""
+
+    condition_id: str
+    tokens: tuple[str, str]
+    tick_size: str
+    neg_risk: bool
+
+
+class VenueReady(msgspec.Struct, frozen=True):
+    """What the testnet says when it serves."""
+
+    url: str
+    port: int
+    chain_id: int
+    ca: Path
+    admin_token: str
+    markets: tuple[Market, ...]
+
+
+class HostReady(msgspec.Struct, frozen=True):
+    """What `strongroom host run --json` says when the enclave answers."""
+
+    address: str
+    run: Path
+    root: Path
+    enclave_pid: int
+    boot_s: float
+
+
+class Child(Generic[ReadyT]):
+    """A running party; a context manager that ends it."""
+
+    def __init__(self, name: str, module: str, arguments: list[str], log: Path) -> None:
+        """Starts it; stderr goes to `log`."""
+        self.name, self.log = name, log
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(  # noqa: S603  our own interpreter and modules
+                [sys.executable, "-P", "-m", module, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                process_group=0,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+
+    def __enter__(self) -> "Child[ReadyT]":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def ready(self, shape: type[ReadyT]) -> ReadyT:
+        """Returns its ready line.
+
+        Raises:
+            ChildDidNotStart: it ended, or said nothing in time; with its last words.
+        """
+        line = self._line(time.monotonic() + _START_S)
+        try:
+            return msgspec.json.decode(line, type=shape, dec_hook=_path)
+        except msgspec.DecodeError as error:
+            lines = tail(self.log)
+            said = [f"{self.log.name} ends with:", *lines] if lines else ["nothing in its log"]
+            raise ChildDidNotStart(
+                f"{self.name} did not start",
+                expected="a ready line",
+                actual="\n           ".join(said),
+                remedy=explain(lines) or "`strongroom host doctor` looks at this machine",
+            ) from error
+
+    def stop(self) -> None:
+        """Asks it to end, and ends it if it does not; harmless when it has ended."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _line(self, deadline: float) -> bytes:
+        """Returns what it prints first, up to a line break; less if it ends or time is up."""
+        if self.process.stdout is None:
+            return b""
+        descriptor, line = self.process.stdout.fileno(), b""
+        while not line.endswith(b"\n") and (left := deadline - time.monotonic()) > 0:
+            if select.select([descriptor], [], [], left)[0]:
+                if not (part := os.read(descriptor, _CHUNK)):
+                    break
+                line += part
+        return line
+
+
+def _path(kind: type, value: object) -> Path:
+    """Returns a path that JSON had to write as text."""
+    if kind is not Path or not isinstance(value, str):
+        raise NotImplementedError(kind)
+    return Path(value)
+
+
+def venue(folder: Path) -> Child[VenueReady]:
+    """Returns a starting testnet venue on a free port, Amoy's contracts, nobody funded."""
+    arguments = ["--dir", str(folder), "--chain", "80002", "--with-stdin"]
+    return Child("the testnet venue", "strongroom_host.testnet", arguments, folder / "venue.log")
+
+
+def host(folder: Path, run: Path, mapped: str) -> Child[HostReady]:
+    """Returns a starting `strongroom host run` on free ports, which reaches `mapped` only."""
+    arguments = ["host", "run", "--run", str(run), "--state", str(folder / "state")]
+    arguments += ["--listen", "127.0.0.1:0", "--map", mapped, "--with-stdin", "--json"]
+    return Child("the host", "strongroom_host.cli.main", arguments, folder / "host.log")

@@ -1,0 +1,79 @@
+"""The whole demo: starts the parties, tells the chapters in order, and ends every process."""
+
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from strongroom_host.demo.bot import Bot
+from strongroom_host.demo.evidence_chapter import development_trust, evidence_chapter
+from strongroom_host.demo.folders import Folders, demo_folders
+from strongroom_host.demo.owner_chapter import key_chapter, manifest_chapter
+from strongroom_host.demo.owners import VENUE
+from strongroom_host.demo.processes import HostReady, VenueReady, host, venue
+from strongroom_host.demo.stage import Stage
+from strongroom_host.demo.story import Story, require
+from strongroom_host.demo.timings import timings_chapter
+from strongroom_host.demo.trading_chapter import kill_chapter, limits_chapter, order_chapter
+from strongroom_host.demo.venue_admin import VenueAdmin
+
+__all__ = ["perform"]
+
+
+def perform(story: Story, keep: Path | None, document: bytes | None) -> None:
+    """Tells the whole story; returns only if every step happened.
+
+    Args:
+        story: Where it is told.
+        keep: Folder that stays; None for one that is removed.
+        document: A real AWS document to verify; None looks for a recorded one.
+
+    Raises:
+        HostError: what went wrong, with what to do; every process has ended by then.
+    """
+    started = time.perf_counter()
+    with demo_folders(keep) as folders, ExitStack() as running:
+        with story.chapter("venue and host", "A venue waits, and a host boots an enclave"):
+            stage = _set(story, folders, running)
+        with story.chapter("owner", "Evidence before trust"):
+            evidence_chapter(stage, document)
+        with story.chapter("owners", "Three owners agree on a manifest, two signatures count"):
+            configured = manifest_chapter(stage)
+        admin = running.enter_context(closing(VenueAdmin(stage.venue)))
+        with story.chapter("owners", "A key and its credentials, made where nobody can read them"):
+            key_chapter(stage, configured, admin)
+        bot = running.enter_context(
+            Bot(folders.bot, stage.on_the_host, stage.venue.port, stage.venue.ca, stage.journal)
+        )
+        with story.chapter("bot", "From an intent to a filled order"):
+            order_chapter(stage, bot, admin)
+        with story.chapter("bot", "What the owners do not allow"):
+            limits_chapter(stage, bot)
+        with story.chapter("bot", "How fast"):
+            timings_chapter(stage, bot, configured.evidence)
+        with story.chapter("one owner", "The kill switch"):
+            kill_chapter(stage, configured, bot)
+    story.facts["total_s"] = round(time.perf_counter() - started, 2)
+
+
+def _set(story: Story, folders: Folders, running: ExitStack) -> Stage:
+    for folder in (folders.host, folders.venue):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    waiting = running.enter_context(venue(folders.venue))
+    open_venue = waiting.ready(VenueReady)
+    mapped = f"{VENUE}=127.0.0.1:{open_venue.port}"
+    operating = running.enter_context(host(folders.host, folders.run, mapped))
+    ready = operating.ready(HostReady)
+    require(open_venue.chain_id == 80002, "the testnet is on another chain")
+    story.facts["boot_s"] = ready.boot_s
+    story.proved(
+        "venue_serves",
+        f"a testnet CLOB serves on port {open_venue.port} under a CA of its own, with"
+        f" {len(open_venue.markets)} markets",
+    )
+    story.proved(
+        "enclave_boots",
+        f"the enclave booted in {ready.boot_s:.1f} s; owners reach it at"
+        f" {ready.address} through a host that carries bytes",
+    )
+    trust = development_trust(ready.root)
+    return Stage(story, folders, open_venue, ready, trust)
