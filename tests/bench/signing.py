@@ -45,7 +45,7 @@ def ours() -> dict[str, Job]:
 
     key = SigningKey(bytes.fromhex(SECRET[2:]))
     account = Account(key.address, SignatureType.EOA, key.address)
-    credential = ApiCredential.parse(API_KEY, API_SECRET, PASSPHRASE)
+    credential = ApiCredential(API_KEY, API_SECRET, PASSPHRASE)
     builder = RequestBuilder("clob.polymarket.com", account, credential)
     exchange, terms, zero, salts = Exchange.POLYGON_V2, Terms(), bytes(32), count(479_249_096_354)
     maker, signer, kind = account.maker, account.signer, account.signature_type

@@ -20,47 +20,35 @@ _PASSPHRASE = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ApiCredential:
-    """An L2 credential: API key, passphrase, and the raw secret (16 to 64 bytes; the venue's have
-    32), which is kept as a keyed HMAC only.
+    """An L2 credential: API key, secret, passphrase. The secret is spelled as the venue does, in
+    padded base64url of 16 to 64 bytes (the venue's have 32), and kept as a keyed HMAC only.
 
-    Both strings go into headers, and the key into JSON bodies: their alphabets hold nothing that
-    ends a header line or a JSON string, and no apostrophe or percent sign.
+    Only its canonical spelling passes, so that a truncated or mistyped one is an error here and not
+    a rejected request later. The other two go into headers, and the key into JSON bodies: their
+    alphabets hold nothing that ends a header line or a JSON string, and no apostrophe or percent
+    sign.
 
     Raises:
         ApiKeyMalformed, PassphraseMalformed, SecretMalformed: see there.
     """
 
     api_key: str
-    secret: InitVar[bytes]
+    secret: InitVar[str]
     passphrase: str = field(repr=False)
     _mac: hmac.HMAC = field(init=False, repr=False)
 
-    def __post_init__(self, secret: bytes) -> None:
-        if type(self.api_key) is not str or not _API_KEY.fullmatch(self.api_key):
+    def __post_init__(self, secret: str) -> None:
+        if not _API_KEY.fullmatch(self.api_key):
             raise errors.ApiKeyMalformed("API key", _API_KEY.pattern, "something else")
-        if type(self.passphrase) is not str or not _PASSPHRASE.fullmatch(self.passphrase):
+        if not _PASSPHRASE.fullmatch(self.passphrase):
             raise errors.PassphraseMalformed("passphrase", _PASSPHRASE.pattern, "something else")
-        if type(secret) is not bytes or not 16 <= len(secret) <= 64:
-            raise errors.SecretMalformed("API secret", "16 to 64 bytes", "another length or type")
-        object.__setattr__(self, "_mac", hmac.new(secret, digestmod="sha256"))
-
-    @classmethod
-    def parse(cls, api_key: str, secret: str, passphrase: str) -> "ApiCredential":
-        """Returns the credential whose secret is spelled as the venue does: padded base64url.
-
-        Only the canonical spelling passes, so that a truncated or mistyped secret is an error here
-        and not a rejected request later.
-
-        Raises:
-            ApiKeyMalformed, PassphraseMalformed, SecretMalformed: see there.
-        """
         try:
             raw = urlsafe_b64decode(secret)  # skips what is not base64: hence the comparison
-        except (ValueError, TypeError):
+        except ValueError:
             raw = b""
-        if not raw or urlsafe_b64encode(raw).decode() != secret:
-            raise errors.SecretMalformed("API secret", "canonical base64url, padded", "another")
-        return cls(api_key, raw, passphrase)
+        if not 16 <= len(raw) <= 64 or urlsafe_b64encode(raw).decode() != secret:
+            raise errors.SecretMalformed("API secret", "16 to 64 bytes in base64url", "another")
+        object.__setattr__(self, "_mac", hmac.new(raw, digestmod="sha256"))
 
     def l2_signature(self, timestamp: int, method: str, path: str, body: str) -> str:
         """Returns the POLY_SIGNATURE header: base64url(HMAC(timestamp || method || path || body)).

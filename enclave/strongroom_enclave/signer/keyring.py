@@ -50,7 +50,7 @@ class TradingKey:
 
     def enrol(self, api_key: str, secret: str, passphrase: str) -> None:
         """Takes the API credential of the key's venue, or raises `CredentialError`."""
-        credential = auth.ApiCredential.parse(api_key, secret, passphrase)
+        credential = auth.ApiCredential(api_key, secret, passphrase)
         self.builder = clob.RequestBuilder(self.host, self.account, credential)
         self.credential = (api_key, secret, passphrase)
 

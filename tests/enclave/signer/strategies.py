@@ -1,5 +1,6 @@
 """Hypothesis strategies for keys, accounts, orders, terms and whole signing situations."""
 
+from base64 import urlsafe_b64encode
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -11,11 +12,12 @@ from strongroom_enclave.signer.keys import SigningKey
 from strongroom_enclave.signer.orders import Account, Order, SignatureType, SignedOrder
 
 __all__ = [
-    "SECRET", "Situation", "accounts", "api_keys", "orders", "passphrases", "situations", "terms",
+    "SECRET", "SECRET_TEXT", "Situation", "accounts", "api_keys", "orders", "passphrases", "situations", "terms",
     "ticks_and_prices", "words32",
 ]  # fmt: skip
 
 SECRET = bytes(range(32))
+SECRET_TEXT = urlsafe_b64encode(SECRET).decode()
 _ORDER_OF_CURVE = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 words32 = st.binary(min_size=32, max_size=32)
@@ -91,7 +93,7 @@ def situations(draw: st.DrawFn) -> Situation:
     key = SigningKey(secret.to_bytes(32, "big"))
     account = draw(accounts(key))
     order = draw(orders(account))
-    credential = ApiCredential(draw(api_keys), SECRET, draw(passphrases))
+    credential = ApiCredential(draw(api_keys), SECRET_TEXT, draw(passphrases))
     exchange = draw(st.sampled_from(Exchange))
     return Situation(secret, key, account, exchange, order, draw(terms()), credential)
 

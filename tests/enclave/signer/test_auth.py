@@ -22,11 +22,8 @@ TEXT = base64.urlsafe_b64encode(SECRET).decode()
 @given(st.binary(min_size=16, max_size=64), api_keys, passphrases)
 def test_a_venues_credential_parses(secret: bytes, api_key: str, passphrase: str) -> None:
     text = base64.urlsafe_b64encode(secret).decode()
-    parsed = ApiCredential.parse(api_key, text, passphrase)
-    direct = ApiCredential(api_key, secret, passphrase)
-    assert (parsed.api_key, parsed.passphrase) == (api_key, passphrase)
-    request = (1, "GET", "/data/orders", "")
-    assert parsed.l2_signature(*request) == direct.l2_signature(*request)
+    credential = ApiCredential(api_key, text, passphrase)
+    assert (credential.api_key, credential.passphrase) == (api_key, passphrase)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +33,12 @@ def test_a_venues_credential_parses(secret: bytes, api_key: str, passphrase: str
         TEXT.replace("A", "A ", 1),
         TEXT[:-2] + "9=", TEXT.rstrip("="), "!" + TEXT[1:], TEXT[:-1] + "\u00bd", "\x00" * 44,
         base64.b64encode(b"\xff" * 32).decode(), base64.urlsafe_b64encode(bytes(15)).decode(),
-        base64.urlsafe_b64encode(bytes(65)).decode(), TEXT.encode(), None, 7, TEXT * 100_000,
+        base64.urlsafe_b64encode(bytes(65)).decode(), TEXT * 100_000,
     ],
 )  # fmt: skip
 def test_a_malformed_secret_is_refused_without_being_quoted(secret: str) -> None:
     with pytest.raises(errors.SecretMalformed) as caught:
-        ApiCredential.parse("key", secret, "passphrase")
+        ApiCredential("key", secret, "passphrase")
     assert not secret or len(str(secret)) < 8 or str(secret)[:8] not in str(caught.value)
 
 
@@ -49,31 +46,31 @@ def test_a_malformed_secret_is_refused_without_being_quoted(secret: str) -> None
 @example(TEXT[:-2] + "8=")
 def test_the_parser_lets_only_its_own_errors_out_and_takes_one_spelling(secret: str) -> None:
     try:
-        ApiCredential.parse("key", secret, "passphrase")
+        ApiCredential("key", secret, "passphrase")
     except errors.SecretMalformed:
         return
     assert base64.urlsafe_b64encode(base64.urlsafe_b64decode(secret)).decode() == secret
 
 
 BAD = ["", " ", "a b", "a\r", "a\n", "a\r\nX-Evil: 1", "a\0", 'a"', "a'", "a\\", "a%s", "a{0}", "ä",
-       "\u0661", "a:b,", None, 7, b"a"]  # fmt: skip
+       "\u0661", "a:b,"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", [*BAD, "k" * 65, "k_", "k.k", "k\u2028"])
 def test_an_api_key_with_another_alphabet_is_refused(text: str) -> None:
     with pytest.raises(errors.ApiKeyMalformed):
-        ApiCredential(text, SECRET, "passphrase")
+        ApiCredential(text, TEXT, "passphrase")
 
 
 @pytest.mark.parametrize("text", [*BAD, "p" * 129, "p\u2028"])
 def test_a_passphrase_with_another_alphabet_is_refused(text: str) -> None:
     with pytest.raises(errors.PassphraseMalformed) as caught:
-        ApiCredential("key", SECRET, text)
+        ApiCredential("key", TEXT, text)
     assert caught.value.actual == "something else"
 
 
-@given(st.text(max_size=150), st.binary(max_size=80), st.text(max_size=150))
-def test_credentials_let_only_their_own_errors_out(key: str, secret: bytes, phrase: str) -> None:
+@given(st.text(max_size=150), st.text(max_size=80) | st.just(TEXT), st.text(max_size=150))
+def test_credentials_let_only_their_own_errors_out(key: str, secret: str, phrase: str) -> None:
     try:
         credential = ApiCredential(key, secret, phrase)
     except errors.CredentialError:
@@ -85,7 +82,7 @@ def test_credentials_let_only_their_own_errors_out(key: str, secret: bytes, phra
 
 
 def test_a_credential_shows_neither_secret_nor_passphrase() -> None:
-    credential = ApiCredential("the-key", SECRET, "the-passphrase")
+    credential = ApiCredential("the-key", TEXT, "the-passphrase")
     for shown in (repr(credential), str(credential)):
         assert "the-key" in shown
         assert "passphrase=" not in shown
@@ -112,11 +109,11 @@ _ascii = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_char
 def test_l2_signatures_equal_other_implementations(
     secret: bytes, timestamp: int, method: str, path: str, body: str
 ) -> None:
-    ours = ApiCredential("key", secret, "p").l2_signature(timestamp, method, path, body)
+    text = base64.urlsafe_b64encode(secret).decode()
+    ours = ApiCredential("key", text, "p").l2_signature(timestamp, method, path, body)
     mac = crypto_hmac.HMAC(secret, hashes.SHA256())
     mac.update(f"{timestamp}{method}{path}{body}".encode())
     assert ours == base64.urlsafe_b64encode(mac.finalize()).decode()
-    text = base64.urlsafe_b64encode(secret).decode()
     assert ours == clob_hmac(text, str(timestamp), method, path, body)
     assert ours == polymarket_hmac(
         secret=text, timestamp=timestamp, method=method, path=path, body=body
@@ -125,5 +122,5 @@ def test_l2_signatures_equal_other_implementations(
 
 
 def test_a_credential_signs_the_same_twice() -> None:
-    credential = ApiCredential("key", SECRET, "p")
+    credential = ApiCredential("key", TEXT, "p")
     assert len({credential.l2_signature(1, "GET", "/", "") for _ in range(3)}) == 1

@@ -17,10 +17,17 @@ from strongroom_wire.errors import WireError
 from strongroom_wire.frames import MAX_ORDERS, Intent, Kind
 
 from tests.enclave.signer.http import parse
-from tests.enclave.signer.strategies import SECRET, Situation, situations, terms, words32
+from tests.enclave.signer.strategies import (
+    SECRET,
+    SECRET_TEXT,
+    Situation,
+    situations,
+    terms,
+    words32,
+)
 from tests.enclave.signer.test_keys import EOA
 
-BUILDER = RequestBuilder("clob.polymarket.com", EOA, ApiCredential("key", SECRET, "phrase"))
+BUILDER = RequestBuilder("clob.polymarket.com", EOA, ApiCredential("key", SECRET_TEXT, "phrase"))
 times = st.integers(0, 2**64 - 1)
 HEADERS = [
     "host", "user-agent", "accept", "content-type", "connection", "poly_address", "poly_api_key",
