@@ -187,14 +187,21 @@ def _facts(found: VerifiedEvidence | BootedEvidence) -> dict[str, str]:
         for entry in bundle.roles:
             facts[f"{entry.role.name.lower()} receipt key"] = entry.receipt.hex()
         facts["TLS certificate"] = hashlib.sha256(bundle.certificate).hexdigest()
-    unnamed = [s.field for s in live.findings.skipped if s.reason == _UNNAMED]
-    others = [f"{s.field} ({s.reason})" for s in live.findings.skipped if s.reason != _UNNAMED]
-    numbers = ", ".join(field.removeprefix("pcrs[").removesuffix("]") for field in unnamed)
-    facts["not compared"] = "; ".join([*others, f"PCR {numbers}"] if unnamed else others)
+    facts["not compared"] = _not_compared(found)
     return facts
 
 
 _UNNAMED = "not named by the policy"
+_OURS = frozenset(f"pcrs[{index}]" for index in range(16, 32))
+"""Compared by `verify_evidence` itself, after the document's policy."""
+
+
+def _not_compared(found: VerifiedEvidence | BootedEvidence) -> str:
+    skipped = found.attestation.findings.skipped
+    parts = [f"{skip.field} ({skip.reason})" for skip in skipped if skip.reason != _UNNAMED]
+    unnamed = [skip.field for skip in skipped if skip.reason == _UNNAMED]
+    numbers = [field.strip("pcrs[]") for field in unnamed if field not in _OURS]
+    return "; ".join([*parts, f"PCR {', '.join(numbers)}"] if numbers else parts)
 
 
 class _Release(msgspec.Struct, frozen=True):

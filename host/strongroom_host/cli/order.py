@@ -53,7 +53,13 @@ _TICKS = ("0.1", "0.01", "0.005", "0.0025", "0.001", "0.0001")
 _TYPES = ("GTC", "GTD", "FOK", "FAK")
 _SIDES = ("buy", "sell")
 _MARKET, _POST_ONLY = 1, 2
-_FAILED = {OrderState.REJECTED, OrderState.UNSENT, OrderState.UNKNOWN, OrderState.SENT}
+_SETTLE = "run `strongroom order reconcile`; never place the order again before that"
+_REMEDIES = {
+    OrderState.REJECTED: "correct what the venue names; the budget stays used",
+    OrderState.UNSENT: "nothing left this machine; once the venue can be reached, place it again",
+    OrderState.UNKNOWN: _SETTLE,
+    OrderState.SENT: _SETTLE,
+}
 
 
 class OrderNotAccepted(HostError):
@@ -109,11 +115,10 @@ def place_command(
         with venue, Journal(folder.journal(trader.evidence)) as journal:
             entries = place(journal, venue, signed)
     _show(entries, as_json=json)
-    if any(entry.state in _FAILED for entry in entries):
+    if any(entry.state in _REMEDIES for entry in entries):
         raise OrderNotAccepted(
             f"the order is {entries[0].state.value}: {entries[0].detail}",
-            remedy="an unknown outcome is settled by `strongroom order reconcile`, never by placing"
-            " the order again",
+            remedy=_REMEDIES[entries[0].state],
         )
 
 

@@ -175,5 +175,6 @@ def _not_after(now: float, hours: float, until: str | None) -> int:
 def _show(draft: Permit) -> None:
     end = datetime.fromtimestamp(draft.not_after / 1000, UTC)
     rows = [(b.key, f"{Decimal(b.notional) / 10**6} pUSD", str(b.orders)) for b in draft.budgets]
-    title = f"Permit {draft.serial}, until {end:%Y-%m-%d %H:%M} UTC, for keys of boot"
-    table(f"{title} {draft.keys_digest.hex()[:16]}", ("key", "total since boot", "orders"), rows)
+    say(f"permit {draft.serial}, until {end:%Y-%m-%d %H:%M} UTC")
+    say(f"for the keys {draft.keys_digest.hex()}")
+    table("Budgets", ("key", "total since boot", "orders"), rows)
