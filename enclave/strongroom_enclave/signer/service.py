@@ -110,14 +110,14 @@ class Service:
         if self._enrolling is None:
             raise links.LinkClosed("a credential nobody asked for")
         (enrolment, request), self._enrolling = self._enrolling, None
-        code, api_key = Code(int.from_bytes(outcome[:4])), b""
-        if code is Code.OK:
-            try:
+        api_key = b""
+        try:
+            if (code := Code(int.from_bytes(outcome[:4]))) is Code.OK:
                 fields = encoding.unpack(b"credential", outcome[4:])
                 enrolment.key.enrol(*(str(field, "ascii") for field in fields))
                 api_key = fields[0]
-            except (WireError, ValueError, TypeError):
-                code = Code.VENUE_REFUSED
+        except (WireError, ValueError, TypeError):
+            code = Code.VENUE_REFUSED
         self._answer(number, request, code, api_key)
 
     def _answer(self, number: int, request: bytes, code: Code, body: bytes = b"") -> None:
