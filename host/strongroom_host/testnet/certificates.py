@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__ = ["ServerCertificate", "issue"]
+__all__ = ["ServerCertificate", "issue", "issued_or_kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def issue(
         )
         .sign(ca_key, hashes.SHA256())
     )
-    made = ServerCertificate(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+    made = _paths(folder)
     pem = serialization.Encoding.PEM
     _write(made.ca, ca.public_bytes(pem), 0o644)
     _write(made.chain, leaf.public_bytes(pem) + ca.public_bytes(pem), 0o644)
@@ -103,3 +104,30 @@ def issue(
         0o600,
     )
     return made
+
+
+def issued_or_kept(
+    folder: Path, names: tuple[str, ...], now: datetime.datetime
+) -> ServerCertificate:
+    """The folder's certificate while it covers `names` for another day, else a fresh one.
+
+    Keeping it lets clients that pinned the CA survive a restart of the venue.
+    """
+    kept = _paths(folder)
+    try:
+        ca = x509.load_pem_x509_certificate(kept.ca.read_bytes())
+        leaf = x509.load_pem_x509_certificate(kept.chain.read_bytes())
+        key = serialization.load_pem_private_key(kept.key.read_bytes(), password=None)
+        leaf.verify_directly_issued_by(ca)
+        covered = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return issue(folder, names, now)
+    lasts = now + datetime.timedelta(days=1) < leaf.not_valid_after_utc
+    covers = set(names) <= set(covered.get_values_for_type(x509.DNSName))
+    if lasts and covers and key.public_key() == leaf.public_key():
+        return kept
+    return issue(folder, names, now)
+
+
+def _paths(folder: Path) -> ServerCertificate:
+    return ServerCertificate(folder / "ca.pem", folder / "server.pem", folder / "server.key")

@@ -21,7 +21,7 @@ import uvicorn
 
 from strongroom_host.errors import EnvironmentFault
 from strongroom_host.testnet.app import build_app
-from strongroom_host.testnet.certificates import issue
+from strongroom_host.testnet.certificates import issued_or_kept
 from strongroom_host.testnet.clob import Clob
 from strongroom_host.testnet.config import TestnetConfig
 from strongroom_host.testnet.faults import Connections, Faults
@@ -49,7 +49,7 @@ class TestnetServer:
     """One venue on one port.
 
     `folder` receives the CA certificate (``ca.pem``), the server's chain and key, and the secret
-    that API keys derive from, so a restart in the same folder hands out the same keys. Orders and
+    that API keys derive from, so a restart in the same folder has the same CA and keys. Orders and
     balances live in memory. Use it as a context manager, or call `start` and `stop`.
     """
 
@@ -72,7 +72,7 @@ class TestnetServer:
         self.faults = Faults()
         folder.mkdir(parents=True, exist_ok=True)
         self.clob = Clob(config, clock, _master_secret(folder / "master.secret"))
-        self._certificate = issue(folder, names, datetime.datetime.now(datetime.UTC))
+        self._certificate = issued_or_kept(folder, names, datetime.datetime.now(datetime.UTC))
         self._connections = Connections()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -104,7 +104,9 @@ class TestnetServer:
             PortBusy: the port is taken or may not be bound.
             ServerDidNotStart: the server did not come up.
         """
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # asyncio sets TCP_NODELAY only where the protocol is named; without it, every answer
+        # (head and body are two writes) waits 40 ms for a delayed acknowledgement.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((self.host, self.port))

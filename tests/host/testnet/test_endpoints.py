@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -47,6 +48,15 @@ def session(server: TestnetServer, http: httpx.Client) -> Session:
 def test_only_the_testnets_own_ca_is_good_enough(server: TestnetServer) -> None:
     with httpx.Client(base_url=server.url) as stranger, pytest.raises(httpx.ConnectError):
         stranger.get("/ok")
+
+
+def test_answers_are_not_held_back_for_an_acknowledgement(
+    server: TestnetServer, http: httpx.Client
+) -> None:
+    assert http.get("/ok").status_code == 200
+    for transport in server._connections._transports.values():
+        accepted = transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 def test_public_facts(http: httpx.Client, session: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import signal
 import socket
@@ -24,6 +25,7 @@ from strongroom_host.testnet import (
     load_config,
 )
 from strongroom_host.testnet.__main__ import main
+from strongroom_host.testnet.certificates import issue, issued_or_kept
 from strongroom_host.testnet.config import position_id
 from strongroom_host.testnet.faults import Fault, FaultKind
 from strongroom_host.testnet.orders import Side
@@ -100,6 +102,32 @@ def test_a_restart_in_the_same_folder_hands_out_the_same_keys(tmp_path: Path) ->
     assert keys[0] == keys[1]
     other = TestnetServer(default_config(80002), tmp_path / "other")
     assert Trader(other.clob, "0x" + "11" * 32).api != keys[0]
+
+
+def test_a_restart_keeps_the_certificate_while_it_will_do(tmp_path: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+
+    def authority(names: tuple[str, ...] = ("clob.testnet",), at: datetime.datetime = now) -> bytes:
+        return issued_or_kept(tmp_path, names, at).ca.read_bytes()
+
+    first = authority()
+    assert authority() == first
+    assert authority(at=now + datetime.timedelta(days=28)) == first
+    other_name = authority(names=("other.testnet",))
+    assert other_name != first
+    late = authority(names=("other.testnet",), at=now + datetime.timedelta(days=29, hours=1))
+    assert late != other_name
+    (tmp_path / "server.key").write_bytes((tmp_path / "server.pem").read_bytes())
+    broken = authority(names=("other.testnet",))
+    assert broken != late
+    issue(tmp_path / "b", ("other.testnet",), now)
+    (tmp_path / "ca.pem").write_bytes((tmp_path / "b" / "ca.pem").read_bytes())
+    foreign = (tmp_path / "ca.pem").read_bytes()
+    assert authority(names=("other.testnet",)) not in (foreign, broken)
+    mixed = issued_or_kept(tmp_path, ("other.testnet",), now)
+    mixed.key.write_bytes((tmp_path / "b" / "server.key").read_bytes())
+    before = mixed.ca.read_bytes()
+    assert authority(names=("other.testnet",)) != before
 
 
 def test_private_files_are_private(tmp_path: Path) -> None:
