@@ -1,1 +1,1 @@
-"""Protocol buffers of the control plane and their generated stubs (`.tools/proto.py` makes them)."""
+"""Protocol buffers of the control plane and their generated stubs, made by `.tools/proto.py`."""

@@ -12,8 +12,8 @@ from strongroom_enclave.signer.keys import SigningKey
 from strongroom_enclave.signer.orders import Account, Order, SignatureType, SignedOrder
 
 __all__ = [
-    "SECRET", "SECRET_TEXT", "Situation", "accounts", "api_keys", "orders", "passphrases", "situations", "terms",
-    "ticks_and_prices", "words32",
+    "SECRET", "SECRET_TEXT", "Situation", "accounts", "api_keys", "orders", "passphrases",
+    "situations", "terms", "ticks_and_prices", "words32",
 ]  # fmt: skip
 
 SECRET = bytes(range(32))
