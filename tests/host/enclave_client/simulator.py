@@ -157,6 +157,7 @@ class Server:
         self.abort: tuple[grpc.StatusCode, str] | None = None
         self.evidence_code = Code.OK
         self.tls: tuple[bytes, bytes] = (boot.tls_key, boot.bundle.certificate)
+        self.sealed: SealedChannel
         self._servers: list[grpc.Server] = []
 
     def __enter__(self) -> "Server":

@@ -148,7 +148,8 @@ def test_measurements_of_two_trusted_images_mixed_are_refused() -> None:
     one, other = Boot(), Boot(measured=Measurements(*(bytes([n]) * 48 for n in (4, 5, 6))))
     trust = msgspec.structs.replace(one.trust, images=(*one.trust.images, *other.trust.images))
     policy = EvidencePolicy(trust, MANIFEST, OWNERS)
-    assert verified(one, policy) and verified(other, policy)
+    assert verified(one, policy).image == one.trust.images[0]
+    assert verified(other, policy).image == other.trust.images[0]
     mixed = Boot(measured=Measurements(one.measured.pcr0, other.measured.pcr1, one.measured.pcr2))
     with pytest.raises(ImageMismatch):
         verified(mixed, policy)
@@ -250,6 +251,13 @@ def test_a_booted_enclave_is_verified_as_such() -> None:
 def test_a_configured_enclave_is_not_booted() -> None:
     with pytest.raises(ManifestMismatch):
         booted(Boot())
+
+
+@pytest.mark.parametrize("part", ["roles", "manifest_digest", "certificate"])
+def test_a_booted_bundle_holds_nothing_of_a_configured_one(part: str) -> None:
+    boot = Boot(manifest=None)
+    with pytest.raises(ManifestMismatch):
+        booted(boot, replace(boot.bundle, **{part: getattr(Boot().bundle, part)}))
 
 
 def test_a_booted_bundle_with_a_locked_manifest_register_is_refused() -> None:
