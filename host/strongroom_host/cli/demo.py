@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from strongroom_host.cli.attest_input import read_document
-from strongroom_host.demo.closing import print_closing, report
+from strongroom_host.demo.closing import print_closing, print_kept, report
 from strongroom_host.demo.scenario import perform
 from strongroom_host.demo.story import Story
 from strongroom_host.runners.implementations import in_use, pure
@@ -55,11 +55,13 @@ def demo(
     if console is not None:
         _introduce(console)
     with _stoppable():
-        perform(story, keep, given)
+        by_hand = perform(story, keep, given)
     if console is None:
         typer.echo(json.dumps(report(story, in_use(), keep), indent=2))
         return
     print_closing(console, story)
+    if keep is not None:
+        print_kept(console, keep.expanduser().absolute(), by_hand)
 
 
 def _introduce(console: Console) -> None:

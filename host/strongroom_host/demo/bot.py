@@ -1,29 +1,27 @@
 """The strategy's side: intents out over the sealed channel, signed requests on to the venue."""
 
 import secrets
-import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from strongroom_wire.frames import Intent, Kind, OrderIntent, Reply
 
-from strongroom_host.demo.owners import VENUE
+from strongroom_host.cli.trading import ClientFolder, Trader, open_trader, venue_of
+from strongroom_host.demo.owners import KEY
 from strongroom_host.demo.processes import Market
 from strongroom_host.enclave_client.address import EnclaveAddress
-from strongroom_host.enclave_client.bootstrap import BootstrapClient, fetch_evidence
-from strongroom_host.enclave_client.channel import FastChannel, StreamTransport, refused_reply
-from strongroom_host.enclave_client.evidence import VerifiedEvidence
 from strongroom_host.enclave_client.identity import ClientIdentity
+from strongroom_host.owner.signed import read_manifest
 from strongroom_host.store import Journal, JournalEntry, place
 from strongroom_host.trust.record import EvidencePolicy, Trust
 from strongroom_host.venue import SignedRequest, VenueConnection, VenueResponse
 
-__all__ = ["Bot", "buy"]
+__all__ = ["Bot", "buy", "open_bot"]
 
-_KEY_INDEX: Final = 0
 _TICKS: Final = ("0.1", "0.01", "0.005", "0.0025", "0.001", "0.0001")
 _GTC, _FAK = 0, 3
 _PATIENCE_MS: Final = 5_000
@@ -50,50 +48,17 @@ def buy(market: Market, price: str, size: str, *, rest: bool = False) -> OrderIn
 
 
 class Bot:
-    """One strategy process: verifies the enclave itself, then trades; a context manager.
+    """A strategy with an open channel, a connection to the venue, and a journal.
 
     Attributes:
-        evidence: What it verified before it opened the channel.
-        sample: The last signed request for one order; templates are made from it.
+        sample: The last signed request for orders; templates are made from it.
+        seen: Everything the enclave ever handed out to it.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        enclave: EnclaveAddress,
-        venue_port: int,
-        venue_ca: Path,
-        journal: Path,
-    ) -> None:
-        """Verifies evidence against the trust file that the owners gave, and opens the channel.
-
-        Raises:
-            EvidenceRefused: it is not the owners' enclave.
-        """
-        policy = EvidencePolicy.pinned(Trust.load(folder / "trust.json"))
-        with BootstrapClient(enclave.bootstrap) as client:
-            self.evidence: VerifiedEvidence = fetch_evidence(client, policy)
-        identity = ClientIdentity.load(folder)
-        transport = StreamTransport.connect(enclave.frames)
-        self._channel = FastChannel(self.evidence, identity, transport)
-        context = ssl.create_default_context(cafile=str(venue_ca))
-        address = ("127.0.0.1", venue_port)
-        self._venue = VenueConnection(VENUE, 443, context, address=address)
-        self._journal = Journal(journal)
+    def __init__(self, trader: Trader, venue: VenueConnection, journal: Journal) -> None:
+        self._trader, self._venue, self._journal = trader, venue, journal
         self.sample = b""
-
-    def __enter__(self) -> "Bot":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._channel.close()
-        self._venue.close()
-        self._journal.close()
+        self.seen: list[bytes] = []
 
     def ask(
         self,
@@ -108,15 +73,16 @@ class Bot:
         Raises:
             EnclaveRefused: it said no; `Denied` if a policy rule did.
         """
-        now = time.time_ns() // 1_000_000
-        seconds = now // 1000 if timestamp is None else timestamp
-        orders = (order,) if order else ()
-        intent = Intent(kind, _KEY_INDEX, seconds, now + _PATIENCE_MS, orders, argument)
-        reply = self._channel.exchange(intent)
-        if refusal := refused_reply(reply, kind.name.lower().replace("_", " ")):
-            raise refusal
+        if order is None:
+            intent = self._trader.intent(kind, KEY, argument)
+        else:
+            now = time.time_ns() // 1_000_000
+            seconds = now // 1000 if timestamp is None else timestamp
+            intent = Intent(kind, 0, seconds, now + _PATIENCE_MS, (order,), argument)
+        reply = self._trader.ask(intent, kind.name.lower().replace("_", " "))
         if reply.order_hashes:
             self.sample = reply.request
+        self.seen.append(reply.request)
         return reply
 
     def post(self, reply: Reply) -> JournalEntry:
@@ -128,6 +94,23 @@ class Bot:
     def send(self, reply: Reply) -> VenueResponse:
         """Returns the venue's answer to a request without orders: a cancel or a query."""
         return self._venue.exchange(reply.request)
+
+
+@contextmanager
+def open_bot(folder: Path, enclave: EnclaveAddress, venue_port: int) -> Iterator[Bot]:
+    """Yields a bot that verified the enclave against the trust file its owners gave it.
+
+    Raises:
+        EvidenceRefused: it is not the owners' enclave.
+    """
+    policy = EvidencePolicy.pinned(Trust.load(folder / "trust.json"))
+    manifest = read_manifest(folder / "manifest.signed.json")[0].manifest
+    with (
+        open_trader(ClientIdentity.load(folder), enclave, policy, manifest) as trader,
+        venue_of(manifest, trader.key(KEY), f"127.0.0.1:{venue_port}") as venue,
+        Journal(ClientFolder(folder).journal(trader.evidence)) as journal,
+    ):
+        yield Bot(trader, venue, journal)
 
 
 def _millionths(text: str) -> int:

@@ -1,6 +1,7 @@
 """The end of the demo: what was shown in one table, and what a local platform cannot show."""
 
 import shlex
+import sys
 from pathlib import Path
 
 from rich import box
@@ -8,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from strongroom_host.demo.by_hand import ByHand
 from strongroom_host.demo.story import Story
 
-__all__ = ["NOT_PROVED", "print_closing", "report"]
+__all__ = ["NOT_PROVED", "print_closing", "print_kept", "report"]
 
 _SUMMARY = (
     (
@@ -26,7 +28,7 @@ _SUMMARY = (
     (
         "Nobody else has the key",
         "key and API credentials were made inside; an address and a key id came out",
-        ("key_generated", "credentials_created_inside"),
+        ("key_generated", "credentials_created_inside", "api_secret_stayed_inside"),
     ),
     (
         "An order gets through",
@@ -47,7 +49,7 @@ _SUMMARY = (
     (
         "It can be stopped",
         "one owner is enough, and cancels still pass",
-        ("kill_stops_orders", "kill_lets_cancels_pass"),
+        ("kill_stops_orders", "kill_lets_cancels_pass", "host_stopped_clean"),
     ),
 )
 """Question, answer, and the claims that it rests on; a test holds every name against the story."""
@@ -114,8 +116,20 @@ def report(story: Story, parts: dict[str, str], kept: Path | None) -> dict[str, 
     }
 
 
-def print_kept(console: Console, kept: Path, commands: list[list[str]]) -> None:
-    """Prints where everything is, and how to do each step by hand."""
+def print_kept(console: Console, kept: Path, hand: ByHand) -> None:
+    """Prints where everything is, and how to do each step by hand there."""
     console.print(Text.assemble(("\nKept in ", "bold"), str(kept)), soft_wrap=True)
-    for command in commands:
-        console.print("  " + shlex.join(command), soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        "Each step by hand, in that folder. Venue and host take terminals of their own. Owners and"
+        " bot are made already; trust files and manifest are made anew, since a venue has a new CA"
+        " at each start."
+    )
+    _print_line(console, f"cd {shlex.quote(str(kept))}")
+    _print_line(console, f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
+    for step in (*hand.servers(), *hand.steps()):
+        _print_line(console, f"# {step.who}: {step.what}", "dim")
+        _print_line(console, step.line)
+
+
+def _print_line(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(f"  {text}", style=style), soft_wrap=True, highlight=False)

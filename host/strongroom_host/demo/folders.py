@@ -29,27 +29,32 @@ class Folders:
 
     @property
     def host(self) -> Path:
-        """The operator's: state of the local platform, log, journal of orders."""
+        """The operator's: state of the local platform, and a log."""
         return self.root / "host"
 
     @property
     def bot(self) -> Path:
-        """The strategy's client identity and trust file; it runs on the operator's machine."""
+        """The strategy's client identity, trust file, manifest and journal of orders."""
         return self.root / "bot"
+
+    @property
+    def owners(self) -> Path:
+        """The owners' folders, and the files that pass between them."""
+        return self.root / "owners"
 
     @property
     def manifest(self) -> Path:
         """The manifest as drafted, readable."""
-        return self.root / "owners" / "manifest.json"
+        return self.owners / "manifest.json"
 
     @property
     def signed_manifest(self) -> Path:
         """The manifest with its signatures."""
-        return self.root / "owners" / "manifest.signed.json"
+        return self.owners / "manifest.signed.json"
 
     def owner(self, name: str) -> Path:
         """One owner's folder."""
-        return self.root / "owners" / name
+        return self.owners / name
 
 
 @contextmanager

@@ -106,17 +106,26 @@ class Child(Generic[ReadyT]):
                 remedy=explain(lines) or "`strongroom host doctor` looks at this machine",
             ) from error
 
-    def stop(self) -> None:
-        """Asks it to end, and ends it if it does not; harmless when it has ended."""
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe:
-                pipe.close()
+    def stop(self) -> bytes:
+        """Asks it to end, and ends it if it does not; returns what it still had to say.
+
+        Harmless when it has ended.
+        """
+        if self.process.stdin:
+            self.process.stdin.close()
         self.process.terminate()
+        rest = b""
         try:
             self.process.wait(_STOP_S)
+            if self.process.stdout and not self.process.stdout.closed:
+                rest = self.process.stdout.read()
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        finally:
+            if self.process.stdout:
+                self.process.stdout.close()
+        return rest
 
     def _line(self, deadline: float) -> bytes:
         """Returns what it prints first, up to a line break; less if it ends or time is up."""

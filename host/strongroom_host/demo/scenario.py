@@ -4,12 +4,14 @@ import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from strongroom_host.demo.bot import Bot
+from strongroom_host.demo.bot import open_bot
+from strongroom_host.demo.by_hand import ByHand
+from strongroom_host.demo.departure_chapter import departure_chapter
 from strongroom_host.demo.evidence_chapter import development_trust, evidence_chapter
 from strongroom_host.demo.folders import Folders, demo_folders
 from strongroom_host.demo.owner_chapter import key_chapter, manifest_chapter
 from strongroom_host.demo.owners import VENUE
-from strongroom_host.demo.processes import HostReady, VenueReady, host, venue
+from strongroom_host.demo.processes import Child, HostReady, VenueReady, host, venue
 from strongroom_host.demo.stage import Stage
 from strongroom_host.demo.story import Story, require
 from strongroom_host.demo.timings import timings_chapter
@@ -19,8 +21,8 @@ from strongroom_host.demo.venue_admin import VenueAdmin
 __all__ = ["perform"]
 
 
-def perform(story: Story, keep: Path | None, document: bytes | None) -> None:
-    """Tells the whole story; returns only if every step happened.
+def perform(story: Story, keep: Path | None, document: bytes | None) -> ByHand:
+    """Tells the whole story; returns only if every step happened, with what it takes by hand.
 
     Args:
         story: Where it is told.
@@ -33,17 +35,16 @@ def perform(story: Story, keep: Path | None, document: bytes | None) -> None:
     started = time.perf_counter()
     with demo_folders(keep) as folders, ExitStack() as running:
         with story.chapter("venue and host", "A venue waits, and a host boots an enclave"):
-            stage = _set(story, folders, running)
+            stage, operating = _set(story, folders, running)
         with story.chapter("owner", "Evidence before trust"):
             evidence_chapter(stage, document)
         with story.chapter("owners", "Three owners agree on a manifest, two signatures count"):
             configured = manifest_chapter(stage)
         admin = running.enter_context(closing(VenueAdmin(stage.venue)))
         with story.chapter("owners", "A key and its credentials, made where nobody can read them"):
-            key_chapter(stage, configured, admin)
-        bot = running.enter_context(
-            Bot(folders.bot, stage.on_the_host, stage.venue.port, stage.venue.ca, stage.journal)
-        )
+            address = key_chapter(stage, configured, admin)
+        opened = open_bot(folders.bot, stage.on_the_host, stage.venue.port)
+        bot = running.enter_context(opened)
         with story.chapter("bot", "From an intent to a filled order"):
             order_chapter(stage, bot, admin)
         with story.chapter("bot", "What the owners do not allow"):
@@ -52,10 +53,15 @@ def perform(story: Story, keep: Path | None, document: bytes | None) -> None:
             timings_chapter(stage, bot, configured.evidence)
         with story.chapter("one owner", "The kill switch"):
             kill_chapter(stage, configured, bot)
+        with story.chapter("narrator and host", "What was left behind"):
+            departure_chapter(stage, bot, operating, address)
+        keys = tuple(folder.public_key.hex() for folder in configured.owners.values())
+        by_hand = ByHand(keys, stage.market.tokens[0])
     story.facts["total_s"] = round(time.perf_counter() - started, 2)
+    return by_hand
 
 
-def _set(story: Story, folders: Folders, running: ExitStack) -> Stage:
+def _set(story: Story, folders: Folders, running: ExitStack) -> tuple[Stage, Child[HostReady]]:
     for folder in (folders.host, folders.venue):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     waiting = running.enter_context(venue(folders.venue))
@@ -76,4 +82,4 @@ def _set(story: Story, folders: Folders, running: ExitStack) -> Stage:
         f" {ready.address} through a host that carries bytes",
     )
     trust = development_trust(ready.root)
-    return Stage(story, folders, open_venue, ready, trust)
+    return Stage(story, folders, open_venue, ready, trust), operating

@@ -1,7 +1,6 @@
 """What the chapters share: who runs where, and what was established so far."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from strongroom_host.demo.folders import Folders
 from strongroom_host.demo.processes import HostReady, Market, VenueReady
@@ -41,8 +40,3 @@ class Stage:
     def other_market(self) -> Market:
         """A market of the same venue that they do not allow."""
         return self.venue.markets[1]
-
-    @property
-    def journal(self) -> Path:
-        """The host's journal of orders."""
-        return self.folders.host / "orders.sqlite"

@@ -1,0 +1,193 @@
+"""Each step of the demo as the command that does it alone, in order, with who types it where.
+
+Printed by `--keep`; a test runs every one of them as it is printed.
+"""
+
+import shlex
+from dataclasses import dataclass
+
+from strongroom_host.cli.session import DEFAULT_ENCLAVE
+from strongroom_host.demo.folders import OWNERS
+from strongroom_host.demo.owners import KEY, LIMITS, VENUE
+
+__all__ = ["ByHand", "Step"]
+
+_FIRST, _SECOND, _THIRD = OWNERS
+_BOT_CALLS = "order,template,cancel,heartbeat,query,health"
+_OWNER_CALLS = "owner,cancel,query,health"
+_DENIED = 4
+"""What a denial exits with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command, who types it, and what it is for.
+
+    Attributes:
+        stays: It runs until it is stopped, in a terminal of its own.
+        status: Its exit status.
+    """
+
+    who: str
+    what: str
+    command: tuple[str, ...]
+    stays: bool = False
+    status: int = 0
+
+    @property
+    def line(self) -> str:
+        """The command as one types it."""
+        return shlex.join(self.command)
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """What the commands need to know. Paths are relative to the folder in which they are typed.
+
+    Attributes:
+        owner_keys: Public keys of the three owners, in hex.
+        token: The outcome token that may be traded.
+        venue: Where the venue listens.
+        enclave: Where the host will be reached.
+        run: The host's run directory.
+    """
+
+    owner_keys: tuple[str, ...]
+    token: str
+    venue: str = "127.0.0.1:8443"
+    enclave: str = DEFAULT_ENCLAVE
+    run: str = "/tmp/strongroom-by-hand"  # noqa: S108  checked by the runner before use
+
+    @staticmethod
+    def identities() -> tuple[Step, ...]:
+        """Returns what makes the parties; `--keep` leaves them made."""
+        owner = "owners/{}".format
+        first = Step(
+            _FIRST,
+            "an owner: signing key, unlock share, client identity",
+            _strongroom(f"owner init --owner {owner(_FIRST)} --name {_FIRST} --no-passphrase"),
+        )
+        share = f"--no-passphrase --share-from {owner(_FIRST)}/unlock-share"
+        others = tuple(
+            Step(
+                name,
+                "another owner, with the same unlock share",
+                _strongroom(f"owner init --owner {owner(name)} --name {name} {share}"),
+            )
+            for name in (_SECOND, _THIRD)
+        )
+        bot = Step("bot", "its client identity", _strongroom("owner client bot --out bot"))
+        return (first, *others, bot)
+
+    def servers(self) -> tuple[Step, ...]:
+        """Returns what runs in the background: venue and host."""
+        port = self.venue.rpartition(":")[2]
+        testnet = "python -m strongroom_host.testnet --dir venue"
+        run = f"host run --run {self.run} --state host/state --listen {self.enclave}"
+        return (
+            Step(
+                "venue",
+                "a test venue that funds every new account",
+                tuple(shlex.split(f"{testnet} --port {port} --faucet 1000")),
+                stays=True,
+            ),
+            Step(
+                "host",
+                "an enclave, its way out to the venue, and three ports to it",
+                _strongroom(f"{run} --map {VENUE}={self.venue}"),
+                stays=True,
+            ),
+        )
+
+    def steps(self) -> tuple[Step, ...]:
+        """Returns everything after that, from evidence to the kill switch."""
+        return (*self._agree(), *self._provision(), *self._trade(), *self._stop())
+
+    def _agree(self) -> tuple[Step, ...]:
+        draft, signed = "owners/manifest-2.json", "owners/manifest-2.signed.json"
+        keys = " ".join(f"--owner-key {key}" for key in self.owner_keys)
+        cards = " ".join(
+            f"--client owners/{name}/client/card.json={_OWNER_CALLS}" for name in (_SECOND, _THIRD)
+        )
+        bounds = f"{LIMITS.low}-{LIMITS.high}"
+        new = (
+            f"manifest new --owner owners/{_FIRST} {keys} --quorum 2 --mode development"
+            f" --account demo --out {draft} {cards} --client bot/card.json={_BOT_CALLS}"
+            f" --key {KEY} --source generate --wallet eoa --chain 80002 --venue {VENUE}"
+            f" --development-root venue/ca.pem --market {self.token}:v2:buy,sell:{bounds}"
+            f" --order-notional {LIMITS.order} --window 3600={LIMITS.hour}"
+        )
+        trust = f"enclave trust --development --root-certificate {self.run}/nsm-root.der"
+        return (
+            self._owner(_FIRST, "what counts as the right enclave", trust),
+            self._owner(_SECOND, "the same, for the other owner", trust),
+            self._owner(_FIRST, "evidence of a boot without keys", "enclave evidence --booted"),
+            Step(_FIRST, "a manifest", _strongroom(new)),
+            Step(_FIRST, "what a careful owner notices", _strongroom(f"manifest lint {draft}")),
+            Step(
+                _SECOND, "what it means, in plain English", _strongroom(f"manifest explain {draft}")
+            ),
+            self._local(_FIRST, "one signature", f"manifest sign {draft}"),
+            self._local(_SECOND, "the other; two are enough", f"manifest sign {signed}"),
+            self._local(_FIRST, "from now on this one is meant", f"manifest pin {signed}"),
+            self._owner(_FIRST, "load and verify it", f"enclave load {signed}"),
+            self._owner(_SECOND, "evidence, now with keys", "enclave evidence"),
+        )
+
+    def _provision(self) -> tuple[Step, ...]:
+        permit = f"permit --budget {KEY}={LIMITS.budget}:{LIMITS.budget_orders} --hours 1"
+        return (
+            *self._signed("make the key inside", f"provision generate {KEY}", "generate.json"),
+            *self._signed("let this boot sign", permit, "permit.json"),
+            *self._signed("API credentials", f"provision enroll {KEY}", "enroll.json"),
+        )
+
+    def _signed(self, what: str, command: str, file: str) -> tuple[Step, ...]:
+        path, group = f"owners/{file}", command.split()[0]
+        return (
+            self._owner(_FIRST, f"{what}: draft and sign", f"{command} --out {path}"),
+            self._owner(_SECOND, f"{what}: verify and sign", f"{group} sign {path}"),
+            self._owner(_FIRST, f"{what}: submit", f"{group} submit {path}"),
+        )
+
+    def _trade(self) -> tuple[Step, ...]:
+        files = tuple(f"owners/{_FIRST}/{name}" for name in ("trust.json", "manifest.signed.json"))
+        return (
+            Step(_FIRST, "tell the bot what to trust", ("cp", *files, "bot/")),
+            self._order("an order that fills at once", "20", "0.61", "FAK"),
+            self._order("one that rests on the book", "10", "0.50", "GTC"),
+            self._order("one over the limit: denied", "100", "0.61", "FAK", status=_DENIED),
+        )
+
+    def _stop(self) -> tuple[Step, ...]:
+        return (
+            self._owner(
+                _SECOND,
+                "one owner stops signing and cancels what rests",
+                f"panic --venue-address {self.venue}",
+            ),
+            self._order("after that: denied", "5", "0.61", "FAK", status=_DENIED),
+        )
+
+    def _order(self, what: str, size: str, price: str, kind: str, *, status: int = 0) -> Step:
+        order = f"--side buy --price {price} --size {size} --type {kind}"
+        command = (
+            f"order place --client bot --token {self.token} {order}"
+            f" --venue-address {self.venue}{self._at}"
+        )
+        return Step("bot", what, _strongroom(command), status=status)
+
+    def _owner(self, name: str, what: str, command: str) -> Step:
+        """Returns a command of an owner that talks to the enclave."""
+        return Step(name, what, _strongroom(f"{command} --owner owners/{name}{self._at}"))
+
+    @property
+    def _at(self) -> str:
+        return "" if self.enclave == DEFAULT_ENCLAVE else f" --enclave {self.enclave}"
+
+    def _local(self, name: str, what: str, command: str) -> Step:
+        return Step(name, what, _strongroom(f"{command} --owner owners/{name}"))
+
+
+def _strongroom(arguments: str) -> tuple[str, ...]:
+    return ("strongroom", *shlex.split(arguments))
