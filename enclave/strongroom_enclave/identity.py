@@ -32,9 +32,8 @@ class Identity:
         Raises:
             Malformed, BadSignature: see `hpke.open_sealed`.
         """
-        return hpke.open_sealed(
-            sealed, self._hpke, bundle.hpke_info(self.boot, self._role, purpose)
-        )
+        info = bundle.hpke_info(self.boot, self._role, purpose)
+        return hpke.open_sealed(sealed, self._hpke, info)
 
     def answer(self, request: bytes, code: errors.Code, body: bytes = b"") -> bytes:
         """Returns an answer with this role's receipt for it."""

@@ -20,7 +20,6 @@ def check_egress(manifest: Manifest) -> None:
     """
     for venue in manifest.egress:
         local = manifest.mode == "development" and venue.development_roots
-        if (venue.host, venue.port) not in VENUES and not local:
-            raise Refused(
-                Code.VENUE_NOT_ALLOWED, "egress", sorted(VENUES), (venue.host, venue.port)
-            )
+        where = venue.host, venue.port
+        if where not in VENUES and not local:
+            raise Refused(Code.VENUE_NOT_ALLOWED, "egress", sorted(VENUES), where)

@@ -76,9 +76,8 @@ class WireError(Exception):
     code = Code.MALFORMED
 
     def __init__(self, what: str, expected: object = None, actual: object = None) -> None:
-        super().__init__(
-            f"{what}: expected {expected}, got {actual}" if expected is not None else what
-        )
+        compared = "" if expected is None else f": expected {expected}, got {actual}"
+        super().__init__(what + compared)
         self.what, self.expected, self.actual = what, expected, actual
 
 

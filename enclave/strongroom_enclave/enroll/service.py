@@ -88,9 +88,8 @@ def main(arguments: Iterable[str]) -> None:
     try:
         found = fetch(proxy, msgspec.msgpack.decode(venue, type=Egress), request)
         fields = (found.apiKey, found.secret, found.passphrase)
-        outcome = encoding.u32(Code.OK) + encoding.pack(
-            b"credential", *(field.encode() for field in fields)
-        )
+        record = encoding.pack(b"credential", *(field.encode() for field in fields))
+        outcome = encoding.u32(Code.OK) + record
     except WireError as error:
         outcome = encoding.u32(error.code)
     link.send(Kind.ENROLLED, number, outcome)

@@ -38,27 +38,22 @@ class Init:
     """The switchboard and the state of one boot."""
 
     def __init__(
-        self,
-        machine: Platform,
-        sealer: Sealer,
-        workers: spawn.Workers,
-        frames: socket,
-        egress: Dial,
+        self, device: Platform, sealer: Sealer, workers: spawn.Workers, frames: socket, egress: Dial
     ) -> None:
         """Starts front; nothing secret exists yet.
 
         Args:
-            machine: The measured machine.
+            device: The measured machine.
             sealer: Source of the platform half of sealing keys.
             workers: How to start processes.
             frames: Listening socket of the fast channel, handed to the signer.
             egress: Connects to the host's CONNECT proxy.
         """
         self.phase = Phase.BOOTED
-        self._machine, self._sealer, self._spawn = machine, sealer, workers.spawn
+        self._device, self._sealer, self._spawn = device, sealer, workers.spawn
         self._frames, self._egress = frames, egress
         self._identity, self._serial, self._anchored = identity.Identity(Role.INIT), -1, 0.0
-        self._identity.boot = Bundle(boot_id=machine.random(32))
+        self._identity.boot = Bundle(boot_id=device.random(32))
         self._workers: dict[str, spawn.Worker] = {}
         self._certificate = self._start("front")
 
@@ -139,7 +134,7 @@ class Init:
         if not 16 <= len(message.payload) <= 64:
             raise Malformed("nonce", "16 to 64 bytes", len(message.payload))
         bundle = self._identity.boot
-        document = self._machine.attest(bundle.commitment, message.payload)
+        document = self._device.attest(bundle.commitment, message.payload)
         return answer(Code.OK, encoding.pack(b"evidence", document, bundle.serialise()))
 
     def _load_manifest(self, message: links.Message) -> bytes:
@@ -154,15 +149,13 @@ class Init:
 
     def _configure(self, verified: manifest.VerifiedManifest) -> None:
         """Measures the manifest, locks the registers, and only then lets keys come into being."""
-        value = self._machine.extend(_MANIFEST_PCR, verified.digest)
-        self._machine.lock(_ALL_PCRS)
+        value = self._device.extend(_MANIFEST_PCR, verified.digest)
+        self._device.lock(_ALL_PCRS)
         if value != pcr16(verified.digest):
             raise Halt("PCR16 was extended before this boot")
         self._verified, document = verified, verified.manifest
-        public = {
-            Role.INIT: self._identity.public,
-            Role.SIGNER: self._start("signer", self._frames),
-        }
+        signer = self._start("signer", self._frames)
+        public = {Role.INIT: self._identity.public, Role.SIGNER: signer}
         roles = tuple(RoleKeys(role, keys[:32], keys[32:]) for role, keys in public.items())
         names = self._identity.boot.boot_id, verified.digest, document.owner_root
         self._identity.boot = bundle = Bundle(*names, self._certificate, roles)
@@ -222,11 +215,10 @@ class Init:
         self._anchored = time.monotonic()
         if "signer" in self._workers:
             before = time.monotonic_ns()
-            authenticated = self._machine.now_ms()
+            authenticated = self._device.now_ms()
             middle = (before + time.monotonic_ns()) // 2
-            self._workers["signer"].link.send(
-                Kind.ANCHOR, 0, encoding.u64(authenticated) + encoding.u64(middle)
-            )
+            anchor = encoding.u64(authenticated) + encoding.u64(middle)
+            self._workers["signer"].link.send(Kind.ANCHOR, 0, anchor)
 
     def _start(self, role: str, *sockets: socket) -> bytes:
         """Starts a worker and returns what it registers as its first message."""

@@ -26,6 +26,7 @@ __all__ += ["Transport", "device"]
 Transport = Callable[[bytes], bytes]
 """Carries one CBOR request to the module and returns its CBOR answer; raises PlatformError."""
 
+_Fields = Mapping[str, object] | None
 MAX_RESPONSE = 0x3000
 _IOCTL = 0xC0200A00  # _IOWR(0x0A, 0, struct of 32 bytes), which is _RAW:
 _RAW = struct.Struct("=4Q")  # request address, length; response address, length
@@ -109,7 +110,7 @@ class NsmPlatform:
                             return ms
         raise MalformedResponse("document", "COSE_Sign1 with our nonce and a time", "another")
 
-    def _call(self, name: str, fields: Mapping[str, object] | None) -> object:
+    def _call(self, name: str, fields: _Fields) -> object:
         """Returns the decoded answer to request `name`, unless it is an error."""
         request = cbor2.dumps(name if fields is None else {name: fields})
         match answer := _decode(self._transport(request)):
@@ -117,9 +118,7 @@ class NsmPlatform:
                 raise NsmError(f"NSM {name}", "success", code)
         return answer
 
-    def _body(
-        self, name: str, fields: Mapping[str, object] | None, *keys: str
-    ) -> dict[str, object]:
+    def _body(self, name: str, fields: _Fields, *keys: str) -> dict[str, object]:
         """Returns the map under `name`, which must be the whole answer and have exactly `keys`."""
         answer = self._call(name, fields)
         body = answer.get(name) if isinstance(answer, dict) and len(answer) == 1 else None

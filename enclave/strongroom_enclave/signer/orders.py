@@ -62,9 +62,8 @@ class Order(Struct, frozen=True, gc=False):
         """Returns hashStruct(Order), 32 bytes: the same for every exchange."""
         salt, maker, signer, token_id, *others = structs.astuple(self)
         token = token_id.to_bytes(32, "big")
-        return keccak.keccak256(
-            _WORDS.pack(eip712.ORDER_TYPE_HASH, salt, maker, signer, token, *others)
-        )
+        words = _WORDS.pack(eip712.ORDER_TYPE_HASH, salt, maker, signer, token, *others)
+        return keccak.keccak256(words)
 
 
 @dataclass(frozen=True, slots=True)
