@@ -4,7 +4,7 @@ Wider means that something becomes possible which was not: for the trading keys,
 network, or for fewer owners than before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -101,6 +101,11 @@ def _owners(old: Manifest, new: Manifest) -> Iterator[Change]:
             )
 
 
+def _only(these: Iterable[str], others: Container[str]) -> list[str]:
+    """In the order of the document, so that a comparison always reads the same."""
+    return [name for name in these if name not in others]
+
+
 def _people(owners: OwnerSet) -> str:
     names = ", ".join(f"{key[:8]}…" for key in owners.keys)
     return f"{owners.quorum} of {len(owners.keys)} ({names})"
@@ -113,12 +118,12 @@ def _marks(count: int) -> str:
 def _clients(old: Manifest, new: Manifest) -> Iterator[Change]:
     before = {client.name: client for client in old.clients}
     after = {client.name: client for client in new.clients}
-    for name in after.keys() - before.keys():
+    for name in _only(after, before):
         calls = ", ".join(after[name].calls) or "no calls"
         yield Change(Effect.WIDER, f"client {name}", "-", calls)
-    for name in before.keys() - after.keys():
+    for name in _only(before, after):
         yield Change(Effect.NARROWER, f"client {name}", ", ".join(before[name].calls), "-")
-    for name in before.keys() & after.keys():
+    for name in [name for name in before if name in after]:
         one, two = before[name], after[name]
         yield from _set(f"client {name}: calls", one.calls, two.calls)
         if one.certificate != two.certificate or one.frame_key != two.frame_key:
@@ -132,11 +137,11 @@ def _clients(old: Manifest, new: Manifest) -> Iterator[Change]:
 def _egress(old: Manifest, new: Manifest) -> Iterator[Change]:
     before = {venue.host: venue for venue in old.egress}
     after = {venue.host: venue for venue in new.egress}
-    for host in after.keys() - before.keys():
+    for host in _only(after, before):
         yield Change(Effect.WIDER, f"egress {host}", "-", _venue(after[host]))
-    for host in before.keys() - after.keys():
+    for host in _only(before, after):
         yield Change(Effect.NARROWER, f"egress {host}", _venue(before[host]), "-")
-    for host in before.keys() & after.keys():
+    for host in [host for host in before if host in after]:
         one, two = before[host], after[host]
         if one != two:
             yield Change(_egress_effect(one, two), f"egress {host}", _venue(one), _venue(two))
@@ -164,11 +169,11 @@ def _venue(egress: Egress) -> str:
 def _keys(old: Manifest, new: Manifest) -> Iterator[Change]:
     before = {key.name: key for key in old.keys}
     after = {key.name: key for key in new.keys}
-    for name in after.keys() - before.keys():
+    for name in _only(after, before):
         yield Change(Effect.WIDER, f"key {name}", "-", _kind(after[name]))
-    for name in before.keys() - after.keys():
+    for name in _only(before, after):
         yield Change(Effect.NARROWER, f"key {name}", _kind(before[name]), "-")
-    for name in before.keys() & after.keys():
+    for name in [name for name in before if name in after]:
         yield from _key(f"key {name}", before[name], after[name])
     yield from _order("keys", list(before), list(after))
 
@@ -206,11 +211,11 @@ def _policy(where: str, old: Policy, new: Policy) -> Iterator[Change]:
     yield from _windows(where, old, new)
     before = {market.token: market for market in old.markets}
     after = {market.token: market for market in new.markets}
-    for token in after.keys() - before.keys():
+    for token in _only(after, before):
         yield Change(Effect.WIDER, f"{where}: market {token[:12]}", "-", _band(after[token]))
-    for token in before.keys() - after.keys():
+    for token in _only(before, after):
         yield Change(Effect.NARROWER, f"{where}: market {token[:12]}", _band(before[token]), "-")
-    for token in before.keys() & after.keys():
+    for token in [token for token in before if token in after]:
         yield from _market(f"{where}: market {token[:12]}", before[token], after[token])
     yield from _order(f"markets of {where}", list(before), list(after))
 
