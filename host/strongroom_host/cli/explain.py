@@ -74,7 +74,7 @@ CODES: Final[dict[Code, Explanation]] = {
     Code.UNKNOWN_KEY: Explanation(
         "there is no such trading key, or it has no secret yet in this boot",
         "a key named in the manifest, generated, imported or restored since the start",
-        "run `strongroom provision generate|import KEY`, or correct the name",
+        "run `strongroom provision generate KEY` (or `import`), or correct the name",
     ),
     Code.NO_CREDENTIAL: Explanation(
         "the key has no API credential in this boot",

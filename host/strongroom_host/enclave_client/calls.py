@@ -56,8 +56,10 @@ def call(
         if reason in _REFUSALS and details.isdigit():
             # Front refused before anybody with a receipt key saw the request.
             raise refusal(read_code(int(details)), "the call") from error
+        # gRPC nests what happened in what it tried; the innermost is what helps.
+        innermost = details.rsplit("error: ", 1)[-1]
         raise Unreachable(
-            f"no answer from {address} ({reason}: {details})",
+            f"no answer from {address} ({reason.lower()}: {innermost})",
             remedy=(hint and hint(details)) or _REMEDIES.get(reason, _REMEDIES["UNAVAILABLE"]),
         ) from error
 
