@@ -134,6 +134,7 @@ RULES = (
         name="output",
         why="only numeric codes leave the image; text could carry a secret",
         within=_IMAGE,
+        allowed=(f"{_PLATFORM}.console",),
         modules=_words("logging pprint traceback warnings"),
         names=_words("breakpoint input print sys.stderr sys.stdout"),
     ),

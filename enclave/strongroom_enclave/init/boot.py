@@ -5,11 +5,9 @@ parses what only the owner signs, composes evidence, and passes everything else 
 """
 
 import select
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from socket import socket
 
 import msgspec
 from strongroom_wire import encoding, manifest, owners, statements
@@ -19,11 +17,11 @@ from strongroom_wire.errors import Code, Malformed, Refused, WireError
 from strongroom_enclave import identity, sealing, venues
 from strongroom_enclave.init.lifecycle import ROUTES, Phase
 from strongroom_enclave.messages import Kind, answer
-from strongroom_enclave.platform import Platform, Sealer, links, spawn
+from strongroom_enclave.platform import Platform, Sealer, Socket, console, links, spawn
 
 __all__ = ["Halt", "Init"]
 
-Dial = Callable[[], socket]
+Dial = Callable[[], Socket]
 _MANIFEST_PCR = 16
 _ALL_PCRS = 32
 _START_TIMEOUT = 30.0
@@ -38,7 +36,7 @@ class Init:
     """The switchboard and the state of one boot."""
 
     def __init__(
-        self, device: Platform, sealer: Sealer, workers: spawn.Workers, frames: socket, egress: Dial
+        self, device: Platform, sealer: Sealer, workers: spawn.Workers, frames: Socket, egress: Dial
     ) -> None:
         """Starts front; nothing secret exists yet.
 
@@ -71,7 +69,7 @@ class Init:
 
     def halt(self, reason: str) -> None:
         """Ends every process that holds a key. Front stays to say that this boot is over."""
-        sys.stderr.write(f"halted: {reason}\n")
+        console.halted(reason)
         self.phase = Phase.HALTED
         for role in [role for role in self._workers if role != "front"]:
             self._workers.pop(role).kill()
@@ -84,7 +82,7 @@ class Init:
         try:
             step(*arguments)
         except Exception as error:  # noqa: BLE001  a boot in an unknown state must not go on
-            self.halt(f"{type(error).__name__}: {error}")
+            self.halt(str(error) if isinstance(error, Halt) else type(error).__name__)
 
     def _receive(self, worker: spawn.Worker) -> None:
         """Takes one message of `worker` and acts on it by who sent it."""
@@ -143,8 +141,8 @@ class Init:
         venues.check_egress(verified.manifest)
         try:
             self._configure(verified)
-        except Exception as error:
-            raise Halt(f"after the manifest was measured: {error}") from error
+        except WireError as error:  # a refusal would leave this boot as it was, and it is not
+            raise Halt(f"{type(error).__name__} after the manifest was measured") from error
         return self._identity.answer(message.payload, Code.OK, verified.digest)
 
     def _configure(self, verified: manifest.VerifiedManifest) -> None:
@@ -220,7 +218,7 @@ class Init:
             anchor = encoding.u64(authenticated) + encoding.u64(middle)
             self._workers["signer"].link.send(Kind.ANCHOR, 0, anchor)
 
-    def _start(self, role: str, *sockets: socket) -> bytes:
+    def _start(self, role: str, *sockets: Socket) -> bytes:
         """Starts a worker and returns what it registers as its first message."""
         self._workers[role] = worker = self._spawn(role, *sockets)
         kind, _, payload = worker.link.receive(_START_TIMEOUT)

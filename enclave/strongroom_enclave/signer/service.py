@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from secrets import token_bytes
-from socket import socket
 
 import msgspec
 from strongroom_wire import encoding, frames, manifest, owners, statements
@@ -19,7 +18,7 @@ from strongroom_wire.errors import Code, Refused, WireError
 
 from strongroom_enclave.identity import Identity
 from strongroom_enclave.messages import Kind
-from strongroom_enclave.platform import hardening, links
+from strongroom_enclave.platform import Socket, hardening, links
 from strongroom_enclave.signer import clock, intents, keyring
 
 __all__ = ["Service", "main"]
@@ -33,7 +32,7 @@ _MAX_STREAMS = 64
 class Service:
     """The signer's state: keys made at start, then what init configures."""
 
-    def __init__(self, link: links.Link, listener: socket, busy_poll: bool = False) -> None:
+    def __init__(self, link: links.Link, listener: Socket, busy_poll: bool = False) -> None:
         self._link, self._listener, self._wait = link, listener, 0 if busy_poll else None
         self._identity, self._clock, self._opened = Identity(Role.SIGNER), clock.Clock(_EARLIEST), 0
         self._channels: dict[int, tuple[frames.SealedChannel, manifest.Client]] = {}
