@@ -5,9 +5,10 @@ Code in the image asks these two protocols and never which platform answers. `ns
 CBOR. A `Sealer` for the image comes with KMS and SNP; the local one lives outside `enclave/`.
 """
 
+from socket import socket as Socket  # noqa: N812  the type, for those who are handed one
 from typing import Protocol
 
-__all__ = ["Platform", "PlatformError", "Sealer"]
+__all__ = ["Platform", "PlatformError", "Sealer", "Socket"]
 
 
 class PlatformError(Exception):
