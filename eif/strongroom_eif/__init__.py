@@ -4,11 +4,11 @@ Bytes in, values and bytes out: nothing in this package reads a clock, a file, a
 environment. Section data may be views of a mapped file.
 """
 
-from strongroom_eif.archive import Node, archive, compress
 from strongroom_eif.archive_errors import ArchiveError
-from strongroom_eif.build import Parts, build
-from strongroom_eif.describe import Description, describe
-from strongroom_eif.diff import Comparison, PcrChange, diff
+from strongroom_eif.archive_writer import Node, archive, compress
+from strongroom_eif.builder import Parts, build
+from strongroom_eif.comparison import Comparison, PcrChange, diff
+from strongroom_eif.description import Description, describe
 from strongroom_eif.difference import Difference
 from strongroom_eif.errors import CallerError, EifError, ImageError, SignatureError
 from strongroom_eif.extract import ExtractedFile, files, parts
@@ -16,7 +16,7 @@ from strongroom_eif.format_errors import FormatError
 from strongroom_eif.header import Architecture, SectionType
 from strongroom_eif.image import Image, Section
 from strongroom_eif.inflate import Limits
-from strongroom_eif.measure import (
+from strongroom_eif.measurements import (
     SINGLE_RAMDISK_PCR2,
     Measurements,
     SectionDigest,
@@ -30,9 +30,9 @@ from strongroom_eif.newc import Entry
 from strongroom_eif.paths import FOREIGN, OWN, FilePolicy
 from strongroom_eif.ramdisk import entries
 from strongroom_eif.reader import parse
-from strongroom_eif.sign import EcdsaKey, KeyInMemory, resign, sign, unsign
 from strongroom_eif.signature import Algorithm, Signature, parse_signature, verify_signature
-from strongroom_eif.verify import Notice, RamdiskSummary, VerifiedImage, verify
+from strongroom_eif.signing import EcdsaKey, KeyInMemory, resign, sign, unsign
+from strongroom_eif.verification import Notice, RamdiskSummary, VerifiedImage, verify
 from strongroom_eif.writer import ByteSink, serialise, write
 
 __all__ = [

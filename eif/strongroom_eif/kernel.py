@@ -14,7 +14,7 @@ from strongroom_eif.errors import ArchitectureMismatch, CmdlineInvalid, KernelIn
 from strongroom_eif.header import Architecture
 from strongroom_eif.image import Bytes
 
-__all__ = ["MAX_CMDLINE_BYTES", "Kernel", "check_cmdline", "inspect_kernel"]
+__all__ = ["MAX_CMDLINE_BYTES", "Kernel", "inspect_kernel", "require_cmdline"]
 
 MAX_CMDLINE_BYTES: Final = 2_047
 """COMMAND_LINE_SIZE of both architectures, less the NUL that the loader appends."""
@@ -70,7 +70,7 @@ def check_architecture(found: Architecture, declared: Architecture) -> None:
         )
 
 
-def check_cmdline(cmdline: bytes, longest: int = MAX_CMDLINE_BYTES) -> None:
+def require_cmdline(cmdline: bytes, longest: int = MAX_CMDLINE_BYTES) -> None:
     """Proves that the kernel sees all of the measured command line, and a reader as well.
 
     Raises:

@@ -40,7 +40,7 @@ from strongroom_eif.header import (
     SectionType,
 )
 from strongroom_eif.image import Bytes, Image, Section
-from strongroom_eif.sections import check_sections, check_version
+from strongroom_eif.sections import check_version, require_sections
 
 __all__ = ["MAX_IMAGE_BYTES", "parse"]
 
@@ -73,7 +73,7 @@ def parse(data: Bytes) -> Image:
     check_section_count(header.num_sections)
     check_unused_entries(header)
     sections = _read_sections(view, header)
-    check_sections(sections, header.version)
+    require_sections(sections, header.version)
     check_crc(header.crc, crc_of(view))
     return Image(
         sections=sections,

@@ -22,7 +22,7 @@ from strongroom_eif.format_errors import (
 from strongroom_eif.header import SectionType
 from strongroom_eif.image import CURRENT_VERSION, Section
 
-__all__ = ["MAX_SIGNATURE_BYTES", "VERSIONS", "check_sections", "check_version"]
+__all__ = ["MAX_SIGNATURE_BYTES", "VERSIONS", "check_version", "require_sections"]
 
 MAX_SIGNATURE_BYTES: Final = 32_768
 """SIGNATURE_MAX_SIZE of the specification."""
@@ -31,7 +31,7 @@ VERSIONS: Final = (3, CURRENT_VERSION)
 """3 is the first with signatures, 4 the first with metadata. 2 is from before the first release."""
 
 
-def check_sections(sections: tuple[Section, ...], version: int) -> None:
+def require_sections(sections: tuple[Section, ...], version: int) -> None:
     """Proves that the sections make up an image of this version.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from strongroom_eif.format_errors import SectionCountInvalid
 from strongroom_eif.header import CRC_OFFSET, MAGIC, MAX_SECTIONS, Header, SectionHeader
 from strongroom_eif.image import Bytes, Image
-from strongroom_eif.sections import check_sections, check_version
+from strongroom_eif.sections import check_version, require_sections
 
 __all__ = ["ByteSink", "pieces", "serialise", "write"]
 
@@ -29,7 +29,7 @@ def pieces(image: Image) -> Iterator[Bytes]:
     """
     check_version(image.version)
     check_fits_table(image)
-    check_sections(image.sections, image.version)
+    require_sections(image.sections, image.version)
     headers = [SectionHeader(s.type, 0, s.size).pack() for s in image.sections]
     header = _header(image)
     crc = zlib.crc32(header.pack()[:CRC_OFFSET])

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from strongroom_eif.errors import EifError
 from strongroom_eif.image import Bytes, Image
 from strongroom_eif.kernel import inspect_kernel
-from strongroom_eif.measure import Measurements, measure
+from strongroom_eif.measurements import Measurements, measure
 from strongroom_eif.metadata import Metadata, parse_metadata
 from strongroom_eif.ramdisk import compression_of
 from strongroom_eif.reader import parse

@@ -24,7 +24,7 @@ from strongroom_eif.errors import (
     NotSigned,
 )
 from strongroom_eif.image import Image
-from strongroom_eif.measure import pcr0_of
+from strongroom_eif.measurements import pcr0_of
 from strongroom_eif.signature import (
     Algorithm,
     encode_signature,

@@ -10,7 +10,7 @@ from typing import Final
 from strongroom_eif.errors import InvalidArgument
 from strongroom_eif.header import MAX_SECTIONS, Architecture, SectionType
 from strongroom_eif.image import Bytes, Image, Section
-from strongroom_eif.kernel import check_cmdline, inspect_kernel
+from strongroom_eif.kernel import inspect_kernel, require_cmdline
 from strongroom_eif.metadata import Metadata, parse_metadata
 
 __all__ = ["MAX_RAMDISKS", "Parts", "build"]
@@ -50,7 +50,7 @@ def build(parts: Parts) -> Image:
     check_ramdisks(parts.ramdisks)
     kernel = inspect_kernel(parts.kernel, parts.architecture)
     cmdline = _ascii(parts.cmdline)
-    check_cmdline(cmdline, kernel.cmdline_bytes)
+    require_cmdline(cmdline, kernel.cmdline_bytes)
     metadata = parts.metadata.to_json()
     parse_metadata(metadata)
     return Image(

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from strongroom_eif.archive_errors import CompressionUnsupported
 from strongroom_eif.image import CURRENT_VERSION, Bytes, Image
 from strongroom_eif.inflate import DEFAULT_LIMITS, Budget, Limits
-from strongroom_eif.kernel import Kernel, check_cmdline, inspect_kernel
-from strongroom_eif.measure import Measurements, measure
+from strongroom_eif.kernel import Kernel, inspect_kernel, require_cmdline
+from strongroom_eif.measurements import Measurements, measure
 from strongroom_eif.metadata import Metadata, parse_metadata
 from strongroom_eif.newc import Entry
 from strongroom_eif.paths import FOREIGN, FilePolicy, Tree
@@ -92,7 +92,7 @@ def verify(
     # 1. The container, and what is small in it.
     image = parse(data)
     kernel = inspect_kernel(image.kernel, image.architecture)
-    check_cmdline(image.cmdline, kernel.cmdline_bytes)
+    require_cmdline(image.cmdline, kernel.cmdline_bytes)
     metadata = None if image.metadata is None else parse_metadata(image.metadata)
     # 2. The measurements, and the signature over one of them.
     measurements = measure(image)

@@ -13,7 +13,7 @@ from strongroom_eif.difference import Difference, cut, parting
 from strongroom_eif.errors import EifError
 from strongroom_eif.image import Bytes, Image
 from strongroom_eif.inflate import DEFAULT_LIMITS, Limits
-from strongroom_eif.measure import Measurements, SectionDigest, measure
+from strongroom_eif.measurements import Measurements, SectionDigest, measure
 from strongroom_eif.ramdisk import compression_of
 from strongroom_eif.significance import of_header, of_section
 
