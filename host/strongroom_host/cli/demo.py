@@ -65,9 +65,9 @@ def demo(
 
 
 def _introduce(console: Console) -> None:
-    parts = " · ".join(f"{part}: {name}" for part, name in in_use().items())
+    parts = " · ".join(f"{part} {name}" for part, name in in_use().items())
     console.print(Text("Strongroom, from end to end on this machine", style="bold"))
-    console.print(Text(parts + (" (STRONGROOM_PURE=1)" if pure() else ""), style="dim"))
+    console.print(Text(parts + (" · STRONGROOM_PURE=1" if pure() else ""), style="dim"))
 
 
 @contextmanager

@@ -27,17 +27,17 @@ _SUMMARY = (
     ),
     (
         "Nobody else has the key",
-        "key and API credentials were made inside; an address and a key id came out",
+        "key and credentials were made inside; an address and an id came out",
         ("key_generated", "credentials_created_inside", "api_secret_stayed_inside"),
     ),
     (
         "An order gets through",
-        "signed whole, journalled, posted once, filled; twice, once from a template",
+        "signed whole, journalled, posted once, filled; and from a template",
         ("order_signed", "order_filled", "template_filled"),
     ),
     (
         "Only what was allowed",
-        "size, price, market and template were checked inside, under a permit for this boot",
+        "size, price, market, template: checked inside, under this boot's permit",
         (
             "permit_needed",
             "over_limit_denied",
@@ -87,9 +87,9 @@ def print_closing(console: Console, story: Story) -> None:
     console.print(
         Text.assemble(
             ("\nTimings  ", "bold"),
-            f"boot {facts['boot_s']:.1f} s · evidence verified {facts['evidence_verify_ms']:.1f} ms"
-            f" · intent to signed request p50 {facts['intent_to_signed_p50_us']:.0f} µs"
-            f" · all of it {facts['total_s']:.1f} s",
+            f"boot {facts['boot_s']:.1f} s · verify evidence {facts['evidence_verify_ms']:.1f} ms"
+            f" · intent to signed p50 {facts['intent_to_signed_p50_us']:.0f} µs"
+            f" · in all {facts['total_s']:.1f} s",
         ),
         highlight=False,
     )

@@ -47,8 +47,8 @@ def departure_chapter(stage: Stage, bot: Bot, operating: Child[HostReady], addre
     require(not leaked, "the API secret left the enclave", actual=len(leaked))
     story.proved(
         "api_secret_stayed_inside",
-        f"the API secret (the venue told the narrator what to look for) is in none of"
-        f" {len(bot.seen)} answers of the enclave, and in no file of owners, bot or host",
+        f"the API secret, which the venue knows, is in none of {len(bot.seen)} answers of the"
+        " enclave and in no file of owners, bot or host",
     )
     last = operating.stop()
     farewell = msgspec.json.decode(last, type=_Farewell)

@@ -82,22 +82,21 @@ def evidence_chapter(stage: Stage, document: bytes | None) -> None:
     story.facts["pcr0"] = pcr0
     story.proved(
         "evidence_verified",
-        f"the enclave answers a fresh nonce: PCR0 {pcr0[:16]}… is the source measured here, it has"
-        " no keys and no manifest yet",
+        f"genuine, for a fresh nonce: PCR0 {pcr0[:16]}… is the source measured here; no keys yet",
     )
     bit = len(genuine.document) * 4
     changed = UntrustedEvidence(flipped(genuine.document, bit), genuine.bundle)
     refusal = expect_refusal(
         DocumentRefused, "evidence with one bit flipped", lambda: _verify(changed, trust, nonce)
     )
-    story.proved("flipped_bit_refused", f"refused, one bit of it flipped: {_reason(refusal)}")
+    story.proved("flipped_bit_refused", f"refused, with one bit flipped: {_reason(refusal)}")
     forged = signed_by_another_root(genuine.bundle, nonce, stage.folders.host / "impostor")
     refusal = expect_refusal(
         DocumentRefused, "evidence under another root", lambda: _verify(forged, trust, nonce)
     )
     story.proved(
         "foreign_root_refused",
-        f"refused, the same claims signed by a host's own root: {_reason(refusal)}",
+        f"refused, the same claims under a host's own root: {_reason(refusal)}",
     )
     verify_recorded(story, document)
 

@@ -52,6 +52,11 @@ class Folders:
         """The manifest with its signatures."""
         return self.owners / "manifest.signed.json"
 
+    @property
+    def console(self) -> Path:
+        """What the enclave's processes write to stderr."""
+        return self.run / "console.log"
+
     def owner(self, name: str) -> Path:
         """One owner's folder."""
         return self.owners / name
@@ -70,7 +75,12 @@ def demo_folders(keep: Path | None) -> Iterator[Folders]:
     try:
         if keep is not None:
             _prepare(root)
-        yield Folders(root / "demo" if keep is None else root, run / "enclave")
+        folders = Folders(root / "demo" if keep is None else root, run / "enclave")
+        try:
+            yield folders
+        finally:
+            if keep is not None and folders.console.exists():
+                shutil.copyfile(folders.console, folders.host / "console.log")
     finally:
         shutil.rmtree(run, ignore_errors=True)
 

@@ -92,10 +92,11 @@ def manifest_chapter(stage: Stage) -> Configured:
         write_atomic(root / "manifest.signed.json", signed)
     story.facts["manifest_digest"] = evidence.manifest_digest.hex()
     story.facts["owner_root"] = evidence.bundle.owner_root.hex()
+    digest, owners_root = evidence.manifest_digest.hex(), evidence.bundle.owner_root.hex()
     story.proved(
         "manifest_measured",
-        f"loaded with two of three: PCR16 holds manifest {evidence.manifest_digest.hex()[:16]}…,"
-        f" and the attested keys belong to owner root {evidence.bundle.owner_root.hex()[:16]}…",
+        f"loaded with two: PCR16 holds manifest {digest[:12]}…, and the keys obey owner root"
+        f" {owners_root[:12]}…",
     )
     desk = OwnersDesk(owners, manifest, policy, stage.over_tcp)
     return Configured(desk, owners, manifest, evidence)
@@ -119,8 +120,8 @@ def key_chapter(stage: Stage, configured: Configured, admin: VenueAdmin) -> str:
         story.facts["address"] = address
         story.proved(
             "key_generated",
-            f"trading key made inside the enclave: {address}; two owners ordered it, and the"
-            " receipt is signed by the attested signer",
+            f"trading key made inside: {address}; two owners ordered it, the attested signer"
+            " receipted it",
         )
         admin.fund(address, "1000")
         story.note("the testnet gives that address 1000 pUSD, as a transfer on chain would")
@@ -152,9 +153,8 @@ def _permit(story: Story, configured: Configured, client: EnclaveClient) -> None
     client.submit_permit(desk.agree(permit))
     story.proved(
         "permit_needed",
-        f"start permit for this boot's keys only: {LIMITS.budget} pUSD and"
-        f" {LIMITS.budget_orders} orders in all, for an hour; before it, the enclave said"
-        f" {refusal.code.name}",
+        f"start permit for this very boot: {LIMITS.budget} pUSD, {LIMITS.budget_orders} orders, one"
+        f" hour; without it, {refusal.code.name}",
     )
 
 
@@ -170,8 +170,8 @@ def _enrol(story: Story, configured: Configured, client: EnclaveClient) -> None:
     story.facts["api_key"] = answer.decode("ascii")
     story.proved(
         "credentials_created_inside",
-        f"API key {answer.decode('ascii')} created over TLS that ends in the enclave; of the"
-        " venue's answer only that id came out",
+        f"API key {answer.decode('ascii')} created over TLS that ends inside; of the venue's answer"
+        " only that id came out",
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from strongroom_host.errors import EnvironmentFault
-from strongroom_host.runners.console import explain, tail
+from strongroom_host.runners.console import explain, quoted, tail
 
 __all__ = ["Child", "ChildDidNotStart", "HostReady", "Market", "VenueReady", "host", "venue"]
 
@@ -98,11 +98,10 @@ class Child(Generic[ReadyT]):
             return msgspec.json.decode(line, type=shape, dec_hook=_path)
         except msgspec.DecodeError as error:
             lines = tail(self.log)
-            said = [f"{self.log.name} ends with:", *lines] if lines else ["nothing in its log"]
             raise ChildDidNotStart(
                 f"{self.name} did not start",
                 expected="a ready line",
-                actual="\n           ".join(said),
+                actual=quoted(self.log.name, lines),
                 remedy=explain(lines) or "`strongroom host doctor` looks at this machine",
             ) from error
 

@@ -55,7 +55,7 @@ def verify_recorded(story: Story, given: bytes | None) -> None:
     story.proved(
         "aws_document_verified",
         f"a real AWS document ({made:%Y-%m-%d}, {document.module_id.split('-enc')[0]}) verifies up"
-        " to Amazon's root, and with one bit flipped it does not",
+        " to Amazon's root; one bit flipped, and it does not",
     )
 
 

@@ -1,7 +1,8 @@
 """The whole demo: starts the parties, tells the chapters in order, and ends every process."""
 
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from strongroom_host.demo.bot import open_bot
@@ -17,6 +18,9 @@ from strongroom_host.demo.story import Story, require
 from strongroom_host.demo.timings import timings_chapter
 from strongroom_host.demo.trading_chapter import kill_chapter, limits_chapter, order_chapter
 from strongroom_host.demo.venue_admin import VenueAdmin
+from strongroom_host.enclave_client.errors import ChannelClosed, Halted, Unreachable
+from strongroom_host.runners.console import explain, quoted, tail
+from strongroom_host.runners.errors import EnclaveHalted
 
 __all__ = ["perform"]
 
@@ -33,7 +37,7 @@ def perform(story: Story, keep: Path | None, document: bytes | None) -> ByHand:
         HostError: what went wrong, with what to do; every process has ended by then.
     """
     started = time.perf_counter()
-    with demo_folders(keep) as folders, ExitStack() as running:
+    with demo_folders(keep) as folders, explained(folders.console), ExitStack() as running:
         with story.chapter("venue and host", "A venue waits, and a host boots an enclave"):
             stage, operating = _set(story, folders, running)
         with story.chapter("owner", "Evidence before trust"):
@@ -61,6 +65,21 @@ def perform(story: Story, keep: Path | None, document: bytes | None) -> ByHand:
     return by_hand
 
 
+@contextmanager
+def explained(console: Path) -> Iterator[None]:
+    """Puts the enclave's last words to a failure that only says that it is gone."""
+    try:
+        yield
+    except (Halted, Unreachable, ChannelClosed) as error:
+        lines = tail(console)
+        raise EnclaveHalted(
+            f"the enclave gave up: {error.what}",
+            expected="a running enclave",
+            actual=quoted("its console", lines),
+            remedy=explain(lines) or "`strongroom host doctor` looks at this machine",
+        ) from error
+
+
 def _set(story: Story, folders: Folders, running: ExitStack) -> tuple[Stage, Child[HostReady]]:
     for folder in (folders.host, folders.venue):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,15 +90,15 @@ def _set(story: Story, folders: Folders, running: ExitStack) -> tuple[Stage, Chi
     ready = operating.ready(HostReady)
     require(open_venue.chain_id == 80002, "the testnet is on another chain")
     story.facts["boot_s"] = ready.boot_s
+    markets = len(open_venue.markets)
     story.proved(
         "venue_serves",
-        f"a testnet CLOB serves on port {open_venue.port} under a CA of its own, with"
-        f" {len(open_venue.markets)} markets",
+        f"a test venue serves {markets} markets on port {open_venue.port}, under a CA of its own",
     )
     story.proved(
         "enclave_boots",
-        f"the enclave booted in {ready.boot_s:.1f} s; owners reach it at"
-        f" {ready.address} through a host that carries bytes",
+        f"an enclave booted in {ready.boot_s:.1f} s behind a host that carries bytes, at"
+        f" {ready.address}",
     )
     trust = development_trust(ready.root)
     return Stage(story, folders, open_venue, ready, trust), operating

@@ -58,6 +58,8 @@ class Story:
     def chapter(self, who: str, title: str) -> Iterator[None]:
         """Everything within is told under this heading, and timed."""
         self._chapter = title
+        if self.console is not None:
+            self.console.print()
         heading = Text(f"{len(self.seconds) + 1} ", style="bold cyan")
         self._print(heading.append(title, style="bold").append(f"  ({who})", style="dim"))
         started = time.perf_counter()

@@ -39,8 +39,8 @@ def order_chapter(stage: Stage, bot: Bot, admin: VenueAdmin) -> None:
     story.facts["request_bytes"] = len(reply.request)
     story.proved(
         "order_signed",
-        f"buy {_SIZE} at {_PRICE}: the enclave returns the whole POST /order, signed and"
-        f" authenticated, {len(reply.request)} bytes; order 0x{order_hash.hex()[:16]}…",
+        f"buy {_SIZE} at {_PRICE}: the enclave returns the whole POST /order, signed,"
+        f" {len(reply.request)} bytes; order 0x{order_hash.hex()[:12]}…",
     )
     entry = bot.post(reply)
     require(entry.state is OrderState.ACCEPTED, "the order was not accepted", actual=entry)
@@ -48,8 +48,8 @@ def order_chapter(stage: Stage, bot: Bot, admin: VenueAdmin) -> None:
     story.facts["order_status"] = entry.detail
     story.proved(
         "order_filled",
-        f"journalled, sent once, {entry.state.value} as {entry.detail!r} and filled: signed"
-        " own-order and trade queries say so, and the venue counted one submission",
+        f"journalled, sent once, {entry.detail} and filled: by signed own-order and trade queries,"
+        " and by the venue's count",
     )
     _through_template(stage, bot, admin)
 
@@ -73,7 +73,8 @@ def _through_template(stage: Stage, bot: Bot, admin: VenueAdmin) -> None:
     _require_filled(bot, admin, reply.order_hashes[0])
     story.proved(
         "template_filled",
-        "a request laid out by the host gets its two holes filled (signature, HMAC), and fills too",
+        "a request laid out by the host gets its two holes (signature, HMAC) filled, and is"
+        " accepted too",
     )
     order = buy(stage.market, _PRICE, "10")
     fields |= {"salt": order.salt, "timestamp": str(order.timestamp), "takerAmount": "5000000"}

@@ -7,7 +7,7 @@ without anything a terminal would act upon.
 from pathlib import Path
 from typing import Final
 
-__all__ = ["explain", "tail"]
+__all__ = ["explain", "quoted", "tail"]
 
 _TAIL: Final = 16 * 1024
 _LINE: Final = 300
@@ -19,17 +19,23 @@ _CAUSES: Final = (
     ("AF_UNIX path too long", "choose a shorter --run, for instance under /tmp"),
     ("No space left on device", "make room on the disk of the run and state directories"),
     ("Permission denied", "check who owns the run and state directories"),
-    ("local platform: all processes under one user", ""),
-    ("local platform:", "the console's last line says what the local platform found"),
+    ("MemoryError", "give the machine more memory"),
+    ("local platform: ", "the console's last line says what the local platform found"),
     ("halted:", "the enclave stopped itself, for the reason on its console. Start it again, verify"
      " it again, and issue a new permit"),
-    ("MemoryError", "give the machine more memory"),
 )  # fmt: skip
-"""What a line of the console means for the operator; the first match counts."""
+"""What a line of the console means for the operator; the first that occurs counts."""
+
+_NOTES: Final = ("local platform: all processes under one user",)
+"""What an enclave says in good health."""
+
+_TRACES: Final = ("Traceback (most recent", "Exception ignored in", " ", "\t")
+"""How the lines of a traceback begin, all but the last, which says what it was."""
 
 
 def tail(path: Path, lines: int = 12) -> list[str]:
-    """Returns the last printable lines of a console; an unreadable one counts as empty."""
+    """Returns the last lines of a console that tell a person something; an unreadable one counts
+    as empty."""
     try:
         with path.open("rb") as stream:
             stream.seek(0, 2)
@@ -37,16 +43,23 @@ def tail(path: Path, lines: int = 12) -> list[str]:
             data = stream.read(_TAIL)
     except OSError:
         return []
-    found = [_clean(line) for line in data.decode("utf-8", "replace").splitlines()]
-    return [line for line in found if line.strip()][-lines:]
+    found = data.decode("utf-8", "replace").splitlines()
+    return [_clean(line) for line in found if line.strip() and not line.startswith(_TRACES)][
+        -lines:
+    ]
+
+
+def quoted(name: str, lines: list[str]) -> str:
+    """Returns the lines for an error's `actual`, each below the first in the CLI's message."""
+    return "\n           ".join([f"{name} ends with:", *lines]) if lines else f"{name} is empty"
 
 
 def explain(lines: list[str]) -> str:
     """Returns what to do about the console's last words, or "" where they tell nothing."""
-    for line in reversed(lines):
-        for mark, remedy in _CAUSES:
-            if mark in line:
-                return remedy
+    telling = [line for line in lines if line not in _NOTES]
+    for mark, remedy in _CAUSES:
+        if any(mark in line for line in telling):
+            return remedy
     return ""
 
 

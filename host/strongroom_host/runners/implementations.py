@@ -28,10 +28,9 @@ def event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def in_use() -> dict[str, str]:
     """Returns part and implementation, as a person would name them."""
     return {
-        "event loop": "uvloop" if event_loop() else "asyncio (pure Python)",
+        "event loop": "uvloop" if event_loop() else "asyncio",
         "Keccak-256": "safe-pysha3" if not pure() and _available("sha3") else "pycryptodome",
-        "WebSocket": "picows" if not pure() and _available("picows") else "asyncio (pure Python)",
-        "secp256k1": "coincurve (libsecp256k1)",
+        "secp256k1": "coincurve",
     }
 
 

@@ -19,7 +19,7 @@ from strongroom_host.enclave_client.address import EnclaveAddress
 from strongroom_host.enclave_client.bootstrap import BootstrapClient, Phase
 from strongroom_host.enclave_client.errors import Unreachable
 from strongroom_host.errors import HostError
-from strongroom_host.runners.console import explain, tail
+from strongroom_host.runners.console import explain, quoted, tail
 from strongroom_host.runners.errors import (
     EnclaveDidNotStart,
     EnclaveEnded,
@@ -219,10 +219,7 @@ class LocalRunner:
         return kind(
             what,
             expected="a running enclave",
-            # Indented so that each line stands below the first in the CLI's message.
-            actual="\n           ".join(
-                ["its console ends with:", *lines] if lines else ["no word"]
-            ),
+            actual=quoted("its console", lines),
             remedy=explain(lines) or self._advice(),
         )
 
