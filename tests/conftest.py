@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.architecture.budget import BUDGET_NOW, BUDGET_WHOLE, lines_by_part
+from tests.architecture.budget import BUDGET_ENCLAVE, BUDGET_WHOLE, lines_by_part
 from tests.vectors.index import REQUIRED, ROOT, VECTORS, absence, indexed_cases, uncovered
 
 SOAK = os.environ.get("STRONGROOM_SOAK") == "1"
@@ -88,8 +88,9 @@ class ClosingSummary:
         parts = lines_by_part(ROOT / "enclave")
         for part, lines in parts.items():
             write(f"  {lines:>5}  {part}")
-        total = sum(parts.values())
-        write(f"  {total:>5}  in all; budget {BUDGET_NOW:,} now, {BUDGET_WHOLE:,} for the whole")
+        inside = sum(n for part, n in parts.items() if part.startswith("strongroom_enclave"))
+        write(f"  {inside:>5}  boot, front, signer (strongroom_enclave); budget {BUDGET_ENCLAVE:,}")
+        write(f"  {sum(parts.values()):>5}  with the wire contract; budget {BUDGET_WHOLE:,}")
 
     def _write_vectors(self, terminalreporter: Any) -> None:
         indexed = indexed_cases()

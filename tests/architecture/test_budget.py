@@ -53,10 +53,12 @@ def test_one_line_too_many_is_reported(tmp_path: Path) -> None:
         },
     )
     assert lines_by_part(tree) == {"strongroom_enclave/signer": 2, "strongroom_wire": 1}
-    assert over_budget(tree, budget=3) == []
-    [finding] = over_budget(tree, budget=2)
-    assert "3 lines of code, budget 2" in finding.message
-    assert "signer 2" in finding.message
+    assert over_budget(tree, budget=2, whole=3) == []
+    [inside] = over_budget(tree, budget=1, whole=3)
+    assert "strongroom_enclave: 2 lines of code, budget 1" in inside.message
+    [whole] = over_budget(tree, budget=2, whole=2)
+    assert "all: 3 lines of code, budget 2" in whole.message
+    assert "signer 2" in whole.message
 
 
 def test_long_module_is_reported(tmp_path: Path) -> None:
