@@ -13,7 +13,7 @@ from strongroom_wire import manifest
 from strongroom_wire.errors import Code, Refused, WireError
 from strongroom_wire.frames import Intent, Kind, OrderIntent, Reply
 
-from strongroom_enclave.signer import amounts, clob, clock, contracts, orders, policy
+from strongroom_enclave.signer import amounts, clob, clock, orders, policy
 from strongroom_enclave.signer.keyring import TradingKey
 from strongroom_enclave.signer.template import fill_template
 
@@ -96,11 +96,10 @@ def _signed(
     order: OrderIntent, approved: policy.ProposedOrder, key: TradingKey
 ) -> orders.SignedOrder:
     """Returns the approved order under the key's signature."""
-    account, rules = key.account, key.spec.policy
+    account = key.account
     unsigned = orders.Order(
         order.salt or secrets.randbits(53), account.maker, account.signer, approved.token,
         approved.maker_amount, approved.taker_amount, approved.side, account.signature_type,
-        approved.timestamp_ms, bytes.fromhex(rules.metadata), bytes.fromhex(rules.builder),
+        approved.timestamp_ms, *key.pinned,
     )  # fmt: skip
-    exchange = contracts.Exchange.named(key.spec.chain_id, approved.exchange)
-    return key.signing.sign_order(unsigned, exchange, account)
+    return key.signing.sign_order(unsigned, key.exchanges[approved.token], account)

@@ -14,7 +14,7 @@ from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder,
 
 from strongroom_enclave.identity import Identity
 from strongroom_enclave.sealing import seal, unseal
-from strongroom_enclave.signer import auth, clob, keys, orders, policy
+from strongroom_enclave.signer import auth, clob, contracts, keys, orders, policy
 
 __all__ = ["Enrolment", "Keyring", "TradingKey"]
 
@@ -27,6 +27,9 @@ class TradingKey:
 
     def __init__(self, spec: manifest.Key, venue: manifest.Egress) -> None:
         self.spec, self.venue, self.engine = spec, venue, policy.PolicyEngine(spec.policy)
+        self.pinned = bytes.fromhex(spec.policy.metadata), bytes.fromhex(spec.policy.builder)
+        named, markets = contracts.Exchange.named, spec.policy.markets
+        self.exchanges = {int(m.token): named(spec.chain_id, m.exchange) for m in markets}
         self.host = venue.host if venue.port == 443 else f"{venue.host}:{venue.port}"
         self.builder: clob.RequestBuilder | None = None
         self.secret, self.credential = b"", ("", "", "")
