@@ -1,0 +1,149 @@
+"""`strongroom manifest` without an enclave: new, lint, explain, diff, rotation, hand-over."""
+
+from pathlib import Path
+
+import pytest
+from strongroom_host.owner.signed import read_manifest
+from strongroom_wire.manifest import Manifest
+
+from tests.host.cli.world import Machine
+
+MARKET = "1234:v2:buy,sell:0.2-0.8"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    made = Machine(tmp_path)
+    made.run("owner", "init", "--no-passphrase")
+    made.run("manifest", "new", "--account", "fund", "--out", tmp_path / "m.json", "--source",
+             "session", "--funder", "0x" + "AB" * 20, "--market", MARKET, "--order-notional", "25",
+             "--window", "3600=100")  # fmt: skip
+    return made
+
+
+def test_a_new_manifest_is_valid_and_careful(machine: Machine) -> None:
+    manifest = Manifest.parse((machine.folder / "m.json").read_bytes())
+    assert manifest.keys[0].funder == "0x" + "ab" * 20
+    assert manifest.clients[0].calls == ("owner", "cancel", "query", "health")
+    findings = machine.run("manifest", "lint", machine.folder / "m.json", "--json").json
+    assert {finding["where"] for finding in findings} == {"owners", "key main"}
+    assert all(finding["severity"] != "error" for finding in findings)
+
+
+def test_lint_fixes_the_spelling_and_nothing_else(machine: Machine) -> None:
+    path = machine.folder / "m.json"
+    canonical = path.read_bytes()
+    path.write_bytes(canonical.replace(b"  ", b" "))
+    refused = machine.run("manifest", "lint", path, expect=2)
+    assert "canonical" in refused.out
+    assert "enclave would refuse" in refused.err
+    machine.run("manifest", "lint", path, "--fix")
+    assert path.read_bytes() == canonical
+
+
+def test_explain_speaks_plainly(machine: Machine) -> None:
+    shown = machine.run("manifest", "explain", machine.folder / "m.json").out
+    assert "Any single owner can stop signing at once" in shown
+    assert "per order: 25 pUSD" in shown
+    assert "per day: 2400 pUSD" in shown
+    data = machine.run("manifest", "explain", machine.folder / "m.json", "--json").json
+    assert data["keys"][0]["per_window"] == ["100 pUSD in any 1 hour"]
+
+
+def test_rotation_is_a_new_version_with_a_visible_difference(machine: Machine) -> None:
+    path, after = machine.folder / "m.json", machine.folder / "n.json"
+    shown = machine.run("manifest", "next", path, "--out", after, "--rotate", "main=main-2")
+    assert "WIDER" in shown.out
+    changes = machine.run("manifest", "diff", path, after, "--json").json
+    assert [(c["effect"], c["where"]) for c in changes] == [
+        ("WIDER", "key main-2"), ("narrower", "key main"), ("changed", "version"),
+    ]  # fmt: skip
+    assert "no difference" in machine.run("manifest", "diff", after, after).out
+    machine.run("manifest", "next", path, "--out", after, "--rotate", "main", expect=2)
+    machine.run("manifest", "next", path, "--out", after, "--rotate", "none=x", expect=2)
+
+
+def test_a_template_gives_keys_and_venues(machine: Machine) -> None:
+    after = machine.folder / "t.json"
+    machine.run("manifest", "new", "--account", "second", "--template", machine.folder / "m.json",
+                "--out", after)  # fmt: skip
+    one, two = (
+        Manifest.parse((machine.folder / name).read_bytes()) for name in ("m.json", "t.json")
+    )
+    assert (two.account, two.keys, two.egress) == ("second", one.keys, one.egress)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--chain", "1"], "chain_id"),
+        (["--wallet", "eoa"], "enclave would refuse"),
+        (["--mode", "test"], "mode"),
+        (["--market", "1:v2:buy:0.5"], "not a market"),
+        (["--market", "1:v2:buy:0-0.5"], "enclave would refuse"),
+        (["--order-notional", "1e3"], "not an amount"),
+        (["--window", "hour=5"], "not a window"),
+        (["--funder", "0x12"], "funder"),
+        (["--venue", "clob.polymarket.com:x"], "not a venue"),
+        (["--builder", "0x12"], "builder"),
+        (["--owner-key", "12"], "not an owner's public key"),
+        (["--quorum", "2"], "enclave would refuse"),
+        (["--client", "/none/card.json"], "cannot read"),
+        (["--development-root", "/none/ca.pem"], "cannot read"),
+    ],
+)
+def test_bad_options_are_named(machine: Machine, options: list[str], message: str) -> None:
+    base = ["--account", "x", "--out", machine.folder / "x.json", "--funder", "0x" + "ab" * 20]
+    if "--market" not in options:
+        base += ["--market", MARKET]
+    if "--order-notional" not in options:
+        base += ["--order-notional", "25"]
+    done = machine.run("manifest", "new", *base, *options, expect=2)
+    assert message in done.err
+    assert not (machine.folder / "x.json").exists()
+
+
+def test_owners_hand_over(tmp_path: Path) -> None:
+    old, heir = Machine(tmp_path / "old"), Machine(tmp_path / "heir")
+    for machine in (old, heir):
+        machine.run("owner", "init", "--no-passphrase")
+    key = heir.run("owner", "show", "--json").json["owner_key"]
+    old.run("manifest", "new", "--account", "fund", "--out", old.folder / "m.json", "--funder",
+            "0x" + "ab" * 20, "--market", MARKET, "--order-notional", "25")  # fmt: skip
+    old.run("manifest", "sign", old.folder / "m.json")
+    shown = old.run("manifest", "change-owners", old.folder / "m.json", "--new-owner", key,
+                    "--quorum", 1, "--out", old.folder / "next.json")  # fmt: skip
+    assert "WIDER" in shown.out
+    old.give("next.json", heir)
+    heir.run("manifest", "sign", heir.folder / "next.json", expect=3)
+    heir.run("manifest", "sign-change", heir.folder / "next.json", expect=2)
+    old.run("manifest", "sign-change", old.folder / "next.json")
+    old.give("next.json", heir)
+    refused = old.run("manifest", "sign", old.folder / "next.json", expect=2)
+    assert "not among the owners" in refused.err
+    heir.run("manifest", "sign", heir.folder / "next.json")
+    verified, _ = read_manifest(heir.folder / "next.signed.json")
+    before, _ = read_manifest(old.folder / "m.signed.json")
+    assert verified.manifest.owner_root == before.manifest.owner_root
+    assert verified.owners.keys == (bytes.fromhex(key),)
+
+
+def test_a_wrong_passphrase_is_one_message(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    for path, text in ((good, "correct horse"), (bad, "wrong horse")):
+        path.write_text(text)
+        path.chmod(0o600)
+    machine.run("owner", "init", "--passphrase-file", good)
+    machine.run("manifest", "new", "--account", "x", "--out", tmp_path / "m.json", "--funder",
+                "0x" + "ab" * 20, "--market", MARKET, "--order-notional", "25")  # fmt: skip
+    refused = machine.run(
+        "manifest", "sign", tmp_path / "m.json", "--passphrase-file", bad, expect=2
+    )
+    assert "passphrase does not open" in refused.err
+    machine.run("manifest", "sign", tmp_path / "m.json", "--passphrase-file", good)
+    good.chmod(0o644)
+    exposed = machine.run(
+        "manifest", "sign", tmp_path / "m.json", "--passphrase-file", good, expect=2
+    )
+    assert "other users may read" in exposed.err
