@@ -75,12 +75,6 @@ class InvalidArgument(CallerError):
     code = "invalid-argument"
 
 
-class ArchitectureMismatch(CallerError):
-    """The kernel is one for another architecture than the image declares."""
-
-    code = "architecture-mismatch"
-
-
 class AlreadySigned(CallerError):
     """The image carries a signature; replacing it has to be asked for."""
 
@@ -119,6 +113,12 @@ class KernelInvalid(ImageError):
 
     code = "kernel"
     elsewhere = "nitro-cli does not look into the kernel; the enclave fails to boot"
+
+
+class ArchitectureMismatch(ImageError):
+    """The kernel is one for another architecture than the image declares."""
+
+    code = "architecture-mismatch"
 
 
 class CmdlineInvalid(ImageError):

@@ -86,7 +86,6 @@ def verify(
     Raises:
         InvalidArgument: `at` has no time zone.
         ImageError: A subclass per rule.
-        ArchitectureMismatch: The kernel is for another architecture than the header says.
     """
     check_aware(at)
     # 1. The container, and what is small in it.
