@@ -1,0 +1,48 @@
+"""`strongroom explain`: what a code or a policy rule means, and the README's table of them."""
+
+from typing import Annotated
+
+import typer
+from strongroom_wire.errors import Code, Rule
+
+from strongroom_host.cli.explain import CODES, RULES, Explanation, markdown_table
+from strongroom_host.cli.output import say
+from strongroom_host.errors import BadInput
+
+__all__ = ["explain"]
+
+
+def explain(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[CODE|RULE]", help="A number or a name.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the whole table, for the README.")
+    ] = False,
+) -> None:
+    """Say what a code of the enclave, or a rule of the policy, means and what to do."""
+    if markdown or name is None:
+        say(markdown_table().rstrip("\n"))
+        return
+    title, words = _find(name)
+    say(title)
+    for label, text in (
+        ("wrong", words.wrong),
+        ("expected", words.expected),
+        ("do", words.remedy),
+    ):
+        say(f"  {label:<9}{text}")
+
+
+def _find(name: str) -> tuple[str, Explanation]:
+    wanted = name.upper().replace("-", "_")
+    for code, words in CODES.items():
+        if wanted in (str(int(code)), code.name):
+            return f"{int(code)} {code.name}", words
+    for rule, words in RULES.items():
+        if wanted == rule.name:
+            return f"rule {rule.name}", words
+    raise BadInput(
+        f"{name!r} is neither a code nor a rule",
+        expected=", ".join([*(c.name for c in Code), *(r.name for r in Rule)]),
+    )
