@@ -32,7 +32,7 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.TOO_LARGE: Explanation(
         "a size limit was exceeded before anything was read",
-        "manifests up to 256 KiB, frames up to 64 KiB, statements up to 1 MiB",
+        "manifests up to 256 KiB, frames up to 128 KiB, statements up to 1 MiB",
         "send less at once: fewer markets in a manifest, fewer orders in a batch",
     ),
     Code.UNKNOWN_REQUEST: Explanation(
