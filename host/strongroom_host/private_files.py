@@ -20,17 +20,7 @@ def read_file(path: Path, *, limit: int = 1 << 20) -> bytes:
     Raises:
         BadInput: it cannot be read, or is larger than `limit` bytes (checked before reading).
     """
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(limit + 1)
-    except OSError as error:
-        raise BadInput(
-            f"cannot read {path}: {error.strerror or error}",
-            remedy="check the path and its permissions",
-        ) from error
-    if len(data) > limit:
-        raise BadInput(f"{path} is too large", expected=f"at most {limit} bytes")
-    return data
+    return _read(path, limit)[0]
 
 
 def read_private(path: Path, *, limit: int = 1 << 16) -> bytes:
@@ -40,8 +30,7 @@ def read_private(path: Path, *, limit: int = 1 << 16) -> bytes:
         FileExposed: group or others have any permission, or it belongs to another user.
         BadInput: it cannot be read.
     """
-    data = read_file(path, limit=limit)
-    status = path.stat()
+    data, status = _read(path, limit)
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or status.st_uid not in (0, os.geteuid()):
         raise FileExposed(
             f"{path} holds a secret, but other users may read or change it",
@@ -50,6 +39,22 @@ def read_private(path: Path, *, limit: int = 1 << 16) -> bytes:
             remedy=f"chmod 600 {path}; if others use this machine, replace the secret as well",
         )
     return data
+
+
+def _read(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
+    """Returns the bytes, and the status of the very file they came from."""
+    try:
+        with path.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            data = stream.read(limit + 1)
+    except OSError as error:
+        raise BadInput(
+            f"cannot read {path}: {error.strerror or error}",
+            remedy="check the path and its permissions",
+        ) from error
+    if len(data) > limit:
+        raise BadInput(f"{path} is too large", expected=f"at most {limit} bytes")
+    return data, status
 
 
 def write_private(path: Path, data: bytes, *, replace: bool = False) -> None:

@@ -16,7 +16,7 @@ from strongroom_host.enclave_client.address import EnclaveAddress, parse_enclave
 from strongroom_host.enclave_client.bootstrap import BootstrapClient, fetch_evidence
 from strongroom_host.enclave_client.client import EnclaveClient
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
-from strongroom_host.owner.errors import KeyLocked
+from strongroom_host.owner.errors import KeyLocked, QuorumIncomplete
 from strongroom_host.owner.folder import OwnerFolder
 from strongroom_host.owner.signed import SignedFile, read_manifest
 from strongroom_host.private_files import read_private
@@ -120,6 +120,13 @@ class OwnerSession:
         """
         owners = self.manifest.owners
         signed, quorum = file.progress(owners)
+        if out is None and signed < quorum:
+            raise QuorumIncomplete(
+                "this needs the signatures of more owners",
+                expected=f"{quorum} of {len(owners.keys)}",
+                actual=signed,
+                remedy="write it to a file with --out FILE, and pass that on to the next owner",
+            )
         if out is None:
             return file.require_quorum(owners)
         file.save(out)

@@ -28,7 +28,7 @@ from strongroom_host.enclave_client.calls import (
     read_code,
     to_proto,
 )
-from strongroom_host.enclave_client.errors import refusal
+from strongroom_host.enclave_client.errors import ReceiptInvalid, refusal
 from strongroom_host.enclave_client.evidence import (
     BootedEvidence,
     UntrustedEvidence,
@@ -166,6 +166,12 @@ def load_manifest(
         request=statement.serialise(),
         what="loading the manifest",
     )
-    if answer != sha256(statement.payload).digest():
-        raise refusal(Code.INTERNAL, "loading the manifest")
+    digest = sha256(statement.payload).digest()
+    if answer != digest:
+        raise ReceiptInvalid(
+            "the receipt for the manifest names another digest",
+            expected=digest.hex(),
+            actual=answer.hex(),
+            remedy="do not use this enclave; restart it",
+        )
     return evidence

@@ -49,6 +49,8 @@ __all__ = ["FastChannel", "FrameTransport", "StreamTransport", "TunnelTransport"
 _PURPOSE: Final = b"channel"
 _LENGTH: Final = struct.Struct(">I")
 _REFUSAL_SIZE: Final = 2
+_RECEIVE: Final = MAX_FRAME + 5
+"""A whole frame with its length, and one byte that must not be there."""
 
 
 class FrameTransport(Protocol):
@@ -76,7 +78,11 @@ class StreamTransport:
     """
 
     def __init__(self, sock: socket.socket, *, busy_poll: bool = False) -> None:
+        """Takes `sock` over. Python's own timeouts would add a poll to every call, so that the
+        kernel's are used, set only when they change."""
         self._socket, self._busy_poll = sock, busy_poll
+        self._patience = 0.0
+        sock.setblocking(not busy_poll)
 
     @classmethod
     def connect(
@@ -89,13 +95,9 @@ class StreamTransport:
         """See `FrameTransport`."""
         deadline = time.monotonic() + timeout
         try:
-            self._socket.settimeout(timeout)
-            self._socket.sendall(_LENGTH.pack(len(message)) + message)
-            self._socket.settimeout(0 if self._busy_poll else timeout)
-            size = _LENGTH.unpack(self._receive(_LENGTH.size, deadline))[0]
-            if size > MAX_FRAME:
-                raise ChannelBroken("an oversized answer", expected=MAX_FRAME, actual=size)
-            return self._receive(size, deadline)
+            self._wait_at_most(timeout)
+            self._send(_LENGTH.pack(len(message)) + message, deadline)
+            return self._receive(deadline)
         except TimeoutError as error:
             raise ChannelTimeout(
                 f"no answer on the fast channel within {timeout:g} s",
@@ -108,28 +110,53 @@ class StreamTransport:
                 remedy="the enclave or its host stopped; `strongroom enclave status` tells",
             ) from error
 
-    def _receive(self, size: int, deadline: float) -> bytes:
-        parts: list[bytes] = []
-        while size:
+    def _send(self, data: bytes, deadline: float) -> None:
+        sent = 0
+        while sent < len(data):
             try:
-                part = self._socket.recv(size)
+                sent += self._socket.send(data[sent:] if sent else data)
             except BlockingIOError:
-                part = None
-            if part == b"":
+                self._check(deadline)
+
+    def _receive(self, deadline: float) -> bytes:
+        """Returns the one message that answers ours; most arrive whole in the first read."""
+        got = b""
+        while True:
+            try:
+                part = self._socket.recv(_RECEIVE)
+            except BlockingIOError:
+                self._check(deadline)
+                continue
+            if not part:
                 raise ChannelBroken(
                     "the enclave closed the fast channel",
                     remedy="open another one; if that closes too, see `strongroom enclave status`",
                 )
-            if part is not None:
-                parts.append(part)
-                size -= len(part)
-            remaining = deadline - time.monotonic()
-            if size and remaining <= 0:
-                raise TimeoutError
-            if size and part is not None and not self._busy_poll:
-                # A peer that sends a byte now and then must not hold us beyond the deadline.
-                self._socket.settimeout(remaining)
-        return b"".join(parts)
+            got = got + part if got else part
+            if len(got) >= _LENGTH.size:
+                end = _LENGTH.size + _LENGTH.unpack_from(got)[0]
+                if end > _LENGTH.size + MAX_FRAME:
+                    raise ChannelBroken("an oversized answer", expected=MAX_FRAME, actual=end - 4)
+                if len(got) == end:
+                    return got[_LENGTH.size :]
+                if len(got) > end:
+                    raise ChannelBroken("an answer that nobody asked for", expected=end)
+            # A peer that sends a byte now and then must not hold us beyond the deadline.
+            self._wait_at_most(self._check(deadline))
+
+    def _check(self, deadline: float) -> float:
+        """Returns the seconds that are left, or raises `TimeoutError`."""
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        return remaining
+
+    def _wait_at_most(self, seconds: float) -> None:
+        if not self._busy_poll and seconds != self._patience:
+            whole, part = divmod(max(int(seconds * 1e6), 1), 1_000_000)
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, part))
+            self._patience = seconds
 
     def close(self) -> None:
         """See `FrameTransport`."""

@@ -1,6 +1,7 @@
 """The fast channel: what is believed, and that the first wrong byte ends it."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -231,6 +232,39 @@ def test_an_oversized_length_is_refused_before_anything_is_read() -> None:
     theirs.sendall((MAX_FRAME + 1).to_bytes(4, "big"))
     with ours, theirs, pytest.raises(ChannelBroken, match="oversized"):
         StreamTransport(ours).exchange(b"hello", 0.2)
+
+
+@pytest.mark.parametrize("extra", [b"x", b"\0\0\0\1x"])
+def test_more_than_one_answer_is_refused(extra: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall((3).to_bytes(4, "big") + b"abc" + extra)
+    with ours, theirs, pytest.raises(ChannelBroken, match="nobody asked"):
+        StreamTransport(ours).exchange(b"hello", 1)
+
+
+@pytest.mark.parametrize("busy_poll", [False, True])
+def test_an_answer_in_pieces_is_put_together(busy_poll: bool) -> None:
+    ours, theirs = socket.socketpair()
+    message = bytes(range(256)) * 256
+
+    def drip() -> None:
+        data = len(message).to_bytes(4, "big") + message
+        for at, size in ((0, 1), (1, 2), (3, 2), (5, 70_000)):
+            theirs.sendall(data[at : at + size])
+            time.sleep(0.01)
+
+    with ours, theirs:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        transport = StreamTransport(ours, busy_poll=busy_poll)
+        assert transport.exchange(b"hello", 5) == message
+        thread.join()
+
+
+def test_a_peer_that_does_not_read_ends_in_a_timeout() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(ChannelTimeout):
+        StreamTransport(ours).exchange(bytes(10_000_000), 0.1)
 
 
 def test_a_closed_connection_closes_the_channel(
