@@ -16,6 +16,7 @@ __all__ = ["OWN", "declared", "lock_problems", "pins", "third_party", "undeclare
 OWN = frozenset(
     {
         "strongroom_attest",
+        "strongroom_eif",
         "strongroom_enclave",
         "strongroom_host",
         "strongroom_local",

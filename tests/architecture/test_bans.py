@@ -8,7 +8,7 @@ from tests.architecture.synthetic import module
 
 
 def test_the_tree_breaks_no_ban() -> None:
-    folders = [ROOT / "enclave", ROOT / "attestation", ROOT / "host"]
+    folders = [ROOT / "enclave", ROOT / "attestation", ROOT / "eif", ROOT / "host"]
     modules = [found for folder in folders for found in modules_under(folder)]
     assert any(m.in_package("strongroom_enclave.signer") for m in modules)
     assert listing(violations(modules)) == ""

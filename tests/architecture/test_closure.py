@@ -19,7 +19,7 @@ from tests.architecture.synthetic import module
 FOLDERS = {
     "enclave": ["enclave"],
     "attestation": ["attestation"],
-    ".": ["enclave", "attestation", "host"],
+    ".": ["enclave", "attestation", "eif", "host"],
 }
 
 
