@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "order": "strongroom_host.cli.order:app",
     "host": "strongroom_host.cli.host:app",
     "attest": "strongroom_host.cli.attest:app",
+    "eif": "strongroom_host.cli.eif:app",
     "explain": "strongroom_host.cli.lookup:explain",
 }
 """Name -> module:attribute, in the order of the help text. The value is a Typer app or a
