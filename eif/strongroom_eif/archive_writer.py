@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from strongroom_eif.archive_errors import PathInvalid
 from strongroom_eif.errors import InvalidArgument
 from strongroom_eif.image import Bytes
 from strongroom_eif.newc import HEADER_BYTES, TRAILER, Head, encoded
@@ -81,6 +82,7 @@ def archive(nodes: Iterable[Node], policy: FilePolicy = OWN) -> Iterator[Bytes]:
     tree = Tree(policy)
     heads = []
     for number, node in enumerate(ordered, 1):
+        check_not_trailer(node.path)
         tree.add(node.path, node.mode, device=node.device)
         heads.append(_head(node, number).pack())
     for node, head in zip(ordered, heads, strict=True):
@@ -134,6 +136,12 @@ def _head(node: Node, number: int) -> Head:
 
 def _named(head: bytes, path: bytes) -> bytes:
     return head + path + bytes(1 + -(HEADER_BYTES + len(path) + 1) % 4)
+
+
+def check_not_trailer(path: str) -> None:
+    """Refuses a path that would end the archive there and hide the rest."""
+    if encoded(path) == TRAILER:
+        raise PathInvalid("this name marks the end of an archive", path=path)
 
 
 def check_level(level: int) -> None:

@@ -49,6 +49,11 @@ class Description:
     signature: Signature | None
     faults: tuple[tuple[str, str], ...]
 
+    @property
+    def subject(self) -> str:
+        """Who the signing certificate says it is, empty if the image is unsigned."""
+        return "" if self.signature is None else _name(self.signature.certificate.subject)
+
     def to_json(self) -> dict[str, object]:
         """Returns the description in types that JSON has; bytes in hex."""
         image = self.image

@@ -13,7 +13,14 @@ from typing import Final, NoReturn
 
 from strongroom_eif.errors import InvalidArgument, MetadataInvalid
 
-__all__ = ["MAX_CUSTOM_BYTES", "MAX_METADATA_BYTES", "BuildMetadata", "Metadata", "parse_metadata"]
+__all__ = [
+    "MAX_CUSTOM_BYTES",
+    "MAX_METADATA_BYTES",
+    "BuildMetadata",
+    "Json",
+    "Metadata",
+    "parse_metadata",
+]
 
 MAX_METADATA_BYTES: Final = 1 << 20
 """Ours; the format sets none. What `docker image inspect` prints is some kilobytes."""

@@ -24,7 +24,9 @@ from strongroom_eif import (
     Parts,
     archive,
     archive_errors,
+    archive_writer,
     build,
+    builder,
     cbor,
     compress,
     errors,
@@ -40,6 +42,7 @@ from strongroom_eif import (
     serialise,
     sign,
     signature,
+    signing,
     unsign,
     verify,
     writer,
@@ -594,7 +597,7 @@ SIGNATURES = [
 
 SIGNING = [
     Mutation(
-        signing := __import__("strongroom_eif.signing", fromlist=["x"]),
+        signing,
         "check_unsigned",
         lambda: sign(_PLAIN.with_signature(_GOOD), KeyInMemory(key()), certificate(), NOW),
         errors.AlreadySigned,
@@ -798,13 +801,19 @@ ARCHIVES = [
 
 WRITING = [
     Mutation(
-        __import__("strongroom_eif.archive_writer", fromlist=["x"]),
+        archive_writer,
+        "check_not_trailer",
+        lambda: list(archive([Node.file("TRAILER!!!", b""), Node.file("z", b"hidden")])),
+        archive_errors.PathInvalid,
+    ),
+    Mutation(
+        archive_writer,
         "check_level",
         lambda: list(compress([b"x"], -1)),
         errors.InvalidArgument,
     ),
     Mutation(
-        __import__("strongroom_eif.builder", fromlist=["x"]),
+        builder,
         "check_ramdisks",
         _built(ramdisks=()),
         errors.InvalidArgument,

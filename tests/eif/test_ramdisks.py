@@ -132,10 +132,10 @@ def test_limits_count_over_all_ramdisks() -> None:
         list(entries(ONE, budget=budget))
 
 
-def add(policy: FilePolicy, *nodes: tuple[str, int], **more: int) -> None:
+def add(policy: FilePolicy, *nodes: tuple[str, int]) -> None:
     tree = Tree(policy)
     for path, mode in nodes:
-        tree.add(path, mode, **more)
+        tree.add(path, mode)
 
 
 def test_directories_may_come_again_in_a_later_archive() -> None:
