@@ -7,7 +7,9 @@ reaches the bootstrap port may load a manifest into a boot that has none.
 
 import asyncio
 import socket
+import struct
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -24,6 +26,7 @@ _BUFFER: Final = 64 * 1024
 _BACKLOG: Final = 64
 _LINGER_S: Final = 1.0
 _TRIES: Final = 64
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -131,12 +134,12 @@ class PortForwarder:
         try:
             if len(self._tasks) > self._limits.connections:
                 self.counts["busy"] += 1
-                client[1].transport.abort()
+                _reset(client[1])
                 return
             _keep_alive(client[1])
             await self._serve(client, target)
         except asyncio.CancelledError:
-            client[1].transport.abort()  # only `stop` cancels, and it waits for nobody
+            _reset(client[1])  # only `stop` cancels, and it waits for nobody
         finally:
             self._tasks.discard(task)
             await _close(client[1])
@@ -146,9 +149,8 @@ class PortForwarder:
             async with asyncio.timeout(self._limits.connect_s):
                 enclave = await _open(target)
         except (TimeoutError, OSError):
-            # A reset says "nobody there" at once; an orderly end would look like an answer.
             self.counts["refused"] += 1
-            client[1].transport.abort()
+            _reset(client[1])
             return
         self.counts["opened"] += 1
         flow = Flow()
@@ -156,8 +158,7 @@ class PortForwarder:
             end = await join(client, enclave, flow, self._limits.idle_s)
             self.counts[end.value] += 1
             if end is not End.CLOSED:
-                # A connection that broke on one side must look broken on the other.
-                client[1].transport.abort()
+                _reset(client[1])
                 enclave[1].transport.abort()
         finally:
             self.counts["bytes_up"] += flow.up
@@ -194,7 +195,8 @@ def _bind_row(host: str, port: int) -> list[socket.socket]:
         try:
             bound.append(_bind(host, port))
             base = bound[0].getsockname()[1]
-            bound += [_bind(host, base + offset) for offset in (1, 2)]
+            for offset in (1, 2):
+                bound.append(_bind(host, base + offset))
             return bound
         except (OSError, OverflowError) as error:
             for sock in bound:
@@ -239,6 +241,15 @@ def _keep_alive(writer: asyncio.StreamWriter) -> None:
     connection: socket.socket = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Breaks a connection so that the other side sees it broken: an orderly end would look like
+    an answer that ends there."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    writer.transport.abort()
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -26,12 +25,12 @@ from strongroom_host.runners.errors import (
     EnclaveHalted,
     RunDirectoryRefused,
 )
+from strongroom_host.runners.process_group import end_group
 from strongroom_host.runners.run_directory import RunDirectory
 
 __all__ = ["LocalRunner"]
 
 _START_TIMEOUT: Final = 60.0
-_STOP_TIMEOUT: Final = 10.0
 _ANSWER_TIMEOUT: Final = 5.0
 _POLL: Final = 0.02
 
@@ -203,7 +202,7 @@ class LocalRunner:
         """Ends the enclave, all of it, and gives the run directory up; harmless when stopped."""
         process, self._process = self._process, None
         if process is not None:
-            _end(process)
+            end_group(process)
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -253,20 +252,3 @@ def _outcome(status: int) -> str:
     if status < 0:
         return f"killed by signal {signal.Signals(-status).name}"
     return f"exit status {status}"
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Asks, waits, and ends the whole group if that did not help.
-
-    Only while the leader is not reaped: after that its number may be another group's. No worker
-    needs it, since each ends with its supervisor.
-    """
-    with suppress(OSError):
-        if process.stdin:
-            process.stdin.close()
-    process.terminate()
-    try:
-        process.wait(_STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

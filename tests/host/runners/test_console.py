@@ -1,0 +1,58 @@
+"""The console's last words: cleaned for a terminal, without tracebacks, and explained."""
+
+from pathlib import Path
+
+import pytest
+from strongroom_host.runners.console import explain, quoted, tail
+
+TRACE = """\
+local platform: all processes under one user
+Traceback (most recent call last):
+  File "x.py", line 1, in <module>
+    import cbor2
+ModuleNotFoundError: No module named 'cbor2'
+halted: signer died
+"""
+
+
+def test_a_traceback_is_reduced_to_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(TRACE)
+    assert tail(tmp_path / "log") == [
+        "local platform: all processes under one user",
+        "ModuleNotFoundError: No module named 'cbor2'",
+        "halted: signer died",
+    ]
+
+
+def test_the_end_of_a_long_console_is_what_counts(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("".join(f"line {number}\n" for number in range(100_000)))
+    assert tail(tmp_path / "log", 2) == ["line 99998", "line 99999"]
+
+
+def test_nothing_in_it_drives_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"\x1b]0;owned\x07 red\x1b[31m\xff\r" + b"a" * 5000)
+    [line, *_] = tail(tmp_path / "log")
+    assert line.isprintable()
+    assert all(len(line) <= 300 for line in tail(tmp_path / "log"))
+
+
+def test_an_unreadable_console_says_nothing(tmp_path: Path) -> None:
+    assert tail(tmp_path / "none") == []
+    assert quoted("it", []) == "it is empty"
+
+
+@pytest.mark.parametrize(
+    ("lines", "remedy"),
+    [
+        (["ModuleNotFoundError: No module named 'x'", "halted: signer died"], "make env"),
+        (["OSError: AF_UNIX path too long"], "shorter --run"),
+        (["local platform: sealer.key: expected mode 0600, got 0644"], "last line"),
+        (["halted: signer died"], "new permit"),
+        (["local platform: all processes under one user"], ""),
+        ([], ""),
+    ],
+)
+def test_the_cause_decides_what_to_do(lines: list[str], remedy: str) -> None:
+    found = explain(lines)
+    assert remedy in found
+    assert bool(found) is bool(remedy)
