@@ -291,15 +291,25 @@ def test_silence_ends_in_a_timeout_that_closes(
     _closed(channel)
 
 
-def test_a_dripping_peer_cannot_outlast_the_timeout(
-    boot: Boot, evidence: VerifiedEvidence, identity: ClientIdentity
-) -> None:
+@pytest.mark.parametrize("busy_poll", [False, True])
+def test_a_dripping_peer_cannot_outlast_the_timeout(busy_poll: bool) -> None:
     ours, theirs = socket.socketpair()
-    transport = StreamTransport(ours)
-    theirs.sendall((100).to_bytes(4, "big") + b"x")
-    with theirs, pytest.raises(ChannelTimeout):
-        transport.exchange(b"hello", 0.05)
-    transport.close()
+    stop = threading.Event()
+
+    def drip() -> None:
+        theirs.sendall((1000).to_bytes(4, "big"))
+        for _ in range(1000):
+            if stop.wait(0.005):
+                return
+            theirs.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    with ours, theirs:
+        thread.start()
+        with pytest.raises(ChannelTimeout):
+            StreamTransport(ours, busy_poll=busy_poll).exchange(b"hello", 0.1)
+        stop.set()
+        thread.join()
 
 
 def test_a_refusal_stays_a_reply_until_asked(
