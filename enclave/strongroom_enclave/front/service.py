@@ -126,11 +126,11 @@ class Front:
             kind, number, payload = self._link.receive()
             if kind == Kind.CONFIGURE:
                 self._open_control(msgspec.msgpack.decode(payload, type=tuple[Client, ...]))
-            elif kind == Kind.HALTED:
-                for waiting in [self._waiting.pop(n) for n in tuple(self._waiting)]:
-                    waiting.set_result(answer(Code.HALTED))
-            elif kind == Kind.REPLY and number in self._waiting:
-                self._waiting.pop(number).set_result(payload)
+            else:  # an answer, or HALTED in place of every answer; a call that timed out is gone
+                halted = kind == Kind.HALTED
+                for asked in tuple(self._waiting) if halted else (number,):
+                    if waiting := self._waiting.pop(asked, None):
+                        waiting.set_result(answer(Code.HALTED) if halted else payload)
 
     def _open_control(self, clients: tuple[Client, ...]) -> None:
         """Opens the mutual-TLS listener for exactly these clients; without any, there is none."""

@@ -1,0 +1,1 @@
+"""Front between a gRPC client and the test, which plays init."""
