@@ -253,9 +253,12 @@ def extract(
                 out.print(f"{folder / name}: {len(data)} bytes")
             return
         missing = set(file)
+        # A name of ours: the archive's directories, links and modes stay inside the archive.
+        targets = {path: folder / path.rpartition("/")[2] for path in missing}
+        if len(set(targets.values())) < len(targets):
+            raise BadInput("two files of the same name", remedy="Extract them one at a time.")
         for entry in files(found, frozenset(file)):
-            # A name of ours: the archive's directories, links and modes stay inside the archive.
-            target = folder / entry.path.rpartition("/")[2]
+            target = targets[entry.path]
             save_bytes(entry.pieces, target, force=force)
             out.print(f"{target}: {entry.size} bytes")
             missing.discard(entry.path)
