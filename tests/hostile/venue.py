@@ -86,6 +86,7 @@ class Venue:
     """Listens where the host's proxy would. Attributes may be changed between enrolments.
 
     Attributes:
+        path: Of the proxy's socket.
         proxy_answer: What the proxy says to CONNECT; nothing closes the connection.
         tls: Server context.
         hold: Waited for before an answer, if there is one.
@@ -95,7 +96,7 @@ class Venue:
     """
 
     def __init__(self, path: Path, authority: Authority) -> None:
-        self.authority, self.tls = authority, authority.server()
+        self.path, self.authority, self.tls = path, authority, authority.server()
         self.proxy_answer, self.requests, self.connects = OK, list[bytes](), list[bytes]()
         self.issued: list[dict[str, str]] = []
         self.answer: Callable[[], bytes] = self._issue
