@@ -247,7 +247,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     """Breaks a connection so that the other side sees it broken: an orderly end would look like
     an answer that ends there."""
     connection: socket.socket = writer.get_extra_info("socket")
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # closed meanwhile; uvloop says so by a ValueError
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     writer.transport.abort()
 

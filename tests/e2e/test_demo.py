@@ -1,0 +1,172 @@
+"""`strongroom demo` as a person runs it: whole, without compiled helpers, interrupted, kept."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from strongroom_host.demo.closing import NOT_PROVED
+
+from tests.e2e.commands import STRONGROOM, environment, one_message, run
+from tests.host.runners.processes import children, gone, until
+from tests.vectors.index import VECTORS
+
+CLAIMS = [
+    "venue_serves",
+    "enclave_boots",
+    "evidence_verified",
+    "flipped_bit_refused",
+    "foreign_root_refused",
+    "quorum_enforced",
+    "manifest_measured",
+    "key_generated",
+    "permit_needed",
+    "credentials_created_inside",
+    "order_signed",
+    "order_filled",
+    "template_filled",
+    "template_mismatch_refused",
+    "over_limit_denied",
+    "price_denied",
+    "market_denied",
+    "timings_measured",
+    "kill_stops_orders",
+    "kill_lets_cancels_pass",
+    "api_secret_stayed_inside",
+    "host_stopped_clean",
+]
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A temporary folder of the test's own, with a path that leaves room for sockets."""
+    with tempfile.TemporaryDirectory(prefix="sr-") as name:
+        yield Path(name)
+
+
+def demo(**extra: str) -> dict[str, Any]:
+    done = run("demo", "--json", cwd=None, **extra)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    assert isinstance(report, dict)
+    assert report["ok"] is True
+    return report
+
+
+def test_every_step_happens(tmp_path: Path) -> None:
+    (tmp_path / "nitro").mkdir()
+    report = demo(STRONGROOM_VECTORS=str(tmp_path))
+    assert [claim["name"] for claim in report["claims"]] == CLAIMS
+    assert all(claim["sentence"] for claim in report["claims"])
+    facts = report["facts"]
+    assert facts["aws_document"] is None
+    assert facts["order_status"] == "matched"
+    assert len(facts["order_hash"]) == 66
+    assert len(facts["manifest_digest"]) == len(facts["owner_root"]) == 64
+    assert facts["over_limit_denied"] == 25_000_000
+    assert 0 < facts["intent_to_signed_p50_us"] <= facts["intent_to_signed_p99_us"]
+    assert facts["total_s"] < 60
+    assert report["not_proved"] == list(NOT_PROVED)
+    assert report["implementations"]["Keccak-256"] == "safe-pysha3"
+
+
+def test_without_compiled_helpers_too(tmp_path: Path) -> None:
+    report = demo(STRONGROOM_PURE="1", STRONGROOM_VECTORS=str(tmp_path))
+    assert [claim["name"] for claim in report["claims"]] == CLAIMS
+    assert report["implementations"]["event loop"] == "asyncio"
+    assert report["implementations"]["Keccak-256"] == "pycryptodome"
+
+
+def test_a_person_sees_each_claim_and_what_is_not_proved(vectors: Path, tmp_path: Path) -> None:
+    [document] = sorted((vectors / "nitro").glob("*_7b0ca130_aws.cose"))
+    keep = tmp_path / "kept"
+    done = run("demo", "--keep", str(keep), "--document", str(document))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("✓") == len(CLAIMS) + 1 + 6
+    assert "a real AWS document (2025-04-29" in done.stdout
+    assert "What this does not prove" in done.stdout
+    assert "strongroom permit --budget main=200:400" in done.stdout
+    for name in ("ada", "ben", "cleo"):
+        assert (keep / "owners" / name / "owner-key.pem").stat().st_mode & 0o077 == 0
+    assert (keep / "host" / "console.log").exists()
+    assert list((keep / "bot" / "journal").glob("*.db"))
+    again = run("demo", "--keep", str(keep))
+    assert "is not empty" in one_message(again, 2)
+
+
+def test_a_forged_document_stops_it(vectors: Path, tmp_path: Path) -> None:
+    document = bytearray(max((vectors / "nitro").glob("*_aws.cose")).read_bytes())
+    document[len(document) // 2] ^= 1
+    (tmp_path / "forged.cose").write_bytes(document)
+    with no_strays():
+        done = run("demo", "--document", str(tmp_path / "forged.cose"))
+    one_message(done, 3)
+
+
+def test_an_unreadable_document_is_noticed_before_anything_starts(tmp_path: Path) -> None:
+    done = run("demo", "--document", str(tmp_path / "none.cose"))
+    one_message(done, 2)
+    assert done.stdout == ""
+
+
+def test_a_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("demo", "--keep", str(tmp_path / "file" / "kept"))
+    assert "cannot use the folder" in one_message(done, 2)
+
+
+@contextmanager
+def no_strays() -> Iterator[None]:
+    """Nothing of the demo may be left in the temporary folder."""
+    before = set(Path(tempfile.gettempdir()).glob("strongroom-run-*"))
+    yield
+    assert set(Path(tempfile.gettempdir()).glob("strongroom-run-*")) <= before
+
+
+@pytest.mark.parametrize(
+    ("number", "chapter"),
+    [
+        (signal.SIGINT, "1 "),
+        (signal.SIGINT, "5 "),
+        (signal.SIGTERM, "3 "),
+        (signal.SIGKILL, "1 "),
+        (signal.SIGKILL, "5 "),
+    ],
+)
+def test_ended_in_the_middle_it_leaves_no_process(
+    number: signal.Signals, chapter: str, short: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [*STRONGROOM, "demo"],
+        env=environment(TMPDIR=str(short), STRONGROOM_VECTORS=str(tmp_path)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert any(line.startswith(chapter) for line in process.stdout)
+    if chapter == "1 ":
+        until(lambda: bool(children(process.pid)), "it never started anything")
+    family = children(process.pid)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    until(lambda: gone(family), "processes outlived the demo")
+    assert "Traceback" not in said
+    if number is not signal.SIGKILL:
+        assert process.returncode == 130
+        assert "nothing is left running" in said
+        assert list(short.iterdir()) == []
+
+
+def test_vectors_are_found_without_being_named(vectors: Path) -> None:
+    if vectors != VECTORS or "STRONGROOM_VECTORS" in os.environ:
+        pytest.skip("the recorded vectors are not in their default place")
+    assert demo()["facts"]["aws_document"]
