@@ -127,7 +127,7 @@ RULES = (
     Rule(
         name="assert",
         why="python -O removes it, so it is no check",
-        within=(*_IMAGE, "strongroom_attest"),
+        within=(*_IMAGE, "strongroom_attest", "strongroom_eif"),
         nodes=(ast.Assert,),
     ),
     Rule(
@@ -141,13 +141,13 @@ RULES = (
     Rule(
         name="predictable randomness",
         why="keys, nonces and salts need the operating system's generator",
-        within=(*_IMAGE, "strongroom_attest", "strongroom_local"),
+        within=(*_IMAGE, "strongroom_attest", "strongroom_eif", "strongroom_local"),
         modules=frozenset({"random"}),
     ),
     Rule(
         name="sans-I/O",
         why="contract and verifier take bytes and values; clock, network and files stay outside",
-        within=("strongroom_wire", "strongroom_attest"),
+        within=("strongroom_wire", "strongroom_attest", "strongroom_eif"),
         modules=_words(
             "asyncio fcntl http io os pathlib random secrets select shutil socket ssl subprocess "
             "tempfile time urllib"

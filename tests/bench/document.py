@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 from strongroom_attest.nitro import Roots, authenticate
-
 from strongroom_local.measure import DEBUG
 from strongroom_local.nsm import SoftwareNsm
 from strongroom_local.pki import new_root
+
 from tests.bench.channel import row
 
 __all__ = ["rows"]
