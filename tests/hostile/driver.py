@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 import grpc
 import msgspec
@@ -35,8 +36,14 @@ from strongroom_wire.owners import Signature, Statement, verify_signature
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
 from strongroom_wire.receipts import verify_receipt
-from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, Action, Budget, OwnerOrder
-from strongroom_wire.statements import Permit
+from strongroom_wire.statements import (
+    ORDER_DOMAIN,
+    PERMIT_DOMAIN,
+    Action,
+    Budget,
+    OwnerOrder,
+    Permit,
+)
 
 from tests.hostile.venue import HOST, PORT, Authority
 
@@ -50,6 +57,7 @@ CALLS: tuple[manifest.Call, ...] = (
     "owner", "order", "template", "cancel", "heartbeat", "query", "health",
 )  # fmt: skip
 TIMEOUT = 30.0
+Source = Literal["generate", "import", "session"]
 
 
 class Forged(Exception):
@@ -151,10 +159,8 @@ class Desk:
 
     @property
     def manifest(self) -> manifest.Manifest:
-        def key(name: str, source: str, per_boot: bool = False) -> manifest.Key:
-            return manifest.Key(
-                name, source, "eoa", "", 80002, HOST, per_boot, self.policy  # type: ignore[arg-type]
-            )
+        def key(name: str, source: Source, per_boot: bool = False) -> manifest.Key:
+            return manifest.Key(name, source, "eoa", "", 80002, HOST, per_boot, self.policy)
 
         keys = (key("main", "generate"), key("imported", "import"), key("brief", "generate", True))
         clients = tuple(bot.spec for bot in self.bots)
@@ -213,7 +219,9 @@ class Wire:
 class Channel:
     """A fast channel of one bot: the sealed side, and the wire it was opened on."""
 
-    def __init__(self, boot: "Boot", bot: Bot, opening: bytes, secret: bytes, answer: bytes) -> None:
+    def __init__(
+        self, boot: "Boot", bot: Bot, opening: bytes, secret: bytes, answer: bytes
+    ) -> None:
         self.boot, self.bot, self.opening = boot, bot, opening
         self.opened = frames.ChannelOpened.parse(answer)
         key = boot.bundle.role(Role.SIGNER).receipt
@@ -347,9 +355,9 @@ class Boot:
         self.enclave.resources.callback(wire.close)
         return wire
 
-    def buying(self, dollars: int = 5, *, key: int = 0, price: int = 500_000, **changes: int) -> (
-        frames.Intent
-    ):
+    def buying(
+        self, dollars: int = 5, *, key: int = 0, price: int = 500_000, **changes: int
+    ) -> frames.Intent:
         """Returns an intent to buy for `dollars` pUSD at 0.50; `changes` are of the order."""
         now = now_ms()
         size = dollars * 10**12 // price

@@ -1,7 +1,6 @@
 """The platform's clock moved under a running boot: signing stops, for good, and cancels go on."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,9 +25,9 @@ class Hand:
 
 
 @pytest.fixture
-def moved(start: Start, tmp_path: Path) -> Iterator[tuple[Boot, Hand]]:
+def moved(start: Start, tmp_path: Path) -> tuple[Boot, Hand]:
     hand = Hand(tmp_path / "clock")
-    yield start(Desk(), clock=hand.path).make_ready(), hand
+    return start(Desk(), clock=hand.path).make_ready(), hand
 
 
 def until_denied(channel: Channel, seconds: float = 20) -> Rule:

@@ -100,7 +100,7 @@ def assert_needs_its_own_permit(boot: Boot, before: Boot) -> None:
 
 @pytest.mark.parametrize("role", ["signer", "front", "init"])
 def test_a_process_killed_while_orders_are_decided(role: str, tmp_path: Path) -> None:
-    luck = random.Random(role)
+    luck = random.Random(role)  # noqa: S311  when to kill is no secret
     desk, seen = Desk(), Counter[tuple[bytes, bytes]]()
     before: Boot | None = None
     for _ in range(ROUNDS):
@@ -130,7 +130,7 @@ def test_a_halted_boot_answers_everybody_and_gives_nothing(start: Start) -> None
     assert_over(boot.enclave, "signer")
     assert channel.wire is not None
     assert channel.wire.receive() is None
-    with pytest.raises(OSError, match="refused|reset|No such"):
+    with pytest.raises(OSError, match=r"refused|reset|No such"):
         boot.wire().exchange(channel.opening)
     assert refusal(tunnel.carry(tunnel.frame(boot.buying(1)))) is Code.HALTED
     opening = boot.control().OpenChannel(pb.Bytes(value=tunnel.opening), timeout=20).value
@@ -163,7 +163,7 @@ def test_an_enrolment_killed_is_an_enrolment_to_repeat(start: Start) -> None:
     for _ in range(ROUNDS):
         seen, venue.hold = len(venue.requests), Event()
         answers: list[Code] = []
-        waiting = Thread(target=lambda a=answers: a.append(boot.enrol()[0]), daemon=True)  # type: ignore[misc]
+        waiting = Thread(target=lambda a=answers: a.append(boot.enrol()[0]), daemon=True)
         waiting.start()
         while len(venue.requests) == seen:
             time.sleep(0.01)

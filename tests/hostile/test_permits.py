@@ -9,8 +9,14 @@ from strongroom_wire.encoding import u64
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.manifest import MANIFEST_DOMAIN
 from strongroom_wire.owners import Signature, Statement
-from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, Action, Budget, OwnerOrder
-from strongroom_wire.statements import Permit
+from strongroom_wire.statements import (
+    ORDER_DOMAIN,
+    PERMIT_DOMAIN,
+    Action,
+    Budget,
+    OwnerOrder,
+    Permit,
+)
 
 from tests.hostile.conftest import Start
 from tests.hostile.driver import Boot, Desk, Owners, now_ms
@@ -51,7 +57,7 @@ def test_a_permit_for_anything_but_this_boot_is_refused(configured: Boot) -> Non
         ({"signer_head": LogHead(0, other)}, Code.WRONG_LOG_HEAD),
         ({"budgets": (*permit.budgets, Budget("nobody", 1, 1))}, Code.UNKNOWN_KEY),
     ):
-        assert configured.submit_permit(replace(permit, **changes)) is expected  # type: ignore[arg-type]
+        assert configured.submit_permit(replace(permit, **changes)) is expected
     assert_unpermitted(configured)
 
 

@@ -154,7 +154,10 @@ def test_a_blob_shows_nothing(exporter: Boot, blob: bytes) -> None:
     assert again != blob
     assert KEY not in blob
     assert ADDRESS not in blob
-    domain, least, nonce, content = (b"strongroom/sealed/v1", *unpack(b"strongroom/sealed/v1", blob))
+    domain, least, nonce, content = (
+        b"strongroom/sealed/v1",
+        *unpack(b"strongroom/sealed/v1", blob),
+    )
     assert least == u64(2)
     assert nonce not in again
     assert pack(domain, least, nonce, content) == blob

@@ -6,7 +6,6 @@ anchors ten times a second, so that a test need not wait for it.
 
 import argparse
 import signal
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,10 +37,10 @@ def main() -> None:
     root = root_of_run(arguments.state, datetime.now(UTC))
     nsm = SoftwareNsm(root, measure_installed(), clock_ms=clock_ms)
     assert boot._ANCHOR_INTERVAL == 5.0
-    boot._ANCHOR_INTERVAL = 0.1  # type: ignore[misc]
+    boot._ANCHOR_INTERVAL = 0.1
     harden()
     entry.boot(arguments.run, in_thread(nsm), arguments.state / "sealer.key").serve()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,1 +1,1 @@
-"""The one-shot process that talks to a venue, in this process and against a venue that misbehaves."""
+"""The one-shot process that talks to a venue, against one that misbehaves."""

@@ -144,7 +144,7 @@ def test_only_the_named_host_under_a_named_root_gets_the_login(venue: Venue) -> 
 
 def test_old_tls_is_refused(venue: Venue) -> None:
     context = AUTHORITY.server()
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     venue.tls = context
     assert refused(venue, body(GOOD)) in (Code.VENUE_TLS, Code.VENUE_UNREACHABLE)

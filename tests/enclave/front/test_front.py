@@ -50,10 +50,13 @@ class Played:
             thread.start()
         self.bootstrap = rpc.BootstrapStub(self.channel("bootstrap.sock"))
 
-    def channel(self, name: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.Channel:
-        target, options = f"unix:{self.folder / name}", [
-            ("grpc.ssl_target_name_override", "strongroom-enclave")
-        ]
+    def channel(
+        self, name: str, credentials: grpc.ChannelCredentials | None = None
+    ) -> grpc.Channel:
+        target, options = (
+            f"unix:{self.folder / name}",
+            [("grpc.ssl_target_name_override", "strongroom-enclave")],
+        )
         made = (
             grpc.secure_channel(target, credentials, options)
             if credentials
@@ -166,9 +169,7 @@ def test_control_calls_become_these_messages(played: Played, control: rpc.Contro
         assert played.seen[-1][::2] == (kind, b"frame")
 
 
-def test_refusals_come_as_codes_without_a_receipt(
-    played: Played, control: rpc.ControlStub
-) -> None:
+def test_refusals_come_as_codes_without_a_receipt(played: Played, control: rpc.ControlStub) -> None:
     played.reply = lambda message: answer(Code.WRONG_PHASE)
     receipt = control.SubmitPermit(PROTO, timeout=20)
     assert (receipt.code, receipt.answer, receipt.signature) == (104, b"", b"")
@@ -192,7 +193,7 @@ def test_health_is_being_ready(
 def failed(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.RpcError) as caught:
         call()
-    return caught.value.code(), caught.value.details()  # type: ignore[attr-defined]
+    return caught.value.code(), caught.value.details() or ""
 
 
 def test_a_statement_that_cannot_be_packed_never_reaches_init(played: Played) -> None:
@@ -216,7 +217,7 @@ def test_a_message_over_the_limit_never_reaches_init(played: Played) -> None:
 
 def test_calls_wait_side_by_side_and_get_their_own_answer(played: Played) -> None:
     held: list[Message] = []
-    played.reply = lambda message: held.append(message)  # type: ignore[func-returns-value]
+    played.reply = lambda message: held.append(message)
     answers: dict[int, bytes] = {}
 
     def call(at: int) -> None:

@@ -207,9 +207,7 @@ def test_a_register_that_was_extended_before_us_halts() -> None:
 
 def test_a_signer_that_does_not_start_or_register_halts() -> None:
     refused_after_extend(lambda h: h.processes.failing.add("signer"))
-    refused_after_extend(
-        lambda h: h.processes.first.update(signer=(Kind.REPLY, bytes(64)))
-    )
+    refused_after_extend(lambda h: h.processes.first.update(signer=(Kind.REPLY, bytes(64))))
     refused_after_extend(lambda h: h.processes.first.update(signer=(Kind.REGISTER, b"short")))
 
 

@@ -87,7 +87,9 @@ def test_an_enrolment_has_one_process_with_the_job_and_the_proxy() -> None:
         assert harness.processes.sockets["enroll"][0].fileno() == -1, "init keeps the connection"
         enroll.send(Kind.ENROLLED, 1, u32(Code.OK) + b"record")
         message = harness.until(harness.signer, Kind.ENROLLED)
-        assert message == (Kind.ENROLLED, 77, u32(Code.OK) + b"record"), "the number is the signer's"
+        assert message == (Kind.ENROLLED, 77, u32(Code.OK) + b"record"), (
+            "the number is the signer's"
+        )
         assert harness.processes.killed == ["enroll"]
         assert harness.phase() == Phase.CONFIGURED
 

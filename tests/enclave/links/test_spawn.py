@@ -83,8 +83,8 @@ def test_each_role_runs_as_its_own_user_where_there_are_users() -> None:
 @needs_proc
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # what fails to start is left to refcounts
 def test_a_program_that_does_not_exist_leaves_nothing_open() -> None:
-    before = set(os.listdir("/proc/self/fd"))
+    before = {path.name for path in Path("/proc/self/fd").iterdir()}
     with pytest.raises(OSError, match="No such file"):
         Workers(lambda role: ["/nowhere"], {}, {}).spawn("enroll")
     gc.collect()
-    assert set(os.listdir("/proc/self/fd")) <= before
+    assert {path.name for path in Path("/proc/self/fd").iterdir()} <= before

@@ -151,4 +151,3 @@ def jobs(message: Message) -> tuple[bytes, bytes]:
     """Returns venue and request of an enrolment's job."""
     venue, request = unpack(b"enroll", message.payload)
     return venue, request
-

@@ -123,7 +123,11 @@ def test_each_kind_has_its_permission_and_no_other_will_do(trading: Trading, kin
 @pytest.mark.parametrize("kind", Kind)
 def test_a_key_that_is_not_there_or_not_enrolled_does_nothing(trading: Trading, kind: Kind) -> None:
     made = of_kind(kind)
-    for index, expected in ((1, Code.NO_CREDENTIAL), (3, Code.UNKNOWN_KEY), (65535, Code.UNKNOWN_KEY)):
+    for index, expected in (
+        (1, Code.NO_CREDENTIAL),
+        (3, Code.UNKNOWN_KEY),
+        (65535, Code.UNKNOWN_KEY),
+    ):
         reply = trading.ask(msgspec.structs.replace(made, key=index))
         assert (reply.code, reply.request) == (expected, b"")
 
@@ -236,7 +240,9 @@ def test_a_template_for_anything_else_gets_nothing_and_costs_its_order(trading: 
     plain = trading.ask(intent(order())).request
     argument, _ = template(plain)
     delete = argument[:8] + argument[8:].replace(b"POST /order ", b"DELETE /order ")
-    other = argument[:8] + argument[8:].replace(b'"takerAmount":"10000000"', b'"takerAmount":"00000001"')
+    other = argument[:8] + argument[8:].replace(
+        b'"takerAmount":"10000000"', b'"takerAmount":"00000001"'
+    )
     known = argument[:-1] + b"!"
     for forged in (delete, other, known, template(plain, shift=1)[0], argument[:-1], argument[:9]):
         reply = trading.ask(intent(order(), kind=Kind.TEMPLATE, argument=forged))

@@ -45,7 +45,12 @@ def test_every_part_of_the_key_matters(other: bytes) -> None:
 
 
 def test_halves_of_another_length_make_no_key() -> None:
-    for halves in ((b"", SHARE), (PLATFORM, b""), (PLATFORM[:31], SHARE), (PLATFORM, SHARE + b"\0")):
+    for halves in (
+        (b"", SHARE),
+        (PLATFORM, b""),
+        (PLATFORM[:31], SHARE),
+        (PLATFORM, SHARE + b"\0"),
+    ):
         with pytest.raises(Malformed):
             role_key(*halves, ROOT, Role.SIGNER)
     # Nor does a byte move from one half into the other.
@@ -70,9 +75,9 @@ def test_the_version_is_authenticated() -> None:
 
 def test_without_a_key_nothing_is_sealed_or_opened() -> None:
     blob = seal(KEY, 7, STATE)
-    for act in (lambda: seal(b"", 7, STATE), lambda: unseal(b"", 7, blob)):
+    for act, content in ((seal, STATE), (unseal, blob)):
         with pytest.raises(Refused) as refused:
-            act()
+            act(b"", 7, content)
         assert refused.value.code is Code.SEALED_STATE_REFUSED
 
 

@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -174,9 +175,7 @@ def test_frames_come_through_init_as_well(signer: Signer) -> None:
     assert refusal(signer.tunnelled(bytes(200_000))) is Code.UNKNOWN_CHANNEL
 
 
-def test_a_crowd_of_connections_is_bounded(
-    signer: Signer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crowd_of_connections_is_bounded(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "_MAX_STREAMS", 3)
     kept = [signer.channel() for _ in range(3)]
     late = signer.wire()
@@ -207,9 +206,10 @@ def test_a_client_that_reads_no_answers_loses_its_connection_only(signer: Signer
     lazy, other = signer.channel(), signer.channel()
     assert lazy.wire is not None
     intent = frames.Intent(frames.Kind.CANCEL, 0, 1, 1 << 62, (), bytes(32_000))
-    with pytest.raises(OSError):  # noqa: PT011  reset or broken pipe, as it happens
+    with suppress(OSError):  # reset or broken pipe, as it happens; a time-out fails below
         while True:
             lazy.wire.send(lazy.frame(intent))
+    assert lazy.wire.receive() is not None, "answers that fitted were sent"
     assert other.cancel_all().code is Code.OK
     lazy.wire.close()
 
