@@ -9,10 +9,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from strongroom_host.demo.by_hand import ByHand, Step
 from strongroom_host.demo.folders import OWNERS
 from strongroom_host.testnet import default_config
@@ -83,89 +81,71 @@ class Workshop:
             assert process.wait(30) == 0
 
 
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workshop, ByHand]]:
+@contextmanager
+def worked_through(root: Path) -> Iterator[tuple[Workshop, ByHand]]:
     """All steps done, in order, and the servers still up."""
-    shop = Workshop(tmp_path_factory.mktemp("by-hand"))
+    shop = Workshop(root)
     for step in ByHand.identities():
         shop.do(step)
     keys = tuple(
-        json.loads((shop.root / "owners" / name / "owner.json").read_bytes())["owner_key"]
+        json.loads((root / "owners" / name / "owner.json").read_bytes())["owner_key"]
         for name in OWNERS
     )
     base = free_ports(4)
-    with tempfile.TemporaryDirectory(prefix="sr-") as short, ExitStack() as running:
-        hand = ByHand(
-            keys,
-            str(default_config(80002).markets[0].tokens[0]),
-            venue=f"127.0.0.1:{base + 3}",
-            enclave=f"127.0.0.1:{base}",
-            run=f"{short}/run",
-        )
-        venue, host = hand.servers()
-        running.enter_context(shop.background(venue, '"ready"'))
-        running.enter_context(shop.background(host, "The enclave runs"))
-        for step in hand.steps():
-            shop.do(step)
-        yield shop, hand
-        running.close()
+    with tempfile.TemporaryDirectory(prefix="sr-") as short:
+        with ExitStack() as running:
+            hand = ByHand(
+                keys,
+                str(default_config(80002).markets[0].tokens[0]),
+                venue=f"127.0.0.1:{base + 3}",
+                enclave=f"127.0.0.1:{base}",
+                run=f"{short}/run",
+            )
+            venue, host = hand.servers()
+            running.enter_context(shop.background(venue, '"ready"'))
+            running.enter_context(shop.background(host, "The enclave runs"))
+            for step in hand.steps():
+                shop.do(step)
+            yield shop, hand
         assert strays(short) == []
 
 
-def test_each_step_does_what_it_says(workshop: tuple[Workshop, ByHand]) -> None:
-    said = workshop[0].printed
-    assert "Verified evidence" in said["evidence of a boot without keys"]
-    assert "1 of 2 needed owners have signed" in said["one signature"]
-    assert "measured in PCR16" in said["load and verify it"]
-    assert "key main: 0x" in said["make the key inside: submit"]
-    assert "is in force" in said["let this boot sign: submit"]
-    assert "API key id" in said["API credentials: submit"]
-    assert "matched" in said["an order that fills at once"]
-    assert "live" in said["one that rests on the book"]
-
-
-def test_what_is_not_allowed_is_denied_with_rule_and_numbers(
-    workshop: tuple[Workshop, ByHand],
-) -> None:
-    said = workshop[0].printed["one over the limit: denied"]
-    assert "ORDER_NOTIONAL" in said
-    assert "25" in said
-    assert "61" in said
-
-
-def test_the_kill_switch_cancels_and_denies(workshop: tuple[Workshop, ByHand]) -> None:
-    said = workshop[0].printed
-    assert "FAILED" not in said["one owner stops signing and cancels what rests"]
-    assert "canceled" in said["one owner stops signing and cancels what rests"]
-    assert "KILL_SWITCH" in said["after that: denied"]
-
-
-def test_secrets_stay_in_their_owners_folders(workshop: tuple[Workshop, ByHand]) -> None:
-    root = workshop[0].root
-    share = (root / "owners" / OWNERS[0] / "unlock-share").read_text().strip()
-    elsewhere = [
-        path
-        for path in root.rglob("*")
-        if path.is_file() and path.name != "unlock-share" and share in path.read_text("latin-1")
-    ]
-    assert elsewhere == []
-
-
-def test_a_second_manifest_needs_a_new_boot(workshop: tuple[Workshop, ByHand]) -> None:
-    shop, hand = workshop
-    words = ["enclave", "load", "owners/manifest-2.signed.json", "--owner", f"owners/{OWNERS[0]}"]
-    done = run(*words, "--enclave", hand.enclave, cwd=shop.root)
-    assert done.returncode == 3
-    assert "manifest already" in done.stderr
-
-
-def test_without_an_enclave_there_is_one_clear_message(
-    workshop: tuple[Workshop, ByHand],
-) -> None:
-    shop, hand = workshop
-    nobody = replace(hand, enclave=f"127.0.0.1:{free_ports(3)}")
-    step = next(step for step in nobody.steps() if "evidence, now" in step.what)
-    done = run(*step.command[1:], cwd=shop.root)
+def test_every_documented_step_does_what_it_says(tmp_path: Path) -> None:
+    with worked_through(tmp_path) as (shop, hand):
+        _check_what_was_said(shop.printed)
+        _check_secrets_stayed(shop.root)
+        first = f"owners/{OWNERS[0]}"
+        again = ["enclave", "load", "owners/manifest-2.signed.json", "--owner", first]
+        done = run(*again, "--enclave", hand.enclave, cwd=shop.root)
+        assert done.returncode == 3, "a second manifest needs a new boot"
+        assert "manifest already" in done.stderr
+    gone = next(step for step in hand.steps() if "evidence, now" in step.what)
+    done = run(*gone.command[1:], cwd=tmp_path)
     assert done.returncode == 5
     assert "Traceback" not in done.stderr
     assert "strongroom host run" in done.stderr
+
+
+def _check_what_was_said(said: dict[str, str]) -> None:
+    for step, words in {
+        "evidence of a boot without keys": "Verified evidence",
+        "one signature": "1 of 2 needed owners have signed",
+        "load and verify it": "measured in PCR16",
+        "make the key inside: submit": "key main: 0x",
+        "let this boot sign: submit": "is in force",
+        "API credentials: submit": "API key id",
+        "an order that fills at once": "matched",
+        "one that rests on the book": "live",
+        "one owner stops signing and cancels what rests": "canceled",
+        "after that: denied": "KILL_SWITCH",
+    }.items():
+        assert words in said[step], said[step]
+    denied = said["one over the limit: denied"]
+    assert all(words in denied for words in ("ORDER_NOTIONAL", "25", "61")), denied
+    assert "FAILED" not in said["one owner stops signing and cancels what rests"]
+
+
+def _check_secrets_stayed(root: Path) -> None:
+    share = (root / "owners" / OWNERS[0] / "unlock-share").read_text().strip()
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != "unlock-share"]
+    assert [path for path in files if share in path.read_text("latin-1")] == []

@@ -1,21 +1,19 @@
 """`strongroom demo` as a person runs it: whole, without compiled helpers, interrupted, kept."""
 
 import json
-import os
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from strongroom_host.demo.closing import NOT_PROVED
+from strongroom_host.demo.recorded import find_recorded
 
-from tests.e2e.commands import STRONGROOM, environment, one_message, run
+from tests.e2e.commands import STRONGROOM, environment, one_message, run, strays
 from tests.host.runners.processes import children, gone, until
-from tests.vectors.index import VECTORS
 
 CLAIMS = [
     "venue_serves",
@@ -101,13 +99,14 @@ def test_a_person_sees_each_claim_and_what_is_not_proved(vectors: Path, tmp_path
     assert "is not empty" in one_message(again, 2)
 
 
-def test_a_forged_document_stops_it(vectors: Path, tmp_path: Path) -> None:
+def test_a_forged_document_stops_it(vectors: Path, short: Path, tmp_path: Path) -> None:
     document = bytearray(max((vectors / "nitro").glob("*_aws.cose")).read_bytes())
     document[len(document) // 2] ^= 1
     (tmp_path / "forged.cose").write_bytes(document)
-    with no_strays():
-        done = run("demo", "--document", str(tmp_path / "forged.cose"))
+    done = run("demo", "--document", str(tmp_path / "forged.cose"), cwd=None, TMPDIR=str(short))
     one_message(done, 3)
+    assert list(short.iterdir()) == []
+    assert strays(str(short)) == []
 
 
 def test_an_unreadable_document_is_noticed_before_anything_starts(tmp_path: Path) -> None:
@@ -120,14 +119,6 @@ def test_a_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = run("demo", "--keep", str(tmp_path / "file" / "kept"))
     assert "cannot use the folder" in one_message(done, 2)
-
-
-@contextmanager
-def no_strays() -> Iterator[None]:
-    """Nothing of the demo may be left in the temporary folder."""
-    before = set(Path(tempfile.gettempdir()).glob("strongroom-run-*"))
-    yield
-    assert set(Path(tempfile.gettempdir()).glob("strongroom-run-*")) <= before
 
 
 @pytest.mark.parametrize(
@@ -166,7 +157,12 @@ def test_ended_in_the_middle_it_leaves_no_process(
         assert list(short.iterdir()) == []
 
 
-def test_vectors_are_found_without_being_named(vectors: Path) -> None:
-    if vectors != VECTORS or "STRONGROOM_VECTORS" in os.environ:
-        pytest.skip("the recorded vectors are not in their default place")
-    assert demo()["facts"]["aws_document"]
+def test_recorded_documents_are_found_where_they_are_kept(
+    vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRONGROOM_VECTORS", str(vectors))
+    found = find_recorded()
+    assert found is not None
+    assert found.name.endswith("_aws.cose")
+    monkeypatch.setenv("STRONGROOM_VECTORS", str(tmp_path))
+    assert find_recorded() is None

@@ -32,7 +32,16 @@ from strongroom_host.owner.signed import SignedFile
 from strongroom_host.owner.statements import check_for_boot
 from strongroom_host.trust.record import EvidencePolicy
 
-__all__ = ["KEY", "LIMITS", "VENUE", "Limits", "OwnersDesk", "draft_manifest", "make_owners"]
+__all__ = [
+    "KEY",
+    "LIMITS",
+    "VENUE",
+    "Limits",
+    "OwnersDesk",
+    "draft_manifest",
+    "make_owners",
+    "sign_manifest",
+]
 
 KEY: Final = "main"
 VENUE: Final = "clob.testnet"
