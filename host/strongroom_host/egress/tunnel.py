@@ -58,6 +58,10 @@ async def join(
                 flow.up += len(chunk)
             else:
                 flow.down += len(chunk)
+        # A side that broke off while its last bytes were written: asyncio passes over that in
+        # silence or raises OSError, uvloop raises RuntimeError.
+        if writer.is_closing():
+            raise ConnectionResetError("broken off before the end of stream")
         if writer.can_write_eof():
             writer.write_eof()
 
