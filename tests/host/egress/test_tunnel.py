@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from strongroom_host.egress.tunnel import End, Flow, join
 
-type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
