@@ -39,11 +39,14 @@ def test_a_client_that_left_ends_the_tunnel(runner: asyncio.Runner, late: bytes,
     async def scenario() -> End:
         client, inner = await streams()
         remote, outer = await streams()
-        tunnel = asyncio.create_task(join(inner, outer, Flow(), idle_s=30))
+        flow = Flow()
+        tunnel = asyncio.create_task(join(inner, outer, flow, idle_s=30))
         client.close()
         while await asyncio.to_thread(remote.recv, 1):
             pass
         remote.sendall(late)
+        while late and not flow.down and not tunnel.done():
+            await asyncio.sleep(0)
         remote.close()
         result = await tunnel
         for _, writer in (inner, outer):
