@@ -1,5 +1,6 @@
 """The runner starts one boot, says why when it cannot, and leaves nothing behind, ever."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -48,6 +49,8 @@ def test_a_boot_answers_halts_when_a_role_dies_and_leaves_nothing(short: Path) -
         assert boot.pid is not None
         family = children(boot.pid)
         assert any("worker front" in line for line in family.values())
+        # Ctrl-C at the terminal reaches the runner alone.
+        assert {os.getpgid(member) for member in family} == {boot.pid}
         with BootstrapClient(boot.address.bootstrap) as client:
             assert client.status() is Phase.BOOTED
         with pytest.raises(RunDirectoryInUse):
@@ -137,6 +140,14 @@ def test_an_unusable_state_directory_is_refused(short: Path) -> None:
         runner(short).start()
     (short / "state").unlink()
     runner(short).start().stop()
+
+
+def test_the_enclave_itself_holds_the_run_directory(short: Path) -> None:
+    with runner(short) as boot:
+        boot.claim().release()
+        with pytest.raises(RunDirectoryInUse) as refused:
+            runner(short).start()
+        assert refused.value.actual == "its lock is held"
 
 
 def test_the_console_is_private(short: Path) -> None:
