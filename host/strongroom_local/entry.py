@@ -35,14 +35,16 @@ USERS: Final[Mapping[str, int]] = {"front": 61001, "signer": 61002, "enroll": 61
 """User and group ids of the roles when started as root; no account needs to exist."""
 
 
-def separated_users() -> Mapping[str, int]:
+def separated_users(run: Path) -> Mapping[str, int]:
     """Returns the users to run roles under, or none where this machine does not allow it.
 
-    That takes root, and an installation that other users can read: both are tried, not assumed.
+    That takes root, an installation that other users can read, and a way to `run` for them: all
+    of it is tried, not assumed. A folder below a private home is out of their reach.
     """
     if os.geteuid() != 0:
         return {}
-    probe = [sys.executable, "-P", "-c", "import strongroom_enclave.signer.service"]
+    reach = "import os, sys, strongroom_enclave.signer.service; os.stat(sys.argv[1] + '/.')"
+    probe = [sys.executable, "-P", "-c", reach, str(run)]
     user = USERS["signer"]
     try:
         subprocess.run(  # noqa: S603  our own interpreter
@@ -66,10 +68,11 @@ def boot(run: Path, platform_socket: socket, sealer_path: Path, *, busy_poll: bo
         LocalError: the source tree cannot be measured, or the sealer's file is not safe.
         OSError: a folder is missing or not writable.
     """
-    users = separated_users()
+    run.chmod(0o711)
+    users = separated_users(run)
     if not users:
         print("local platform: all processes under one user", file=sys.stderr, flush=True)
-    run.chmod(0o711 if users else 0o700)
+        run.chmod(0o700)
     front = run / "front"
     shutil.rmtree(front, ignore_errors=True)
     front.mkdir(mode=0o700)

@@ -71,18 +71,23 @@ def demo_folders(keep: Path | None) -> Iterator[Folders]:
     """
     # Sockets never go below `keep`: its path may be too long for them, and nobody needs them later.
     run = Path(tempfile.mkdtemp(prefix="strongroom-run-"))
-    root = run if keep is None else keep.expanduser().absolute()
+    run.chmod(0o711)  # a way through for the enclave's users; it holds nothing else
+    fresh = keep is None
+    root = Path(tempfile.mkdtemp(prefix="strongroom-demo-")) if keep is None else keep.expanduser()
+    root = root.absolute()
     try:
-        if keep is not None:
+        if not fresh:
             _prepare(root)
-        folders = Folders(root / "demo" if keep is None else root, run / "enclave")
+        folders = Folders(root, run / "enclave")
         try:
             yield folders
         finally:
-            if keep is not None and folders.console.exists():
+            if not fresh and folders.console.exists():
                 shutil.copyfile(folders.console, folders.host / "console.log")
     finally:
         shutil.rmtree(run, ignore_errors=True)
+        if fresh:
+            shutil.rmtree(root, ignore_errors=True)
 
 
 def _prepare(root: Path) -> None:
