@@ -1,6 +1,7 @@
 """Evidence before trust: the genuine enclave is recognised, and two forgeries are refused."""
 
 import hashlib
+import os
 import re
 import secrets
 import subprocess
@@ -46,7 +47,11 @@ def measured_image() -> Image:
         EnclaveDidNotStart: the source cannot be measured.
     """
     done = subprocess.run(  # noqa: S603  our own interpreter, the text above
-        [sys.executable, "-c", _MEASURE], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", _MEASURE],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     if done.returncode:
         raise EnclaveDidNotStart(

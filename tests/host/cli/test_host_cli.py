@@ -18,7 +18,7 @@ from strongroom_host.errors import BadInput
 from typer.testing import CliRunner
 
 from tests.e2e.commands import STRONGROOM, environment, one_message, run
-from tests.host.runners.processes import children, gone, kill
+from tests.host.runners.processes import children, gone, kill, until
 
 
 @pytest.fixture
@@ -101,11 +101,7 @@ def test_killed_it_takes_the_enclave_along(short: Path) -> None:
         family = children(operator.process.pid)
         operator.process.kill()
         operator.process.wait()
-        deadline = 30.0
-        while not gone(family) and deadline > 0:
-            deadline -= 0.02
-            signal.sigtimedwait([], 0.02)
-        assert gone(family)
+        until(lambda: gone(family), "processes outlived a killed host")
 
 
 def test_it_says_why_the_enclave_ended_and_does_not_restart_it(short: Path) -> None:
