@@ -60,7 +60,7 @@ class Desk:
             if self._now() > intent.deadline:
                 raise Refused(Code.EXPIRED, "deadline", intent.deadline, "later")
         terms = [_terms(order) for order in intent.orders]
-        proposed = [_proposed(order, key) for order in intent.orders]
+        proposed = [_proposed(order, key, intent.timestamp) for order in intent.orders]
         verdict = key.engine.decide(proposed, self._now)
         if isinstance(verdict, policy.Denied):
             at, limit, actual = verdict.order, verdict.limit, verdict.actual
@@ -77,12 +77,13 @@ class Desk:
         return Reply(Code.OK, self._decision, order_hashes=hashes, request=request)
 
 
-def _proposed(order: OrderIntent, key: TradingKey) -> policy.ProposedOrder:
+def _proposed(order: OrderIntent, key: TradingKey, posted: int) -> policy.ProposedOrder:
     """Returns the order as the policy judges it, with the amounts that will be signed."""
     side, kind = amounts.Side(order.side), clob.OrderType(order.order_type)
     compute = amounts.market_amounts if order.flags & _MARKET else amounts.limit_amounts
     given = compute(side, order.price, order.size, _TICKS[order.tick])
-    exchange, times = key.engine.exchange(order.token), (order.timestamp, order.expiration)
+    exchange = key.engine.exchange(order.token)
+    times = (order.timestamp, order.expiration, posted)
     return policy.ProposedOrder(order.token, exchange, side, kind, order.price, *given, *times)
 
 

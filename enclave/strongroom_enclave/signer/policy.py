@@ -24,7 +24,7 @@ __all__ = ["RULES", "Approved", "Decision", "Denied", "Failed", "PolicyEngine", 
 
 class ProposedOrder(Struct, frozen=True, gc=False):
     """What would be signed and posted. `exchange` is the manifest's name of the contract, `price`
-    the one asked for, and the amounts are those of the order."""
+    the one asked for, the amounts are those of the order, and `posted_s` dates the L2 headers."""
 
     token: int
     exchange: str
@@ -35,6 +35,7 @@ class ProposedOrder(Struct, frozen=True, gc=False):
     taker_amount: int
     timestamp_ms: int
     expiration_s: int
+    posted_s: int = 0
 
 
 class Approved(Struct, frozen=True):
@@ -131,6 +132,12 @@ def _lifetime(o: ProposedOrder, s: _State) -> _Measure:
     return s.now // 1000 + s.max_lifetime, o.expiration_s
 
 
+def _timestamp(o: ProposedOrder, s: _State) -> _Measure:
+    """The order's own, and that of its L2 headers: dated ahead they would let it be kept back, and
+    posted after the permit, its lifetime and a cancel-all are over. The venue refuses old ones."""
+    return s.max_skew_ms, max(abs(o.timestamp_ms - s.now), o.posted_s * 1000 - s.now)
+
+
 def _window_notional(_: ProposedOrder, s: _State) -> _Measure:
     totals = [(window.limit, window.total(s.now) + s.exposure) for window in s.windows]
     return max(totals, key=lambda pair: pair[1] - pair[0], default=(0, 0))
@@ -146,7 +153,7 @@ RULES: tuple[tuple[Rule, Callable[[ProposedOrder, _State], _Measure]], ...] = (
     (Rule.PRICE_BAND, _price_band),  # the bound that is broken, and the price
     (Rule.ORDER_TYPE, lambda o, s: (0, int(o.order_type not in s.order_types))),  # 1: not listed
     (Rule.LIFETIME, _lifetime),  # the bound that is broken, and the expiration; s since the epoch
-    (Rule.TIMESTAMP, lambda o, s: (s.max_skew_ms, abs(o.timestamp_ms - s.now))),  # ms from now
+    (Rule.TIMESTAMP, _timestamp),  # ms from now
     (Rule.ORDER_NOTIONAL, lambda o, s: (s.order_notional, o.maker_amount)),
     (Rule.WINDOW_NOTIONAL, _window_notional),  # of the window exceeded most
     (Rule.BUDGET_NOTIONAL, lambda _, s: (s.budget.notional, s.notional + s.exposure)),
