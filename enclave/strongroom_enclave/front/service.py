@@ -201,5 +201,9 @@ def main(arguments: Iterable[str]) -> None:
     """Runs front: directory for the listeners, link descriptor."""
     directory, descriptor = arguments
     hardening.harden()
-    with suppress(links.LinkClosed):
-        Front(links.Link(int(descriptor)), Path(directory)).run()
+    link = links.Link(int(descriptor))
+    try:
+        with suppress(links.LinkClosed):
+            Front(link, Path(directory)).run()
+    finally:
+        link.close()  # the end of this thread is the end of front, whatever the servers' wait for

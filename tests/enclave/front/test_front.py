@@ -1,5 +1,8 @@
 """Each call becomes one message and each answer one reply; nothing else passes, nothing hangs."""
 
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -274,3 +277,32 @@ def test_without_clients_there_is_no_control_plane() -> None:
     assert len(played.front._servers) == 1
     assert not (played.folder / "control.sock").exists()
     played.stop()
+
+
+def test_a_loop_that_ends_ends_the_link_whatever_calls_still_wait(tmp_path: Path) -> None:
+    """gRPC's threads outlive the loop and would keep the process, and so the boot, in limbo."""
+    ours, theirs = socketpair()
+    folder = Path(tempfile.mkdtemp(prefix="sr-"))
+    command = [sys.executable, "-P", "-m", "strongroom_local.worker", "front", str(folder)]
+    environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
+    with theirs, (tmp_path / "console").open("wb") as console:
+        process = subprocess.Popen(
+            [*command, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=environment,
+            stderr=console,
+        )
+    link = Link(ours.detach())
+    assert link.receive(20).kind == Kind.REGISTER
+    with grpc.insecure_channel(f"unix:{folder / 'bootstrap.sock'}") as channel:
+        stub = rpc.BootstrapStub(channel)
+        waiting = stub.GetStatus.future(pb.StatusRequest(), wait_for_ready=True)  # type: ignore[attr-defined]
+        assert link.receive(20).kind == Kind.STATUS
+        link.send(Kind.CONFIGURE, 0, b"no list of clients")
+        with pytest.raises(LinkClosed, match="^(?!time-out)"):
+            link.receive(20)
+        waiting.cancel()
+    process.kill()
+    process.wait()
+    link.close()
+    shutil.rmtree(folder)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from eth_account import Account
 from strongroom_enclave.identity import Identity
+from strongroom_enclave.sealing import unseal
 from strongroom_enclave.signer.errors import SignerError
 from strongroom_enclave.signer.keyring import Enrolment, Keyring
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
@@ -173,6 +174,7 @@ def test_what_is_sealed_is_restored_except_what_is_per_boot(ring: Ring) -> None:
     ring.ring.keys["main"].enrol(*CREDENTIAL)
     blob = ring.obey(Action.EXPORT)
     assert isinstance(blob, bytes)
+    assert b"brief" not in unseal(SEALING, 3, blob), "what is per boot left it"
     later = Ring(ring.desk, version=4).permitted()
     assert later.obey(Action.RESTORE, body=blob) == u32(2)
     assert later.obey(Action.RESTORE, body=blob) == u32(2)
