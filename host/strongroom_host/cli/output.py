@@ -1,5 +1,9 @@
 """What commands print: tables and sentences for people on stdout, JSON for programs, warnings on
-stderr so that they never end up in a pipe."""
+stderr so that they never end up in a pipe.
+
+A host's error text or a venue's answer may be among it. Printed as it came, it could move the
+cursor and write, say, that the kill switch was thrown; so what is not printable is shown escaped.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,14 +15,20 @@ from rich.text import Text
 __all__ = ["print_json", "say", "table", "warn"]
 
 
-def say(text: str | Text) -> None:
-    """Prints a sentence, exactly as it is."""
-    Console(highlight=False, soft_wrap=True).print(Text(text) if isinstance(text, str) else text)
+def say(text: str | Text, *, wrap: bool = False) -> None:
+    """Prints a sentence, exactly as it is; with `wrap` a terminal gets whole words on each line.
+
+    Not for what somebody may copy, such as commands and digests.
+    """
+    console = Console(highlight=False)
+    soft = not (wrap and console.is_terminal)
+    console.print(_literal(text), soft_wrap=soft)
 
 
 def warn(text: str) -> None:
     """Prints a warning on stderr."""
-    message = Text("warning: ", style="bold yellow").append(text, style="not bold default")
+    message = Text("warning: ", style="bold yellow")
+    message.append(_literal(text).plain, style="not bold default")
     Console(stderr=True, highlight=False, soft_wrap=True).print(message)
 
 
@@ -33,5 +43,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        shown.add_row(*map(_literal, row))
     Console(highlight=False).print(shown)
+
+
+def _literal(text: str | Text) -> Text:
+    if isinstance(text, Text):
+        return text
+    lines = text.replace("\r\n", "\n")
+    shown = (c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in lines)
+    return Text("".join(shown))
