@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
-from typer.main import get_command
+from typer.main import get_command, get_group
 
 from strongroom_host.cli.failures import report
 
@@ -65,13 +65,15 @@ class Root(TyperGroup):
 
 
 def _command(name: str, target: Any) -> TyperCommand | TyperGroup:
-    if not isinstance(target, typer.Typer):
+    command: TyperCommand | TyperGroup
+    if isinstance(target, typer.Typer):
+        command = get_group(target)  # unlike get_command, it adds no options about completion
+    else:
         single = typer.Typer(add_completion=False)
         single.command(name=name)(target)
-        target = single
-    command = get_command(target)
+        command = cast(TyperCommand, get_command(single))
     command.name = name
-    return cast(TyperCommand | TyperGroup, command)
+    return command
 
 
 def _unavailable(error: ModuleNotFoundError) -> Callable[[], None]:

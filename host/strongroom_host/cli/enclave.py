@@ -82,6 +82,8 @@ def evidence(
     json: JsonOption = False,
 ) -> None:
     """Fetch evidence under a fresh nonce and verify all of it."""
+    if booted and save is not None:
+        raise typer.BadParameter("an enclave without a manifest has nothing to archive yet: --save")
     record = Trust.load(trust or OwnerFolder(owner.expanduser()).trust_path)
     found: VerifiedEvidence | BootedEvidence
     with BootstrapClient(parse_enclave_address(enclave).bootstrap) as client:
@@ -115,8 +117,9 @@ def load(
     with BootstrapClient(parse_enclave_address(enclave).bootstrap) as client:
         proved = load_manifest(client, statement, policy)
     say(f"configured with version {verified.manifest.version} of {verified.manifest.account}")
-    say(f"manifest {proved.manifest_digest.hex()}, measured in PCR16")
-    say(f"boot     {proved.bundle.keys_digest.hex()}")
+    say(f"manifest    {proved.manifest_digest.hex()}, measured in PCR16")
+    say(f"boot        {proved.bundle.boot_id.hex()}")
+    say(f"keys digest {proved.bundle.keys_digest.hex()}")
 
 
 @app.command("trust")
@@ -132,11 +135,14 @@ def trust_command(
     ] = False,
     root_certificate: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="RUN/nsm-root.der, if it can be copied from there."),
+        typer.Option(
+            metavar="FILE", help="The root that `strongroom host run` named, if you have it."
+        ),
     ] = None,
     enclave: EnclaveOption = DEFAULT_ENCLAVE,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="[default: the owner's folder]")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Default: trust.json in the owner's folder."),
     ] = None,
     manifest: ManifestOption = None,
 ) -> None:

@@ -243,7 +243,7 @@ RULES: Final[dict[Rule, Explanation]] = {
     Rule.LIFETIME: Explanation(
         "the order's expiry is in the past or later than the policy allows, or set without GTD",
         "GTD: between now and now + max_lifetime; other types: none",
-        "set a nearer --expiration",
+        "set a smaller --expires-in",
         "time-s",
     ),
     Rule.TIMESTAMP: Explanation(

@@ -45,7 +45,7 @@ def _describe(error: BaseException) -> tuple[str, list[tuple[str, str]], int]:
             words = RULES[error.rule]
             limit, actual = figures(error.rule, error.limit, error.figure)
             lines = [("because", words.wrong), ("expected", words.expected)]
-            lines += [("limit", limit), ("figure", actual), ("do", words.remedy)]
+            lines += [("limit", limit), ("asked", actual), ("do", words.remedy)]
             return error.what, lines, error.exit_status
         case EnclaveRefused():
             code = CODES[error.code]

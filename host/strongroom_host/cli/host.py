@@ -150,8 +150,7 @@ def _parse_map(text: str) -> tuple[str, tuple[str, int]]:
 
 
 def _ready(serving: Serving) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold green]The enclave runs[/] (booted in {serving.boot_s:.1f} s)")
+    lines = [f"[bold green]The enclave runs[/] (booted in {serving.boot_s:.1f} s)"]
     plan = serving.plan
     reach = [*plan.allow, *(f"{name} → {host}:{port}" for name, (host, port) in _mapped(plan))]
     for label, value in (
@@ -161,13 +160,15 @@ def _ready(serving: Serving) -> None:
         ("console", str(serving.console)),
         ("state", str(plan.state)),
     ):
-        console.print(f"  {label:<9}{escape(value)}")
+        lines.append(f"  {label:<9}{escape(value)}")
     if not _loopback(plan.listen[0]):
-        console.print(
+        lines.append(
             f"  [yellow]note[/]     {escape(plan.listen[0])} can be reached from outside: whoever"
             " comes first may load a manifest into this boot"
         )
-    console.print("It has no manifest yet: its owner loads one. Ctrl-C stops it.")
+    lines.append("It has no manifest yet: its owner loads one. Ctrl-C stops it.")
+    # In one piece: whoever sees the first line may already send the signal that ends this.
+    Console(highlight=False, soft_wrap=True).print("\n".join(lines))
 
 
 def _ready_json(serving: Serving) -> None:

@@ -90,7 +90,11 @@ def explain(file: FileArgument, json: JsonOption = False) -> None:
 
 
 @app.command("diff")
-def diff_command(before: FileArgument, after: FileArgument, json: JsonOption = False) -> None:
+def diff_command(
+    before: Annotated[Path, typer.Argument(metavar="OLD")],
+    after: Annotated[Path, typer.Argument(metavar="NEW")],
+    json: JsonOption = False,
+) -> None:
     """Say what a new manifest makes possible, and what it takes away."""
     changes = diff(_read(before)[0], _read(after)[0])
     if json:
@@ -104,7 +108,7 @@ def sign(
     file: FileArgument,
     owner: OwnerOption = DEFAULT_OWNER,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="[default: FILE.signed.json]")
+        Path | None, typer.Option("--out", metavar="FILE", help="Default: FILE with .signed.json.")
     ] = None,
     passphrase_file: PassphraseOption = None,
     trust: TrustOption = None,

@@ -46,7 +46,7 @@ OrderTypes = Annotated[str, typer.Option(help="Of GTC, GTD, FOK, FAK.")]
 Rate = Annotated[int, typer.Option("--orders-per-minute")]
 Lifetime = Annotated[int, typer.Option("--max-lifetime", help="Seconds a GTD order may rest.")]
 Skew = Annotated[int, typer.Option("--max-skew", help="Seconds.")]
-Pin = Annotated[str, typer.Option(metavar="HEX", help="Pinned bytes32 [default: zeros].")]
+Pin = Annotated[str, typer.Option(metavar="HEX", help="32 bytes in every order (default: zeros).")]
 DevelopmentRoots = Annotated[
     list[Path],
     typer.Option("--development-root", metavar="FILE", help="Venue's CA (PEM or DER), test only."),
@@ -59,7 +59,7 @@ def new(
     owner: OwnerOption = DEFAULT_OWNER,
     owner_key: Annotated[
         list[str],
-        typer.Option("--owner-key", metavar="HEX", help="Owners [default: this folder's]."),
+        typer.Option("--owner-key", metavar="HEX", help="Owners (default: this folder's)."),
     ] = [],  # noqa: B006  typer takes no other default for a list
     quorum: Annotated[int, typer.Option(help="How many owners must sign.")] = 1,
     mode: Annotated[str, typer.Option(help="production or development.")] = "production",
@@ -239,5 +239,6 @@ def _certificate(path: Path) -> bytes:
 
 def _write(path: Path, manifest: Manifest) -> None:
     write_atomic(path, finished(manifest).serialise())
-    say(f"{path}: version {manifest.version} of {manifest.account}, {len(manifest.keys)} keys")
-    say(f"next: strongroom manifest lint {path}; explain {path}; sign {path}")
+    names = ", ".join(key.name for key in manifest.keys)
+    say(f"{path}: version {manifest.version} of {manifest.account}, keys: {names}")
+    say(f"next: strongroom manifest lint, explain and sign, each with {path}")

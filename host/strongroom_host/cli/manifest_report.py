@@ -59,13 +59,15 @@ def print_explanation(manifest: Manifest, *, as_json: bool) -> None:
             }
         )
         return
-    say(f"Version {manifest.version} of account {manifest.account}, for {manifest.mode}.")
+    say(
+        f"Version {manifest.version} of account {manifest.account}, for {manifest.mode}.", wrap=True
+    )
     for sentence in explain_owners(manifest):
-        say(sentence)
+        say(sentence, wrap=True)
     for client in manifest.clients:
-        say(f"Client {client.name} {explain_clients(client)}.")
+        say(f"Client {client.name} {explain_clients(client)}.", wrap=True)
     hosts = ", ".join(f"{venue.host}:{venue.port}" for venue in manifest.egress)
-    say(f"The enclave may connect to {hosts or 'nobody'}.")
+    say(f"The enclave may connect to {hosts or 'nobody'}.", wrap=True)
     rows = []
     for key, summary in zip(manifest.keys, summaries, strict=True):
         worst = [f"per order: {summary.per_order}"]
@@ -75,4 +77,7 @@ def print_explanation(manifest: Manifest, *, as_json: bool) -> None:
         worst.append(f"per permit: {summary.per_permit}")
         rows.append((summary.name, summary.what, "\n".join(summary.may), "\n".join(worst)))
     table("Trading keys", ("key", "what it is", "may", "worst case"), rows)
-    say("Worst case: everything signed is filled at its worst price and turns out worthless.")
+    say(
+        "Worst case: everything signed is filled at its worst price and turns out worthless.",
+        wrap=True,
+    )

@@ -41,11 +41,14 @@ ClientOption = Annotated[
     ),
 ]
 KeyOption = Annotated[str, typer.Option("--key", help="The trading key's name.")]
-ManifestFile = Annotated[Path | None, typer.Option("--manifest", metavar="FILE")]
-TrustFile = Annotated[Path | None, typer.Option("--trust", metavar="FILE")]
+_IN_FOLDER = "Default: the one in the client's folder."
+ManifestFile = Annotated[Path | None, typer.Option("--manifest", metavar="FILE", help=_IN_FOLDER)]
+TrustFile = Annotated[Path | None, typer.Option("--trust", metavar="FILE", help=_IN_FOLDER)]
 DialOption = Annotated[
     str | None,
-    typer.Option("--venue-address", metavar="HOST:PORT", help="Dial this, for a local venue."),
+    typer.Option(
+        "--venue-address", metavar="HOST:PORT", help="Connect here instead of to the venue's name."
+    ),
 ]
 DEFAULT_CLIENT = Path("~/.strongroom/client")
 
@@ -74,8 +77,10 @@ def place_command(
     size: Annotated[str, typer.Option(help="Shares; pUSD for a market buy.")],
     order_type: Annotated[str, typer.Option("--type", help="GTC, GTD, FOK or FAK.")] = "GTC",
     tick: Annotated[str, typer.Option(help="The market's tick.")] = "0.01",
-    market_order: Annotated[bool, typer.Option("--market-order")] = False,
-    post_only: Annotated[bool, typer.Option("--post-only")] = False,
+    market_order: Annotated[
+        bool, typer.Option("--market-order", help="Take what rests, up to --price.")
+    ] = False,
+    post_only: Annotated[bool, typer.Option("--post-only", help="Rest, or be refused.")] = False,
     expires_in: Annotated[int, typer.Option(min=0, help="Seconds, for GTD.")] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the signed request, send nothing.")

@@ -68,6 +68,8 @@ def show(owner: OwnerOption = DEFAULT_OWNER, json: JsonOption = False) -> None:
         return
     for label, value in facts.items():
         shown = ("yes" if value else "no") if isinstance(value, bool) else value
+        if isinstance(shown, dict):
+            shown = ", ".join(f"{key} {address}" for key, address in shown.items())
         say(f"{label.replace('_', ' '):<13} {shown or '-'}")
 
 

@@ -36,7 +36,8 @@ class PanicIncomplete(HostError):
 
 def panic(
     venue_address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Dial this, for a local venue.")
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Connect here instead of to the venue's name."),
     ] = None,
     enclave: EnclaveOption = DEFAULT_ENCLAVE,
     owner: OwnerOption = DEFAULT_OWNER,

@@ -176,5 +176,5 @@ def _show(draft: Permit) -> None:
     end = datetime.fromtimestamp(draft.not_after / 1000, UTC)
     rows = [(b.key, f"{Decimal(b.notional) / 10**6} pUSD", str(b.orders)) for b in draft.budgets]
     say(f"permit {draft.serial}, until {end:%Y-%m-%d %H:%M} UTC")
-    say(f"for the keys {draft.keys_digest.hex()}")
+    say(f"keys digest {draft.keys_digest.hex()}: for this boot alone")
     table("Budgets", ("key", "total since boot", "orders"), rows)

@@ -72,7 +72,8 @@ def generate(
 def session_key(
     key: KeyArgument,
     days: Annotated[
-        float, typer.Option(help="How long the wallet should authorise it.")
+        float,
+        typer.Option(help="How long the wallet should authorise it.", show_default="almost 180"),
     ] = SESSION_KEY_SECONDS / 86_400,
     out: OutOption = None,
     enclave: EnclaveOption = DEFAULT_ENCLAVE,

@@ -45,7 +45,7 @@ EnclaveOption = Annotated[
         "--enclave",
         envvar="STRONGROOM_ENCLAVE",
         metavar="ADDRESS",
-        help="HOST:PORT that the host daemon printed, or unix:/run/dir.",
+        help="HOST:PORT or unix:DIR, as `strongroom host run` printed it.",
     ),
 ]
 PassphraseOption = Annotated[
@@ -62,13 +62,13 @@ ManifestOption = Annotated[
     typer.Option(
         "--manifest",
         metavar="FILE",
-        help="The signed manifest in force [default: manifest.signed.json in the owner's folder].",
+        help="The signed manifest in force (default: manifest.signed.json in the owner's folder).",
     ),
 ]
 TrustOption = Annotated[
     Path | None,
     typer.Option(
-        "--trust", metavar="FILE", help="Trust file [default: trust.json in the owner's folder]."
+        "--trust", metavar="FILE", help="Trust file (default: trust.json in the owner's folder)."
     ),
 ]
 OutOption = Annotated[

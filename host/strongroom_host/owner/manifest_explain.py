@@ -41,7 +41,7 @@ class KeySummary:
 def explain_owners(manifest: Manifest) -> list[str]:
     """Returns who decides, in sentences."""
     current = manifest.owner_changes[-1].owners if manifest.owner_changes else manifest.genesis
-    sentences = [f"Owned by {_quorum(current)}; their signatures are needed for every permit."]
+    sentences = [f"Owned by {_quorum(current)}, who must sign every permit."]
     sentences.append("Any single owner can stop signing at once (kill switch).")
     if manifest.owner_changes:
         count = len(manifest.owner_changes)

@@ -1,4 +1,7 @@
-"""``python -m strongroom_host.testnet``: run a testnet until SIGTERM, SIGINT or end of stdin."""
+"""Run a CLOB testnet until SIGTERM, SIGINT or end of stdin.
+
+Prints what there is when it is ready: text at a terminal, one line of JSON into a pipe.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from strongroom_host.errors import HostError
 from strongroom_host.testnet.config import default_config, load_config
@@ -22,9 +27,23 @@ def _stop_at_end_of_stdin(done: threading.Event) -> None:
     done.set()
 
 
+def _readable(ready: Mapping[str, Any]) -> str:
+    """Returns the ready message for a person; a token is on a line of its own, to be copied."""
+    lines = [
+        f"The test venue runs at {ready['url']}, chain {ready['chain_id']}. Ctrl-C stops it.",
+        f"  CA           {ready['ca']}",
+        f"  admin token  {ready['admin_token']}",
+    ]
+    for market in ready["markets"]:
+        exchange = "v2-neg-risk" if market["neg_risk"] else "v2"
+        lines.append(f"  market       {exchange}, tick {market['tick_size']}; tokens:")
+        lines += [f"    {token}" for token in market["tokens"]]
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Serve and print one ready line of JSON; 0 after a clean stop, 2 for unusable input."""
-    parser = argparse.ArgumentParser(prog="strongroom_host.testnet", description=__doc__)
+    """Serve and say when ready; 0 after a clean stop, 2 for unusable input."""
+    parser = argparse.ArgumentParser(prog="python -m strongroom_host.testnet", description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="folder for CA and keys")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--chain", type=int, default=80002, help="137 or 80002")
@@ -54,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         detail = error.actual if isinstance(error, HostError) and error.actual else ""
         sys.stderr.write(f"testnet: {error}{': ' if detail else ''}{detail}\n")
         return error.exit_status if isinstance(error, HostError) else 2
-    ready = {
+    ready: dict[str, Any] = {
         "ready": True,
         "url": server.url,
         "port": server.port,
@@ -71,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
             for market in config.markets
         ],
     }
-    sys.stdout.write(json.dumps(ready) + "\n")
+    sys.stdout.write(_readable(ready) if sys.stdout.isatty() else json.dumps(ready) + "\n")
     sys.stdout.flush()
     if options.with_stdin:
         threading.Thread(target=_stop_at_end_of_stdin, args=(done,), daemon=True).start()
