@@ -21,7 +21,7 @@ from strongroom_host.cli.session import (
 )
 from strongroom_host.enclave_client.errors import ReceiptInvalid
 from strongroom_host.owner.errors import DocumentInvalid
-from strongroom_host.owner.statements import draft_order
+from strongroom_host.owner.statements import draft_export, draft_order
 from strongroom_host.private_files import read_file, write_private
 
 __all__ = ["app"]
@@ -48,7 +48,7 @@ def export(
     if state.exists():
         raise DocumentInvalid(f"{state} exists already", remedy="choose another name")
     session = open_session(owner, enclave, manifest, trust, passphrase_file)
-    _save(state, carry_out(session, lambda proved: draft_order(proved, Action.EXPORT), out))
+    _save(state, carry_out(session, draft_export, out))
 
 
 @app.command("restore")

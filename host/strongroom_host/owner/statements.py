@@ -1,5 +1,7 @@
 """Drafting what owners sign for one verified boot: start permits and owner orders."""
 
+import secrets
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strongroom_wire.bundle import EMPTY_LOG, Role, hpke_info
 from strongroom_wire.encoding import pack, u64
@@ -18,6 +20,7 @@ __all__ = [
     "WrongBootDocument",
     "check_for_boot",
     "draft_enrolment",
+    "draft_export",
     "draft_import",
     "draft_kill",
     "draft_order",
@@ -129,6 +132,15 @@ def draft_order(
     """Returns an owner order for the boot that `evidence` proves, and for no other."""
     bundle = evidence.bundle
     return OwnerOrder(action, bundle.boot_id, bundle.manifest_digest, key, body)
+
+
+def draft_export(evidence: VerifiedEvidence) -> OwnerOrder:
+    """Returns an order to export the sealed keys, unlike any before it.
+
+    Receipts answer exact bytes. With the same bytes twice, a host could answer with an earlier
+    blob, which lacks the keys made since: after a restart they would be gone.
+    """
+    return draft_order(evidence, Action.EXPORT, body=secrets.token_bytes(16))
 
 
 def draft_import(evidence: VerifiedEvidence, key: str, secret: bytes) -> OwnerOrder:

@@ -33,6 +33,7 @@ from strongroom_host.owner.statements import (
     WrongBootDocument,
     check_for_boot,
     draft_enrolment,
+    draft_export,
     draft_import,
     draft_kill,
     draft_order,
@@ -99,6 +100,13 @@ def test_an_imported_key_opens_in_the_signer_only(boot: Boot, evidence: Verified
     assert secret not in order.serialise()
     info = hpke_info(boot.bundle, Role.SIGNER, b"key-import")
     assert open_sealed(order.body, boot.hpke[Role.SIGNER], info) == secret
+
+
+def test_no_receipt_of_an_earlier_export_answers_a_later_one(evidence: VerifiedEvidence) -> None:
+    """A receipt is for exact bytes: an old blob, without the keys made since, must not fit."""
+    made = [draft_export(evidence) for _ in range(2)]
+    assert {order.action for order in made} == {Action.EXPORT}
+    assert made[0].serialise() != made[1].serialise()
 
 
 @pytest.mark.parametrize("field", ["keys_digest", "manifest_digest", "owner_root"])
