@@ -50,8 +50,7 @@ class Init:
         self.phase = Phase.BOOTED
         self._device, self._sealer, self._spawn = device, sealer, workers.spawn
         self._frames, self._egress = frames, egress
-        self._identity, self._serial, self._anchored = identity.Identity(Role.INIT), -1, 0.0
-        self._identity.boot = Bundle(boot_id=device.random(32))
+        self._boot, self._serial, self._anchored = Bundle(device.random(32)), -1, 0.0
         self._workers: dict[str, spawn.Worker] = {}
         self._certificate = self._start("front")
 
@@ -131,9 +130,8 @@ class Init:
         """Evidence over this boot's bundle and the verifier's nonce, which is all that varies."""
         if not 16 <= len(message.payload) <= 64:
             raise Malformed("nonce", "16 to 64 bytes", len(message.payload))
-        bundle = self._identity.boot
-        document = self._device.attest(bundle.commitment, message.payload)
-        return answer(Code.OK, encoding.pack(b"evidence", document, bundle.serialise()))
+        document = self._device.attest(self._boot.commitment, message.payload)
+        return answer(Code.OK, encoding.pack(b"evidence", document, self._boot.serialise()))
 
     def _load_manifest(self, message: links.Message) -> bytes:
         """Verifies in full, then commits. Up to the extend a refusal leaves this boot as it was."""
@@ -152,20 +150,21 @@ class Init:
         if value != pcr16(verified.digest):
             raise Halt("PCR16 was extended before this boot")
         self._verified, document = verified, verified.manifest
+        self._identity = identity.Identity(Role.INIT)
         signer = self._start("signer", self._frames)
         public = {Role.INIT: self._identity.public, Role.SIGNER: signer}
         roles = tuple(RoleKeys(role, keys[:32], keys[32:]) for role, keys in public.items())
-        names = self._identity.boot.boot_id, verified.digest, document.owner_root
-        self._identity.boot = bundle = Bundle(*names, self._certificate, roles)
+        names = self._boot.boot_id, verified.digest, document.owner_root
+        self._boot = self._identity.boot = Bundle(*names, self._certificate, roles)
         encode, workers = msgspec.msgpack.encode, self._workers
-        configuration = encoding.pack(b"configure", bundle.serialise(), encode(document))
+        configuration = encoding.pack(b"configure", self._boot.serialise(), encode(document))
         workers["signer"].link.send(Kind.CONFIGURE, 0, configuration)
         workers["front"].link.send(Kind.CONFIGURE, 0, encode(document.clients))
         self._anchor()
 
     def _permit(self, message: links.Message) -> bytes:
         """Checks a start permit against this boot and hands the signer its budgets."""
-        verified, bundle = self._verified, self._identity.boot
+        verified, bundle = self._verified, self._boot
         signed = owners.Statement.parse(message.payload)
         payload = verified.owners.verify(statements.PERMIT_DOMAIN, signed)
         permit = statements.Permit.parse(payload)
