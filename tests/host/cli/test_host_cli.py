@@ -49,8 +49,14 @@ class Operator:
         return found
 
     def wait(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=60)
-        return self.process.returncode, out, err
+        process = self.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.close()
+        # Not `communicate`: it would miss what `readline` has already taken from the pipe.
+        out, err = process.stdout.read(), process.stderr.read()
+        return process.wait(60), out, err
 
 
 @contextmanager
