@@ -150,7 +150,7 @@ def parse_certificate(pem: bytes) -> x509.Certificate:
     """
     try:
         return x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise CertificateUnusable(
             f"the signing certificate is not a PEM certificate: {error}"
         ) from error

@@ -161,7 +161,7 @@ def _certificate(file: str) -> bytes:
             else x509.load_der_x509_certificate
         )
         return load(data).public_bytes(Encoding.DER)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise BadInput(
             f"--root: {file} is not a certificate",
             remedy="Give the SHA-256 of the root in hex, or a PEM or DER file of one certificate.",

@@ -230,7 +230,7 @@ def _certificate(path: Path) -> bytes:
             parsed = x509.load_pem_x509_certificate(data)
         else:
             parsed = x509.load_der_x509_certificate(data)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise DocumentInvalid(
             f"{path} is not a certificate: {error}", expected="X.509, PEM or DER"
         ) from error

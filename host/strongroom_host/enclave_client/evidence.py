@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from strongroom_attest.errors import AttestationError, PolicyMismatch
 from strongroom_attest.freshness import Challenge
@@ -297,7 +298,7 @@ def _check_role(bundle: Bundle, role: Role) -> None:
 def _check_certificate(der: bytes) -> None:
     try:
         key = x509.load_der_x509_certificate(der).public_key()
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise CertificateRefused(
             f"the attested TLS certificate cannot be parsed: {error}",
             remedy="restart the enclave",

@@ -135,7 +135,7 @@ class ClientIdentity:
             frame_key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret.decode()))
             key = serialization.load_pem_private_key(tls_key, None)
             certificate = x509.load_der_x509_certificate(card.certificate)
-        except (ValueError, TypeError, UnicodeDecodeError) as error:
+        except (ValueError, TypeError, x509.InvalidVersion) as error:
             raise IdentityRefused(
                 f"the client identity in {folder} is damaged: {error}",
                 remedy="make a new one with `strongroom owner client` and put its card into the"
