@@ -200,8 +200,9 @@ class Init:
         try:
             with self._egress() as proxy:
                 self._workers["enroll"] = worker = self._spawn("enroll", proxy)
-            worker.link.send(*message)
-        except (OSError, links.LinkClosed):
+            with suppress(links.LinkClosed):  # `_receive` will tell the signer, and only once
+                worker.link.send(*message)
+        except OSError:
             self._enrolled(encoding.u32(Code.VENUE_UNREACHABLE))
 
     def _enrolled(self, outcome: bytes) -> None:

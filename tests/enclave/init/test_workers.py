@@ -10,6 +10,7 @@ from strongroom_enclave.init.boot import Halt
 from strongroom_enclave.init.lifecycle import Phase
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import LinkClosed
+from strongroom_enclave.platform.spawn import Worker
 from strongroom_wire.encoding import u32
 from strongroom_wire.errors import Code
 
@@ -104,6 +105,26 @@ def test_an_enrolment_that_dies_is_an_answer() -> None:
         assert message == (Kind.ENROLLED, 78, u32(Code.VENUE_UNREACHABLE))
         assert harness.processes.killed == ["enroll"]
         assert harness.phase() == Phase.CONFIGURED
+
+
+def test_an_enrolment_dead_before_its_job_is_answered_once() -> None:
+    """A second answer would be one that the signer did not ask for, and end the boot."""
+    with with_proxy() as harness:
+        spawn = harness.processes.spawn
+
+        def stillborn(role: str, *sockets: socket) -> Worker:
+            worker = spawn(role, *sockets)
+            if role == "enroll":
+                harness.processes.links["enroll"].close()
+            return worker
+
+        harness.init._spawn = stillborn
+        for number in (81, 82):
+            harness.signer.send(Kind.ENROLL, number, b"job" * 10**5)
+            message = harness.until(harness.signer, Kind.ENROLLED)
+            assert message == (Kind.ENROLLED, number, u32(Code.VENUE_UNREACHABLE))
+            assert harness.phase() == Phase.CONFIGURED
+        assert harness.processes.killed == ["enroll", "enroll"]
 
 
 def test_without_a_proxy_or_a_process_the_answer_is_unreachable() -> None:
