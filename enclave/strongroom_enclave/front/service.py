@@ -57,7 +57,8 @@ def _receipt(data: bytes) -> pb.Receipt:
 
 
 def _status(data: bytes) -> pb.StatusReply:
-    return pb.StatusReply(phase=pb.StatusReply.Phase.Name(data[-1]))
+    halted = pb.StatusReply.HALTED  # what an answer without a body says
+    return pb.StatusReply(phase=pb.StatusReply.Phase.Name(data[-1] or halted))
 
 
 def _evidence(data: bytes) -> pb.EvidenceReply:

@@ -268,6 +268,7 @@ def test_whoever_waits_when_the_boot_ends_is_told(played: Played) -> None:
     assert (receipt.code, receipt.answer) == (Code.HALTED, b"")
     evidence = played.bootstrap.GetEvidence(pb.EvidenceRequest(nonce=b"n" * 16), timeout=20)
     assert evidence.code == Code.HALTED
+    assert played.bootstrap.GetStatus(pb.StatusRequest(), timeout=20).phase == 4
 
 
 def test_without_clients_there_is_no_control_plane() -> None:
@@ -296,10 +297,10 @@ def test_a_loop_that_ends_ends_the_link_whatever_calls_still_wait(tmp_path: Path
     assert link.receive(20).kind == Kind.REGISTER
     with grpc.insecure_channel(f"unix:{folder / 'bootstrap.sock'}") as channel:
         stub = rpc.BootstrapStub(channel)
-        waiting = stub.GetStatus.future(pb.StatusRequest(), wait_for_ready=True)  # type: ignore[attr-defined]
+        waiting = stub.GetStatus.future(pb.StatusRequest(), wait_for_ready=True)
         assert link.receive(20).kind == Kind.STATUS
         link.send(Kind.CONFIGURE, 0, b"no list of clients")
-        with pytest.raises(LinkClosed, match="^(?!time-out)"):
+        with pytest.raises(LinkClosed, match=r"^(?!time-out)"):
             link.receive(20)
         waiting.cancel()
     process.kill()
