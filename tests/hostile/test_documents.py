@@ -165,6 +165,8 @@ def test_a_refused_manifest_leaves_the_boot_as_it_was(booted: Enclave) -> None:
     production = desk.but(mode="production")
     unlisted = production.but(egress=(Egress(HOST, PORT, (), ()),))
     narrowed = desk.but(egress=(Egress(HOST, PORT, (), ()),))
+    spoilt = msgspec.structs.replace(desk.manifest.clients[1], certificate=b"no certificate")
+    unusable = desk.but(clients=(desk.manifest.clients[0], spoilt))
     for statement, expected in (
         (owners.sign(MANIFEST_DOMAIN, payload, 1), Code.QUORUM_MISSING),
         (owners.sign(PERMIT_DOMAIN, payload), Code.BAD_SIGNATURE),
@@ -178,6 +180,7 @@ def test_a_refused_manifest_leaves_the_boot_as_it_was(booted: Enclave) -> None:
         (production.signed, Code.MANIFEST_INVALID),
         (unlisted.signed, Code.VENUE_NOT_ALLOWED),
         (narrowed.signed, Code.VENUE_NOT_ALLOWED),
+        (unusable.signed, Code.MANIFEST_INVALID),
     ):
         assert Code(booted.load(statement).code) is expected
     assert booted.phase() == 1

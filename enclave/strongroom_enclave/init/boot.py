@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
+from cryptography import x509
 from strongroom_wire import encoding, manifest, owners, statements
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, pcr16
-from strongroom_wire.errors import Code, Malformed, Refused, WireError
+from strongroom_wire.errors import Code, Malformed, ManifestInvalid, Refused, WireError
 
 from strongroom_enclave import identity, sealing, venues
 from strongroom_enclave.init.lifecycle import ROUTES, Phase
@@ -137,6 +138,7 @@ class Init:
         """Verifies in full, then commits. Up to the extend a refusal leaves this boot as it was."""
         verified = manifest.verify_manifest(owners.Statement.parse(message.payload))
         venues.check_egress(verified.manifest)
+        _check_certificates(verified.manifest.clients)
         try:
             self._configure(verified)
         except WireError as error:  # a refusal would leave this boot as it was, and it is not
@@ -225,3 +227,16 @@ class Init:
         if kind != Kind.REGISTER:
             raise Halt(f"{role} did not register")
         return payload
+
+
+def _check_certificates(clients: tuple[manifest.Client, ...]) -> None:
+    """Proves that front can open its listener for these clients, before anything is measured.
+
+    Raises:
+        ManifestInvalid: one of them has something else than a certificate.
+    """
+    for client in clients:
+        try:
+            x509.load_der_x509_certificate(client.certificate)
+        except ValueError as error:
+            raise ManifestInvalid(f"client {client.name}", "a DER certificate", "none") from error
