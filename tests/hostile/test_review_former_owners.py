@@ -32,19 +32,14 @@ class Line:
             message = manifest.owner_change_message(document, len(changes))
             made = before.sign(manifest.OWNER_CHANGE_DOMAIN, message).signatures
             pairs = tuple((each.key.hex(), each.value.hex()) for each in made)
-            fields = {"owner_changes": (*changes, replace_signatures(drafted, pairs))}
+            signed = msgspec.structs.replace(drafted, signatures=pairs)
+            fields = {"owner_changes": (*changes, signed)}
             document = msgspec.structs.replace(document, **fields)
         genesis = self.sets[0].spec
         changed = self.desk.but(
             version=version, genesis=genesis, owner_changes=document.owner_changes
         )
         return replace(changed, owners=self.sets[-1])
-
-
-def replace_signatures(
-    change: manifest.OwnerChange, pairs: tuple[tuple[str, str], ...]
-) -> manifest.OwnerChange:
-    return msgspec.structs.replace(change, signatures=pairs)
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +66,12 @@ def blob(exporter: Boot) -> bytes:
     return blob
 
 
-def state(boot: Boot) -> Path:
-    return boot.enclave.state
-
-
 def test_former_owners_do_not_open_what_their_successors_sealed(
     start: Start, exporter: Boot, blob: bytes, old: Desk
 ) -> None:
     """Not under a manifest without the hand-over, nor on a branch of their own, at any version."""
     for sets in ((old.owners,), (old.owners, Owners.new())):
-        theirs = with_share(start(Line(old, sets).at(9), state(exporter)))
+        theirs = with_share(start(Line(old, sets).at(9), exporter.enclave.state))
         assert theirs.bundle.owner_root == exporter.bundle.owner_root
         assert theirs.order(Action.RESTORE, body=blob) == (Code.SEALED_STATE_REFUSED, b"")
 
@@ -88,5 +79,7 @@ def test_former_owners_do_not_open_what_their_successors_sealed(
 def test_successors_open_what_was_sealed_before_them(
     start: Start, exporter: Boot, blob: bytes, old: Desk, new: Owners
 ) -> None:
-    last = with_share(start(Line(old, (old.owners, new, Owners.new())).at(3), state(exporter)))
+    last = with_share(
+        start(Line(old, (old.owners, new, Owners.new())).at(3), exporter.enclave.state)
+    )
     assert last.order(Action.RESTORE, body=blob) == (Code.OK, (1).to_bytes(4, "big"))

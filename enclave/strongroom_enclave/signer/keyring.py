@@ -74,6 +74,8 @@ class Keyring:
         venues = {venue.host: venue for venue in document.egress}
         self.keys = {spec.name: TradingKey(spec, venues[spec.venue]) for spec in document.keys}
         self._owners, self._version = document.owners(), document.version
+        sets = document.genesis, *(change.owners for change in document.owner_changes)
+        self._lineage = [each.owners.root for each in sets]
         self._identity, self._now = identity, now_ms
         self._permitted, self._sealing = False, b""
 
@@ -138,15 +140,24 @@ class Keyring:
         return Enrolment(key, "\r\n".join((*lines, "", "")).encode())
 
     def _state(self) -> bytes:
-        """Returns name, private key and credential of every key that is not per-boot."""
+        """Returns the present owners' root, and of every key that is not per-boot its name, private
+        key and credential."""
         kept = (key for key in self.keys.values() if key.secret and not key.spec.per_boot)
-        return msgspec.msgpack.encode([(k.spec.name, k.secret, k.credential) for k in kept])
+        keys = [(k.spec.name, k.secret, k.credential) for k in kept]
+        return msgspec.msgpack.encode((self._lineage[-1], keys))
 
     def _restore(self, state: bytes) -> int:
-        """Takes the keys of `_state` that this manifest still has, and returns how many."""
+        """Takes the keys of `_state` that this manifest still has, and returns how many.
+
+        The owners who sealed it must be among those of this manifest, first to present: owners from
+        before a hand-over can still sign manifests under the same owner root, and know a share.
+        """
         taken = 0
-        layout = list[tuple[str, bytes, tuple[str, str, str]]]
-        for name, secret, credential in msgspec.msgpack.decode(state, type=layout):
+        layout = tuple[bytes, list[tuple[str, bytes, tuple[str, str, str]]]]
+        sealed_by, kept = msgspec.msgpack.decode(state, type=layout)
+        if sealed_by not in self._lineage:
+            raise Refused(Code.SEALED_STATE_REFUSED, "sealed by", self._lineage, sealed_by.hex())
+        for name, secret, credential in kept:
             key = self.keys.get(name)
             if key is not None and not key.spec.per_boot:
                 key.adopt(secret)
