@@ -1,6 +1,7 @@
 """Keys on their way in and out: sealed to this boot and purpose, restored for these owners only."""
 
 import os
+import re
 import secrets
 from dataclasses import replace
 from pathlib import Path
@@ -232,3 +233,19 @@ def test_no_secret_is_where_the_host_can_look(exporter: Boot) -> None:
             seen = Path(f"/proc/{pid}/{name}").read_bytes() if os.geteuid() == 0 else b""
             for secret in (KEY, KEY.hex().encode(), SHARE, SHARE.hex().encode()):
                 assert secret not in seen + console
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into hardened processes")
+def test_processes_share_no_descriptor_but_the_listener_of_the_signer(exporter: Boot) -> None:
+    sockets: dict[str, set[str]] = {}
+    for role, pid in exporter.enclave.pids().items():
+        names = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+        sockets[role] = {name for name in names if name.startswith("socket:")}
+        status = Path(f"/proc/{pid}/status").read_text()
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert "NoNewPrivs:\t1" in status
+        assert re.search(r"Max core file size +0 +0 ", limits)
+        assert not [name for name in names if "sealer.key" in name or "root.pem" in name]
+    assert not sockets["front"] & sockets["signer"]
+    assert not sockets["front"] & sockets["init"]
+    assert len(sockets["signer"] & sockets["init"]) == 1, "the listener of the fast channel"

@@ -1,7 +1,6 @@
 """Owners who handed over keep the owner root, their signatures and their memory of the share."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
