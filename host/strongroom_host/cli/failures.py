@@ -57,8 +57,7 @@ def _describe(error: BaseException) -> tuple[str, list[tuple[str, str]], int]:
             lines = []
             if error.expected is not None:
                 lines.append(("expected", str(error.expected)))
-                lines.append(("found", str(error.actual)))
-            elif error.actual is not None:
+            if error.actual is not None:
                 lines.append(("found", str(error.actual)))
             if error.remedy:
                 lines.append(("do", error.remedy))

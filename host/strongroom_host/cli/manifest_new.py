@@ -37,8 +37,10 @@ Funder = Annotated[str, typer.Option(metavar="ADDRESS", help="The wallet; none f
 Chain = Annotated[int, typer.Option(help="137 Polygon, 80002 Amoy.")]
 VenueName = Annotated[str, typer.Option("--venue", metavar="HOST[:PORT]")]
 Keep = Annotated[bool, typer.Option("--keep", help="Let the key be sealed across boots.")]
+_CHOICES = "change that option; `strongroom manifest new --help` lists what there is"
+_MARKET = "EXCHANGE: v2, v2-neg-risk or v3. SIDES: buy, sell or buy,sell. Repeatable."
 Markets = Annotated[
-    list[str], typer.Option("--market", metavar="TOKEN:EXCHANGE:SIDES:MIN-MAX", help="Repeatable.")
+    list[str], typer.Option("--market", metavar="TOKEN:EXCHANGE:SIDES:MIN-MAX", help=_MARKET)
 ]
 Notional = Annotated[str, typer.Option("--order-notional", metavar="PUSD", help="Most per order.")]
 Windows = Annotated[list[str], typer.Option("--window", metavar="SECONDS=PUSD", help="Repeatable.")]
@@ -112,7 +114,7 @@ def new(
     try:
         manifest = msgspec.convert(fields, Manifest)
     except msgspec.ValidationError as error:
-        raise DocumentInvalid(f"manifest: {error}", remedy="change that option") from error
+        raise DocumentInvalid(f"manifest: {error}", remedy=_CHOICES) from error
     if before is None or market:
         policy = _policy(
             market, order_notional, window, order_types, orders_per_minute, max_lifetime, max_skew,
@@ -207,7 +209,7 @@ def _key(
     try:
         return msgspec.convert(fields, Key)
     except msgspec.ValidationError as error:
-        raise DocumentInvalid(f"key {name}: {error}", remedy="change that option") from error
+        raise DocumentInvalid(f"key {name}: {error}", remedy=_CHOICES) from error
 
 
 def _venue(text: str, roots: list[Path]) -> tuple[str, Egress]:

@@ -94,12 +94,18 @@ def place_command(
     json: JsonOption = False,
 ) -> None:
     """Have one order signed under the policy, and post it."""
+    if (order_type == "GTD") is not bool(expires_in):
+        raise BadInput(
+            f"{order_type} with --expires-in {expires_in}",
+            expected="seconds for GTD, and for no other type",
+            remedy="give both --type GTD and --expires-in SECONDS, or neither",
+        )
     now = time.time()
     order = OrderIntent(
         token=_token(token),
-        side=_index(side, _SIDES, "side"),
-        order_type=_index(order_type, _TYPES, "order type"),
-        tick=_index(tick, _TICKS, "tick"),
+        side=_index(side, _SIDES, "a side"),
+        order_type=_index(order_type, _TYPES, "an order type"),
+        tick=_index(tick, _TICKS, "a tick"),
         flags=_MARKET * market_order + _POST_ONLY * post_only,
         price=micro(parse_money(price, "price")),
         size=micro(parse_money(size, "size")),
@@ -206,7 +212,7 @@ def _token(text: str) -> int:
 
 def _index(text: str, names: tuple[str, ...], what: str) -> int:
     if text not in names:
-        raise BadInput(f"{text!r} is not a {what}", expected=", ".join(names))
+        raise BadInput(f"{text!r} is not {what}", expected=", ".join(names))
     return names.index(text)
 
 

@@ -122,7 +122,7 @@ def parse_enclave_address(text: str) -> EnclaveAddress:
     if not colon or not host or not (port.isascii() and port.isdigit()) or not _base(int(port)):
         raise BadInput(
             f"{text!r} is not the address of an enclave",
-            expected="unix:/run/dir, a directory that begins with / or ./, or HOST:PORT (1..65533)",
+            expected="unix:DIR, a directory that begins with / or ./, or HOST:PORT (1..65533)",
             remedy="use what `strongroom host run` printed as its address",
         )
     return EnclaveAddress.at_ports(host, int(port))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, TypeVar, get_args
 
 import msgspec
-from strongroom_wire.errors import WireError
+from strongroom_wire.errors import ManifestInvalid, WireError
 from strongroom_wire.manifest import (
     Call,
     Client,
@@ -19,6 +19,7 @@ from strongroom_wire.manifest import (
     Policy,
     Side,
     Window,
+    micro,
 )
 
 from strongroom_host.enclave_client.identity import ClientCard
@@ -54,15 +55,17 @@ def parse_money(text: str, what: str) -> Decimal:
     """Returns a decimal number as written; no float ever touches it.
 
     Raises:
-        DocumentInvalid: not a plain decimal number.
+        DocumentInvalid: not a plain decimal number, finer than a millionth, or too large.
     """
     try:
         value = Decimal(text)
-    except InvalidOperation:
+        micro(value)
+    except (InvalidOperation, ManifestInvalid):
         value = Decimal("NaN")
-    if not value.is_finite() or value < 0 or "e" in text.lower() or "_" in text:
+    if not value.is_finite() or "e" in text.lower() or "_" in text:
         raise DocumentInvalid(
-            f"{what}: {text!r} is not an amount", expected="a decimal number such as 25 or 0.05"
+            f"{what}: {text[:80]!r} is not an amount",
+            expected="a decimal number such as 25 or 0.05, with at most six decimals",
         )
     return value
 

@@ -57,10 +57,7 @@ def parse_budget(text: str, manifest: Manifest) -> Budget:
             f"{text!r} is not a budget", expected="KEY=PUSD or KEY=PUSD:ORDERS, e.g. main=500:200"
         )
     key_index(manifest, name)
-    try:
-        notional = micro(parse_money(amount, f"budget of {name}"))
-    except Exception as error:
-        raise DocumentInvalid(f"budget of {name}: {error}") from error
+    notional = micro(parse_money(amount, f"budget of {name}"))
     count = int(orders) if colon else notional // 10_000
     if count > _MAX_ORDERS:
         if colon:
