@@ -93,7 +93,8 @@ class Policy(_Strict, frozen=True):
     """The rules each signature of one key must satisfy. Everything not allowed is denied.
 
     `max_lifetime` bounds a GTD order's expiry, `max_skew` the order's own timestamp against
-    authenticated time, and how far its request may be dated ahead; both in seconds. `builder` and `metadata` are pinned bytes32 in hex.
+    authenticated time, and how far its request may be dated ahead; both in seconds. `builder` and
+    `metadata` are pinned bytes32 in hex.
     """
 
     markets: tuple[Market, ...]

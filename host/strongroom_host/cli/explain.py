@@ -247,7 +247,7 @@ RULES: Final[dict[Rule, Explanation]] = {
         "time-s",
     ),
     Rule.TIMESTAMP: Explanation(
-        "the timestamp of the order, or of the request around it, is too far from authenticated time",
+        "the timestamp of the order, or of its request, is too far from authenticated time",
         "within max_skew",
         "check this machine's clock, and sign soon after deciding",
         "ms",
