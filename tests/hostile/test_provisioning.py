@@ -239,7 +239,7 @@ def test_no_secret_is_where_the_host_can_look(exporter: Boot) -> None:
 def test_processes_share_no_descriptor_but_the_listener_of_the_signer(exporter: Boot) -> None:
     sockets: dict[str, set[str]] = {}
     for role, pid in exporter.enclave.pids().items():
-        names = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+        names = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
         sockets[role] = {name for name in names if name.startswith("socket:")}
         status = Path(f"/proc/{pid}/status").read_text()
         limits = Path(f"/proc/{pid}/limits").read_text()
