@@ -71,7 +71,7 @@ def boot(run: Path, platform_socket: socket, sealer_path: Path, *, busy_poll: bo
     run.chmod(0o711)
     users = separated_users(run)
     if not users:
-        print("local platform: all processes under one user", file=sys.stderr, flush=True)
+        sys.stderr.write("local platform: all processes under one user\n")
         run.chmod(0o700)
     front = run / "front"
     shutil.rmtree(front, ignore_errors=True)
@@ -130,7 +130,7 @@ def main() -> int:
         seal = arguments.state / "sealer.key"
         boot(arguments.run, nsm.sock, seal, busy_poll=arguments.busy_poll).serve()
     except (LocalError, OSError) as error:
-        print(f"local platform: {error}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"local platform: {error}\n")
         return 1
     return 0
 
@@ -147,7 +147,7 @@ def _stop_at_end_of_stdin() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(number: int, _: FrameType | None) -> None:
     """Ends init; its workers end with it (PR_SET_PDEATHSIG, and the close of their links)."""
     sys.exit(128 + number)
 
