@@ -23,6 +23,7 @@ from tests.hostile.driver import Boot, Channel, Desk, Enclave, refusal
 from tests.hostile.venue import Venue
 
 ROUNDS = 150 if SOAK else 2
+pytestmark = pytest.mark.timeout(3600 if SOAK else 300)
 HALTED = 4
 BUDGET = Budget("main", 50 * 10**6, 1000)
 
