@@ -1,5 +1,6 @@
 """Boots for hostile tests: one to share within a module, and as many more as a test asks for."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,14 @@ from tests.hostile.driver import Boot, Desk, Enclave
 from tests.hostile.venue import Venue
 
 Start = Callable[..., Boot]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Removes the folders of all boots at the end of the run."""
+    yield
+    for folder in Enclave.folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

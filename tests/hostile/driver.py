@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import grpc
 import msgspec
@@ -387,11 +387,18 @@ class Evidence:
 
 
 class Enclave:
-    """One boot of the local platform, in processes of its own. A context manager."""
+    """One boot of the local platform, in processes of its own. A context manager.
+
+    Its folder outlives it, because another boot may go on with its state; `folders` names all.
+    """
+
+    folders: ClassVar[list[Path]] = []
 
     def __init__(self, state: Path | None = None, *, clock: Path | None = None) -> None:
         self.resources = ExitStack()
         self.folder = Path(tempfile.mkdtemp(prefix="sr-"))
+        self.folder.chmod(0o711)  # or the workers could not have users of their own
+        self.folders.append(self.folder)
         self.run, self.state = self.folder / "run", state or self.folder / "state"
         self.console = self.folder / "console.log"
         program = ["-m", "strongroom_local.entry"]
