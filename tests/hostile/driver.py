@@ -184,8 +184,8 @@ class Wire:
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(str(path))  # blocking: with a time-out, a full backlog is an error
         self.socket.settimeout(TIMEOUT)
-        self.socket.connect(str(path))
 
     def send(self, message: bytes) -> None:
         self.socket.sendall(len(message).to_bytes(4, "big") + message)

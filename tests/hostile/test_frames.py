@@ -1,6 +1,8 @@
 """The fast channel in the hands of whoever carries its bytes: each frame counts once, in order."""
 
 import secrets
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
@@ -200,7 +202,13 @@ def test_connections_without_end_leave_room_after_they_close(ready: Boot) -> Non
     crowd = [ready.wire() for _ in range(80)]
     for wire in crowd:
         wire.close()
-    assert ready.channel().cancel_all().code is Code.OK
+    answered = False
+    for _ in range(100):  # the signer notices the closes in its own time; until then it is full
+        with suppress(AssertionError, OSError):
+            answered = ready.channel().cancel_all().code is Code.OK
+            break
+        time.sleep(0.1)
+    assert answered
 
 
 def test_openings_without_end_only_push_out_the_oldest_channel(ready: Boot) -> None:
