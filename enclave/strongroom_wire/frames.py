@@ -127,7 +127,8 @@ class Intent(Struct, frozen=True):
     """A request on the fast channel: 24-byte head, the orders, the argument.
 
     `key` indexes the manifest's keys, `timestamp` (s) goes into the L2 headers, and after
-    `deadline` (ms) the enclave refuses to act on it.
+    `deadline` (ms) the enclave signs none of its orders. Cancels, heartbeats and queries have no
+    deadline inside: they must pass when there is no clock to hold them against.
     """
 
     kind: Kind
