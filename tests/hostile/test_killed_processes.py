@@ -162,6 +162,7 @@ def test_whoever_waits_while_the_signer_dies_is_told(start: Start) -> None:
 def test_an_enrolment_killed_is_an_enrolment_to_repeat(start: Start) -> None:
     boot = start(Desk()).make_ready()
     venue = Venue(boot.enclave.run / "egress.sock", boot.desk.venue)
+    channel = boot.channel()
     for _ in range(ROUNDS):
         seen, venue.hold = len(venue.requests), Event()
         answers: list[Code] = []
@@ -170,7 +171,7 @@ def test_an_enrolment_killed_is_an_enrolment_to_repeat(start: Start) -> None:
         while len(venue.requests) == seen:
             time.sleep(0.01)
         assert boot.order(Action.ENROLL_DERIVE, "main", bytes(8))[0] is Code.BUSY
-        assert boot.channel().buy(1).code is Code.OK, "an enrolment holds up trading"
+        assert channel.buy(1).code is Code.OK, "an enrolment holds up trading"
         boot.enclave.kill("enroll")
         waiting.join(20)
         assert answers == [Code.VENUE_UNREACHABLE]
