@@ -163,7 +163,7 @@ def test_an_enrolment_killed_is_an_enrolment_to_repeat(start: Start) -> None:
     boot = start(Desk()).make_ready()
     venue = Venue(boot.enclave.run / "egress.sock", boot.desk.venue)
     channel = boot.channel()
-    for _ in range(ROUNDS):
+    for done in range(ROUNDS):
         seen, venue.hold = len(venue.requests), Event()
         answers: list[Code] = []
         waiting = Thread(target=lambda a=answers: a.append(boot.enrol()[0]), daemon=True)
@@ -171,7 +171,9 @@ def test_an_enrolment_killed_is_an_enrolment_to_repeat(start: Start) -> None:
         while len(venue.requests) == seen:
             time.sleep(0.01)
         assert boot.order(Action.ENROLL_DERIVE, "main", bytes(8))[0] is Code.BUSY
-        assert channel.cancel_all().code is Code.OK, "an enrolment holds up cancels"
+        # A soak has more rounds than the permit has orders: then cancels show the same.
+        reply = channel.buy(1) if done < 50 else channel.cancel_all()
+        assert reply.code is Code.OK, "an enrolment holds up trading"
         boot.enclave.kill("enroll")
         waiting.join(20)
         assert answers == [Code.VENUE_UNREACHABLE]
