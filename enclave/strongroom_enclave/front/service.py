@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, NamedTuple
 
 import grpc
@@ -28,11 +28,12 @@ from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_enclave import VERSION
 from strongroom_enclave.front import certificate
 from strongroom_enclave.messages import ANSWER, Kind, answer
-from strongroom_enclave.platform import hardening, links
+from strongroom_enclave.platform import forward, hardening, links
 
 __all__ = ["Front", "main"]
 
 _TIMEOUT = 60.0
+_SOCKETS = "bootstrap.sock", "control.sock"
 _OPTIONS = [("grpc.max_receive_message_length", encoding.MAX_STATEMENT)]
 _STARTED = time.monotonic()
 
@@ -119,7 +120,7 @@ class Front:
         self._sending, self._numbers = Lock(), count(1)
         self._key, self._certificate = certificate.generate()
         link.send(Kind.REGISTER, 0, self._certificate.public_bytes(Encoding.DER))
-        self._servers = [self._listen("bootstrap.sock", _BOOTSTRAP)]
+        self._servers = [self._listen(_SOCKETS[0], _BOOTSTRAP)]
 
     def run(self) -> None:
         """Carries init's messages until the link closes, which ends this process."""
@@ -140,7 +141,7 @@ class Front:
         if trusted:
             pair = (self._key, self._certificate.public_bytes(Encoding.PEM))
             tls = grpc.ssl_server_credentials([pair], trusted, require_client_auth=True)
-            self._servers.append(self._listen("control.sock", _CONTROL, tls, clients))
+            self._servers.append(self._listen(_SOCKETS[1], _CONTROL, tls, clients))
 
     def _listen(
         self,
@@ -199,10 +200,13 @@ class Front:
 
 
 def main(arguments: Iterable[str]) -> None:
-    """Runs front: directory for the listeners, link descriptor."""
-    directory, descriptor = arguments
+    """Runs front: directory for its sockets, link descriptor, and listeners to join to them."""
+    directory, descriptor, *outside = arguments
     hardening.harden()
     link = links.Link(int(descriptor))
+    for listener, name in zip(outside, _SOCKETS, strict=False):
+        joined = links.inherited_listener(listener), Path(directory) / name
+        Thread(target=forward.forward, args=joined, daemon=True).start()
     try:
         with suppress(links.LinkClosed):
             Front(link, Path(directory)).run()

@@ -6,7 +6,7 @@ parses what only the owner signs, composes evidence, and passes everything else 
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import msgspec
@@ -37,7 +37,13 @@ class Init:
     """The switchboard and the state of one boot."""
 
     def __init__(
-        self, device: Platform, sealer: Sealer, workers: spawn.Workers, frames: Socket, egress: Dial
+        self,
+        device: Platform,
+        sealer: Sealer,
+        workers: spawn.Workers,
+        frames: Socket,
+        egress: Dial,
+        outside: Iterable[Socket] = (),
     ) -> None:
         """Starts front; nothing secret exists yet.
 
@@ -47,13 +53,14 @@ class Init:
             workers: How to start processes.
             frames: Listening socket of the fast channel, handed to the signer.
             egress: Connects to the host's CONNECT proxy.
+            outside: Listening sockets for front to join to its own: bootstrap, control.
         """
         self.phase = Phase.BOOTED
         self._device, self._sealer, self._spawn = device, sealer, workers.spawn
         self._frames, self._egress = frames, egress
         self._boot, self._serial, self._anchored = Bundle(device.random(32)), -1, 0.0
         self._workers: dict[str, spawn.Worker] = {}
-        self._certificate = self._start("front")
+        self._certificate = self._start("front", *outside)
 
     def serve(self) -> None:
         """Serves until front dies; without it nobody can reach this boot any more."""

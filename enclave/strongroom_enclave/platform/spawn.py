@@ -5,14 +5,16 @@ the entry point names users, it runs as one of its own and can neither trace nor
 inherits its link and the sockets it needs, and no other descriptor.
 """
 
+import os
 import subprocess
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from socket import socket, socketpair
 from typing import NamedTuple
 
 from strongroom_enclave.platform.links import Link
 
-__all__ = ["Worker", "Workers"]
+__all__ = ["Worker", "Workers", "make_home"]
 
 
 class Worker(NamedTuple):
@@ -56,3 +58,9 @@ class Workers(NamedTuple):
                 env=dict(self.environment),
             )
         return Worker(role, Link(ours.detach()), process)
+
+
+def make_home(path: Path, user: int) -> None:
+    """Makes a folder that only `user` may enter."""
+    path.mkdir(mode=0o700)
+    os.chown(path, user, user)
