@@ -9,38 +9,30 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
-from strongroom_host.enclave_client.address import EnclaveAddress
-from strongroom_host.enclave_client.bootstrap import BootstrapClient, Phase
-from strongroom_host.enclave_client.errors import Unreachable
-from strongroom_host.errors import HostError
-from strongroom_host.runners.console import explain, quoted, tail
-from strongroom_host.runners.errors import (
-    EnclaveDidNotStart,
-    EnclaveEnded,
-    EnclaveHalted,
-    RunDirectoryRefused,
-)
-from strongroom_host.runners.process_group import end_group
+from strongroom_host.runners.errors import RunDirectoryRefused
+from strongroom_host.runners.process_group import end_group, ending
 from strongroom_host.runners.run_directory import RunDirectory
+from strongroom_host.runners.runner import Boot, Platform, private
 
-__all__ = ["LocalRunner"]
+__all__ = ["LocalRunner", "local_platform"]
 
 _START_TIMEOUT: Final = 60.0
-_ANSWER_TIMEOUT: Final = 5.0
-_POLL: Final = 0.02
 
 
-class LocalRunner:
-    """One boot; a context manager. A second boot takes a second runner.
+def local_platform(run: Path, state: Path, *, busy_poll: bool = False) -> Platform:
+    """Returns the local platform, to be started in `run`; see `LocalRunner`."""
+    return Platform(
+        name="local",
+        runner=lambda: LocalRunner(run, state, busy_poll=busy_poll),
+        facts={"state": str(state)},
+    )
 
-    Start it from a thread that lives as long as the enclave should: Linux takes the end of the
-    thread that started a process for the end of its parent.
-    """
+
+class LocalRunner(Boot):
+    """One boot of the local platform; see `Runner`."""
 
     def __init__(
         self,
@@ -58,178 +50,58 @@ class LocalRunner:
             busy_poll: The signer spins instead of sleeping: a core for some microseconds.
             timeout: Seconds within which the enclave must answer.
         """
-        self._run, self._state = run.expanduser().absolute(), state.expanduser().absolute()
-        self._busy_poll, self._timeout = busy_poll, timeout
-        self._directory: RunDirectory | None = None
+        super().__init__(run, timeout)
+        self._state, self._busy_poll = state.expanduser().absolute(), busy_poll
         self._process: subprocess.Popen[bytes] | None = None
-        self._client: BootstrapClient | None = None
-
-    @property
-    def address(self) -> EnclaveAddress:
-        """Where the enclave listens."""
-        return EnclaveAddress.at_run_directory(self._run)
-
-    @property
-    def root_certificate(self) -> Path:
-        """The throw-away root of this platform's documents, DER."""
-        return self._run / "nsm-root.der"
-
-    @property
-    def console(self) -> Path:
-        """What the enclave's processes write to stderr."""
-        return self._run / "console.log"
 
     @property
     def pid(self) -> int | None:
         """The supervisor's process id while it runs."""
         return self._process.pid if self._process else None
 
-    def __enter__(self) -> "LocalRunner":
-        return self.start()
+    @property
+    def root_certificate(self) -> Path:
+        """The throw-away root of this platform's documents, DER."""
+        return self._run / "nsm-root.der"
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def claim(self) -> RunDirectory:
-        """Takes the run directory ahead of `spawn`, for what must listen there before; idempotent.
-
-        Raises:
-            RunDirectoryRefused, RunDirectoryInUse: see `RunDirectory.claim`.
-        """
-        if self._directory is None:
-            self._directory = RunDirectory.claim(self._run)
-        return self._directory
-
-    def start(self) -> "LocalRunner":
-        """Starts the enclave and returns when it answers.
-
-        Raises:
-            RunDirectoryRefused, RunDirectoryInUse: see `RunDirectory.claim`.
-            EnclaveDidNotStart: it ended or stayed silent; nothing is left running.
-        """
-        self.spawn()
-        try:
-            self.wait_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def spawn(self) -> None:
-        """Starts the supervisor process and returns at once.
-
-        Raises:
-            RunDirectoryRefused, RunDirectoryInUse: see `RunDirectory.claim`.
-            EnclaveDidNotStart: the process cannot be started.
-        """
-        directory = self.claim()
+    def launch(self, directory: RunDirectory) -> None:
+        """Starts the supervisor process."""
         command = [sys.executable, "-P", "-m", "strongroom_local.entry", "--until-stdin-ends"]
         command += ["--run", str(self._run), "--state", str(self._state)]
         command += ["--busy-poll"] * self._busy_poll
-        try:
-            _check_state(self._state)
-            with open(directory.console, "xb", opener=_private) as console:
-                self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=console,
-                    stderr=console,
-                    pass_fds=[directory.lock],
-                    # Ctrl-C at the terminal is for the runner, which then ends the enclave.
-                    process_group=0,
-                    # The child must find, and measure, the very packages that we import.
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                )
-        except OSError as error:
-            self.stop()
-            raise EnclaveDidNotStart(
-                f"the enclave cannot be started: {error.strerror or error}",
-                remedy="run `strongroom host doctor`",
-            ) from error
-        except BaseException:
-            self.stop()
-            raise
+        _check_state(self._state)
+        with open(directory.console, "xb", opener=private) as console:
+            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                command,
+                stdin=subprocess.PIPE,
+                stdout=console,
+                stderr=console,
+                pass_fds=[directory.lock],
+                # Ctrl-C at the terminal is for the runner, which then ends the enclave.
+                process_group=0,
+                # The child must find, and measure, the very packages that we import.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
 
-    def wait_ready(self) -> None:
-        """Returns when the enclave answers.
-
-        Raises:
-            EnclaveDidNotStart: it ended, or said nothing within the time; it may still run.
-        """
-        deadline = time.monotonic() + self._timeout
-        listener = self.address.bootstrap
-        while True:
-            if self._ended() is not None:
-                raise self._failure(EnclaveDidNotStart, "the enclave ended before it was ready")
-            try:
-                # A plain connection first: gRPC waits a second between its own attempts.
-                listener.connect(1.0).close()
-                self._client = self._client or BootstrapClient(listener, _ANSWER_TIMEOUT)
-                self._client.status()
-                return
-            except Unreachable as error:
-                if time.monotonic() > deadline:
-                    what = f"the enclave did not answer within {self._timeout:g} s"
-                    raise self._failure(EnclaveDidNotStart, what) from error
-            time.sleep(_POLL)
-
-    def check(self) -> None:
-        """Returns if the enclave still serves.
-
-        Raises:
-            EnclaveEnded: its processes are gone.
-            EnclaveHalted: it stopped itself.
-        """
-        if (status := self._ended()) is not None:
-            raise self._failure(EnclaveEnded, f"the enclave ended ({_outcome(status)})")
-        try:
-            halted = self._client is not None and self._client.status() is Phase.HALTED
-        except Unreachable:
-            return  # busy is not dead; when it dies, the process ends
-        if halted:
-            raise self._failure(EnclaveHalted, "the enclave halted: this boot is over")
-
-    def alive(self) -> bool:
-        """Returns whether the supervisor process runs."""
-        return self._process is not None and self._ended() is None
-
-    def stop(self) -> None:
-        """Ends the enclave, all of it, and gives the run directory up; harmless when stopped."""
+    def end(self) -> None:
+        """Ends the supervisor and all it started."""
         process, self._process = self._process, None
         if process is not None:
             end_group(process)
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-        if self._directory is not None:
-            self._directory.release()
-            self._directory = None
 
-    def _ended(self) -> int | None:
-        return self._process.poll() if self._process else 0
+    def outcome(self) -> str | None:
+        """Returns how the supervisor ended."""
+        status = self._status()
+        return None if status is None else ending(status)
 
-    def _failure(self, kind: type[EnclaveDidNotStart | EnclaveEnded], what: str) -> HostError:
-        lines = tail(self.console)
-        return kind(
-            what,
-            expected="a running enclave",
-            actual=quoted("its console", lines),
-            remedy=explain(lines) or self._advice(),
-        )
-
-    def _advice(self) -> str:
-        if self._ended() == -signal.SIGKILL:
+    def advice(self) -> str:
+        """Adds what kills without a word."""
+        if self._status() == -signal.SIGKILL:
             return "somebody killed it, or the kernel did for want of memory (`dmesg` tells)"
-        return f"read {self.console}; `strongroom host doctor` looks at this machine"
+        return super().advice()
 
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    def _status(self) -> int | None:
+        return self._process.poll() if self._process else 0
 
 
 def _check_state(state: Path) -> None:
@@ -246,9 +118,3 @@ def _check_state(state: Path) -> None:
             f"the state directory {state} cannot be read and written",
             remedy="choose another with --state, or correct its permissions",
         )
-
-
-def _outcome(status: int) -> str:
-    if status < 0:
-        return f"killed by signal {signal.Signals(-status).name}"
-    return f"exit status {status}"

@@ -17,7 +17,7 @@ from typing import Final
 from strongroom_host.egress import EgressProxy
 from strongroom_host.runners.forward import PortForwarder
 from strongroom_host.runners.implementations import event_loop
-from strongroom_host.runners.local import LocalRunner
+from strongroom_host.runners.runner import Platform, Runner
 
 __all__ = ["DEFAULT_VENUES", "HostPlan", "Serving", "Summary", "serve"]
 
@@ -27,14 +27,20 @@ _WATCH_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """What to run. `mapping` leads destinations elsewhere, as in `EgressProxy`."""
+    """What to run, on which platform, and what passes through.
 
-    run: Path
-    state: Path
+    Attributes:
+        platform: Where the enclave runs.
+        listen: Address and first of three TCP ports.
+        allow: Destinations the enclave may connect to.
+        mapping: Leads destinations elsewhere, as in `EgressProxy`.
+        until_stdin_ends: Also stop when stdin closes.
+    """
+
+    platform: Platform
     listen: tuple[str, int]
     allow: tuple[str, ...] = DEFAULT_VENUES
     mapping: Mapping[str, tuple[str, int]] | None = None
-    busy_poll: bool = False
     until_stdin_ends: bool = False
 
 
@@ -45,7 +51,7 @@ class Serving:
     plan: HostPlan
     address: str
     sockets: Path
-    root_certificate: Path
+    root_certificate: Path | None
     console: Path
     enclave_pid: int
     boot_s: float
@@ -80,7 +86,7 @@ async def _serve(plan: HostPlan, ready: Callable[[Serving], None]) -> Summary:
         loop.add_signal_handler(number, done.set)
     if plan.until_stdin_ends:
         _call_at_end_of_stdin(lambda: loop.call_soon_threadsafe(done.set))
-    runner = LocalRunner(plan.run, plan.state, busy_poll=plan.busy_poll)
+    runner = plan.platform.runner()
     started = loop.time()
     try:
         directory = runner.claim()
@@ -88,10 +94,12 @@ async def _serve(plan: HostPlan, ready: Callable[[Serving], None]) -> Summary:
         forwarder = PortForwarder(*plan.listen, runner.address)
         proxy = EgressProxy(plan.allow, unix_path=directory.egress, mapping=plan.mapping)
         async with forwarder, proxy:
+            # Here, not in a thread of the pool: the enclave lives as long as the starting thread.
             runner.spawn()
             await _until(done, asyncio.to_thread(runner.wait_ready))
             if not done.is_set():
-                ready(_serving(plan, runner, forwarder, loop.time() - started))
+                boot_s = loop.time() - started
+                ready(_serving(plan, runner, directory.path, forwarder, boot_s))
                 await _until(done, _watch(runner))
         return Summary(dict(forwarder.counts), dict(proxy.counts))
     finally:
@@ -99,12 +107,12 @@ async def _serve(plan: HostPlan, ready: Callable[[Serving], None]) -> Summary:
 
 
 def _serving(
-    plan: HostPlan, runner: LocalRunner, forwarder: PortForwarder, boot_s: float
+    plan: HostPlan, runner: Runner, sockets: Path, forwarder: PortForwarder, boot_s: float
 ) -> Serving:
     return Serving(
         plan=plan,
         address=forwarder.address,
-        sockets=runner.root_certificate.parent,
+        sockets=sockets,
         root_certificate=runner.root_certificate,
         console=runner.console,
         enclave_pid=runner.pid or 0,
@@ -112,7 +120,7 @@ def _serving(
     )
 
 
-async def _watch(runner: LocalRunner) -> None:
+async def _watch(runner: Runner) -> None:
     """Never returns: raises when the enclave ended or halted."""
     while True:
         await asyncio.to_thread(runner.check)

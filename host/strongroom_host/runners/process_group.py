@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["end_group"]
+__all__ = ["end_group", "ending"]
 
 _STOP_TIMEOUT: Final = 10.0
 _GROUP_TIMEOUT: Final = 5.0
@@ -41,6 +41,14 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
             with suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
         time.sleep(_POLL)
+
+
+def ending(status: int) -> str:
+    """Returns how a process ended, from its `Popen.returncode`, in words for parentheses."""
+    if status < 0:
+        known = {number.value: number.name for number in signal.Signals}
+        return f"killed by signal {known.get(-status, -status)}"
+    return f"exit status {status}"
 
 
 def _group_lives(group: int) -> bool:
