@@ -148,6 +148,8 @@ RULES = (
         name="sans-I/O",
         why="contract and verifier take bytes and values; clock, network and files stay outside",
         within=("strongroom_wire", "strongroom_attest", "strongroom_eif"),
+        # Fetches, builds and writes; the format's modules never import it (pyproject.toml).
+        allowed=("strongroom_eif.recipe",),
         modules=_words(
             "asyncio fcntl http io os pathlib random secrets select shutil socket ssl subprocess "
             "tempfile time urllib"

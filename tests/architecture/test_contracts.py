@@ -42,7 +42,8 @@ def breaches(contract: dict[str, Any]) -> list[tuple[str, str]]:
         members = contract["modules"]
         return [(a, b) for a in members for b in members if a != b]
     if contract["type"] == "protected":
-        return [(a, b) for b in contract["protected_modules"] for a in ROOTS if a != b]
+        may = contract["allowed_importers"]
+        return [(a, b) for b in contract["protected_modules"] for a in ROOTS if a not in (b, *may)]
     return [(a, b) for a in contract["source_modules"] for b in contract["forbidden_modules"]]
 
 

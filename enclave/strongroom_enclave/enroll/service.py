@@ -82,6 +82,7 @@ def main(arguments: Iterable[str]) -> None:
     """Runs one enrolment: link descriptor, descriptor of the connection to the host's proxy."""
     descriptor, proxy = arguments
     hardening.harden(_LIFETIME)
+    hardening.confine()
     link = links.Link(int(descriptor))
     _, number, job = link.receive(_TIMEOUT)
     venue, request = encoding.unpack(b"enroll", job)

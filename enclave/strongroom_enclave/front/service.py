@@ -203,6 +203,7 @@ def main(arguments: Iterable[str]) -> None:
     """Runs front: directory for its sockets, link descriptor, and listeners to join to them."""
     directory, descriptor, *outside = arguments
     hardening.harden()
+    hardening.confine()
     link = links.Link(int(descriptor))
     for listener, name in zip(outside, _SOCKETS, strict=False):
         joined = links.inherited_listener(listener), Path(directory) / name

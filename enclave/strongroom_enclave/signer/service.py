@@ -162,6 +162,7 @@ def main(arguments: Iterable[str]) -> None:
     """Runs the signer: options, link descriptor, descriptor of the fast channel's listener."""
     *options, descriptor, listener = arguments
     hardening.harden()
+    hardening.confine()
     with suppress(links.LinkClosed):
         frames_listener = links.inherited_listener(listener)
         Service(links.Link(int(descriptor)), frames_listener, "--busy-poll" in options).run()

@@ -154,3 +154,82 @@ def test_without_prctl_only_the_limit_is_taken(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(ctypes, "CDLL", unavailable)
     monkeypatch.setattr(sys, "platform", "darwin")
     harden()
+
+
+CONFINED = """
+    import errno, os, socket, subprocess, sys
+
+    def refused(act):
+        try:
+            act()
+        except OSError as error:
+            return error.errno == errno.EPERM
+        return False
+
+    acts = {
+        "inet": lambda: socket.socket(socket.AF_INET),
+        "inet6": lambda: socket.socket(socket.AF_INET6),
+        "vsock": lambda: socket.socket(socket.AF_VSOCK),
+        "netlink": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
+        "exec": lambda: os.execv("/bin/true", ["true"]),
+        "execveat": lambda: os.execve(os.open("/bin/true", os.O_RDONLY), ["true"], {}),
+        "io_uring": lambda: call(425, 1, bytes(120)),
+        "i386 numbers": lambda: call(0x40000000 | 41, socket.AF_INET, 1, 0),
+    }
+
+    def call(*arguments):
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syscall(*arguments) < 0:
+            raise OSError(ctypes.get_errno(), "")
+"""
+
+
+@LINUX
+def test_a_confined_worker_starts_nothing_and_connects_to_nothing() -> None:
+    out = run(
+        CONFINED
+        + """
+    harden(); confine()
+    print([name for name, act in acts.items() if not refused(act)])
+    """
+    )
+    assert out.stdout.strip() == "[]"
+
+
+@LINUX
+def test_a_confined_worker_keeps_what_it_inherited_and_unix_sockets() -> None:
+    out = run(
+        CONFINED
+        + """
+    inet = socket.socket(socket.AF_INET)
+    inet.bind(("127.0.0.1", 0)); inet.listen()
+    client = socket.create_connection(inet.getsockname())
+    harden(); confine()
+    server, _ = inet.accept()
+    client.send(b"tcp"); ours, theirs = socket.socketpair(); theirs.send(b"unix")
+    print(server.recv(9), ours.recv(9), socket.socket(socket.AF_UNIX).family.name)
+    """
+    )
+    assert out.stdout.strip() == "b'tcp' b'unix' AF_UNIX"
+
+
+@LINUX
+def test_what_confinement_refuses_works_without_it() -> None:
+    out = run(
+        CONFINED
+        + """
+    harden()
+    print([name for name in ("inet", "inet6", "netlink") if refused(acts[name])])
+    """
+    )
+    assert out.stdout.strip() == "[]"
+
+
+@LINUX
+@pytest.mark.parametrize("machine", ["riscv64", "armv7l"])
+def test_an_unknown_architecture_is_refused(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    uname = os.uname()
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result((*uname[:4], machine)))
+    with pytest.raises(HardeningFailed, match="architecture"):
+        hardening.confine()
