@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "host": "strongroom_host.cli.host:app",
     "attest": "strongroom_host.cli.attest:app",
     "eif": "strongroom_host.cli.eif:app",
+    "release": "strongroom_host.cli.release:app",
+    "audit": "strongroom_host.cli.audit:audit",
     "explain": "strongroom_host.cli.lookup:explain",
 }
 """Name -> module:attribute, in the order of the help text. The value is a Typer app or a

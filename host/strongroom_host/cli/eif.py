@@ -61,11 +61,15 @@ from strongroom_host.cli.eif_report import (
     print_description,
     print_json,
     print_pcrs,
+    print_released,
     print_verified,
+    released_json,
     verified_json,
 )
 from strongroom_host.errors import BadInput
 from strongroom_host.private_files import read_private
+from strongroom_host.trust.release import load_release
+from strongroom_host.trust.released_image import check_released
 
 __all__ = ["app"]
 
@@ -185,16 +189,48 @@ def verify(
             "the console, no hard links, clean paths only.",
         ),
     ] = False,
+    release: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A signed release that the image has to be."),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Pinned release keys (default: this source tree's)."),
+    ] = None,
+    unsigned_release: Annotated[
+        bool,
+        typer.Option("--unsigned-release", help="Take a bare record: of an image you built."),
+    ] = False,
+    ignore_signature: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-signature", help="Compare without the signature section (yours: pin PCR8)."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every rule of the format, the signature and the files; say what others overlook."""
+    """Check every rule of the format, the signature and the files; say what others overlook.
+
+    With --release also that it is that very image, and that pinned keys signed the release.
+    """
     with faults(as_json):
         moment = _time(at)
-        verified = verify_image(mapped(image), moment, OWN if own else FOREIGN)
+        if release is None and (keys or unsigned_release or ignore_signature):
+            raise BadInput("--keys and the like say how to take a --release", remedy="Name one.")
+        data = mapped(image)
+        verified = verify_image(data, moment, OWN if own else FOREIGN)
+        proved = None
+        if release is not None:
+            # The release first: what nobody vouches for is not compared with anything.
+            found = load_release(release, moment, keys=keys, unsigned=unsigned_release)
+            checked = check_released(data, found.record, ignore_signature=ignore_signature)
+            proved = (found, checked)
         if as_json:
-            print_json(verified_json(verified))
+            print_json(verified_json(verified) | (released_json(*proved) if proved else {}))
         else:
             print_verified(console(), verified, moment.isoformat(timespec="seconds"))
+            if proved:
+                print_released(console(), *proved)
 
 
 @app.command()

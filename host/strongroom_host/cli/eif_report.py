@@ -12,6 +12,9 @@ from strongroom_eif.errors import CallerError
 
 from strongroom_host.cli.attest_report import safe
 from strongroom_host.errors import HostError
+from strongroom_host.trust.release import VerifiedRelease
+from strongroom_host.trust.release_errors import ReleaseRefused
+from strongroom_host.trust.released_image import ReleasedImage
 
 __all__ = [
     "comparison_json",
@@ -21,7 +24,10 @@ __all__ = [
     "print_description",
     "print_json",
     "print_pcrs",
+    "print_released",
     "print_verified",
+    "release_json",
+    "released_json",
     "verified_json",
 ]
 
@@ -61,6 +67,11 @@ def faults(as_json: bool = False) -> Iterator[None]:
         word = "error:" if status == USAGE else "REFUSED"
         _complain(word, f"{error} [{error.code}]{elsewhere}")
         raise typer.Exit(status) from error
+    except ReleaseRefused as error:
+        if as_json:
+            print_json({"accepted": False, **_refusal_json(error)})
+        _complain("REFUSED", _refusal_text(error))
+        raise typer.Exit(REFUSED) from error
     except HostError as error:
         if as_json:
             print_json({"accepted": False, "code": "usage", "message": error.what})
@@ -181,6 +192,58 @@ def verified_json(verified: VerifiedImage) -> dict[str, object]:
         ],
         "notices": [{"code": notice.code, "text": notice.text} for notice in verified.notices],
     }
+
+
+def print_released(out: Console, release: VerifiedRelease, image: ReleasedImage) -> None:
+    """Prints that an image is the released one: what was proved, and by whose word."""
+    record = release.record
+    out.print(f"\n[bold green]RELEASED[/] as version {escape(safe(record.version))}")
+    out.print(f"file     SHA-256 {image.sha256.hex()}")
+    out.print(f"sections {image.sections}, each with the released length and digests; PCR0 to PCR2")
+    for entry in release.signers:
+        out.print(f"signed   {escape(safe(entry.name))} ({entry.role}), key {entry.id}")
+    if not release.signed:
+        out.print("[bold red]UNSIGNED[/] record: nobody vouches for it but whoever wrote that file")
+    if image.signature_ignored:
+        out.print("[yellow]note[/] compared without its signature section: pin PCR8 yourself")
+    for reason in release.ignored:
+        out.print(f"[yellow]note[/] a signature does not count: {escape(safe(reason))}")
+
+
+def released_json(release: VerifiedRelease, image: ReleasedImage) -> dict[str, object]:
+    """Returns the same as JSON."""
+    compared = {"sha256": image.sha256.hex(), "signature_ignored": image.signature_ignored}
+    return {"release": release_json(release) | compared}
+
+
+def release_json(release: VerifiedRelease) -> dict[str, object]:
+    """Returns what a release says and who vouches for it, for programs."""
+    record = release.record
+    return {
+        "version": record.version,
+        "signed": release.signed,
+        "signers": [{"id": e.id, "name": e.name, "role": e.role} for e in release.signers],
+        "ignored": list(release.ignored),
+        "eif": {"sha256": record.eif.sha256, "size": record.eif.size},
+        "pcrs": {str(index): value.hex() for index, value in enumerate(record.pcrs.values)},
+    }
+
+
+def _refusal_text(error: ReleaseRefused) -> str:
+    parts = [f"{error.what} [{error.code}]"]
+    if error.expected is not None:
+        parts.append(f"expected: {error.expected}")
+    if error.actual is not None:
+        parts.append(f"found: {error.actual}")
+    return ". ".join([*parts, error.remedy]).rstrip(" .")
+
+
+def _refusal_json(error: ReleaseRefused) -> dict[str, object]:
+    report: dict[str, object] = {"code": error.code, "message": error.what}
+    for name, value in (("expected", error.expected), ("actual", error.actual)):
+        if value is not None:
+            report[name] = value if isinstance(value, int | str) else _text(value)
+    return report
 
 
 def comparison_json(found: Comparison) -> dict[str, object]:

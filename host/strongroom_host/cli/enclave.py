@@ -11,7 +11,6 @@ import typer
 from strongroom_attest.errors import AttestationError
 from strongroom_attest.freshness import Challenge
 from strongroom_attest.nitro.live import verify_live
-from strongroom_attest.nitro.roots import AWS_NITRO_ROOT_G1_SHA256
 from strongroom_attest.nitro.verify import parse_untrusted
 from strongroom_wire.bundle import Bundle
 
@@ -40,6 +39,7 @@ from strongroom_host.owner.folder import OwnerFolder
 from strongroom_host.owner.signed import read_manifest
 from strongroom_host.private_files import read_file, write_atomic
 from strongroom_host.trust.record import EvidencePolicy, Image, Trust, TrustInvalid
+from strongroom_host.trust.release import load_release, production_trust
 
 __all__ = ["app"]
 
@@ -127,8 +127,16 @@ def trust_command(
     owner: OwnerOption = DEFAULT_OWNER,
     release: Annotated[
         Path | None,
-        typer.Option("--release", metavar="FILE", help="Release record with PCR0 to PCR2."),
+        typer.Option("--release", metavar="FILE", help="The signed release of the image."),
     ] = None,
+    release_keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Pinned release keys (default: this source tree's)."),
+    ] = None,
+    unsigned_release: Annotated[
+        bool,
+        typer.Option("--unsigned-release", help="Take a bare record: of an image you built."),
+    ] = False,
     development: Annotated[
         bool,
         typer.Option("--development", help="Record whatever answers now. Local platform only."),
@@ -147,13 +155,18 @@ def trust_command(
     manifest: ManifestOption = None,
 ) -> None:
     """Write the trust file: which roots and which image count as the right enclave."""
-    if (release is None) is not development:
+    if (release is None) is not development or (release is None and unsigned_release):
         raise TrustInvalid(
             "say where the expected measurements come from",
             expected="either --release FILE (production) or --development",
             remedy="for the local platform use --development",
         )
-    record = _from_release(release) if release else _first_use(enclave, root_certificate)
+    if release is not None:
+        now = datetime.now(UTC)
+        found = load_release(release, now, keys=release_keys, unsigned=unsigned_release)
+        record = production_trust(found)
+    else:
+        record = _first_use(enclave, root_certificate)
     if manifest is not None:
         record = record.pinned_to(read_manifest(manifest)[0])
     path = out or OwnerFolder(owner.expanduser()).trust_path
@@ -161,6 +174,8 @@ def trust_command(
     say(f"{path}: {record.mode}, image {record.images[0].name}")
     say(f"root  {record.roots[0]}")
     say(f"PCR0  {record.images[0].pcr0}")
+    if unsigned_release:
+        warn("nobody vouches for these measurements but whoever wrote the record")
     if development:
         warn(
             "trust on first use: these values came from the very enclave that they will be compared"
@@ -208,29 +223,6 @@ def _not_compared(found: VerifiedEvidence | BootedEvidence) -> str:
     unnamed = [skip.field for skip in skipped if skip.reason == _UNNAMED]
     numbers = [field.strip("pcrs[]") for field in unnamed if field not in _OURS]
     return "; ".join([*parts, f"PCR {', '.join(numbers)}"] if numbers else parts)
-
-
-class _Release(msgspec.Struct, frozen=True):
-    """What is needed of a release record; it holds more, which is for the auditor's tools."""
-
-    version: str
-    pcrs: dict[str, str]
-
-
-def _from_release(path: Path) -> Trust:
-    try:
-        record = msgspec.json.decode(read_file(path), type=_Release)
-        values = {key.lower().removeprefix("pcr"): value for key, value in record.pcrs.items()}
-        image = {"name": record.version, **{f"pcr{i}": values[str(i)] for i in range(3)}}
-        trusted = msgspec.convert(image, Image)
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
-        raise TrustInvalid(
-            f"{path} is not a release record: {error}",
-            expected="JSON with version and pcrs 0, 1 and 2 in hex",
-            remedy="take it from reproducible-build/releases of the source you audited",
-        ) from error
-    roots = (AWS_NITRO_ROOT_G1_SHA256.hex(),)
-    return Trust("strongroom-trust/1", "production", roots, (trusted,), None, None, {}).check()
 
 
 def _first_use(enclave: str, root_certificate: Path | None) -> Trust:
