@@ -144,7 +144,7 @@ class SectionEmpty(FormatError):
     """
 
     code = "section-empty"
-    elsewhere = "nitro-cli's reader and QEMU take empty sections"
+    elsewhere = "nitro-cli's reader takes empty sections; QEMU says that it is out of memory"
 
 
 class SectionMissing(FormatError):

@@ -80,7 +80,7 @@ from tests.eif.samples import (
     signature_section,
 )
 
-__all__ = ["MUTATIONS", "Mutation", "refused_by"]
+__all__ = ["MUTATIONS", "Mutation", "overlapping", "refused_by"]
 
 
 @dataclass(frozen=True)
@@ -134,12 +134,12 @@ def _oversized() -> object:
         reader.MAX_IMAGE_BYTES = limit  # type: ignore[misc]
 
 
-def _overlapping() -> bytes:
+def overlapping(base: Raw = BASE) -> bytes:
     """Returns a file whose second ramdisk begins inside the first, and which ends with it."""
     inner = RAMDISKS[1]
     head = len(inner).to_bytes(8, "big")
     outer = b"x" * 100 + b"\0\3\0\0" + head + inner
-    change = BASE.but(sections=BASE.sections[:3]).adding((RAMDISK, outer))
+    change = base.but(sections=base.sections[:3]).adding((RAMDISK, outer))
     start = len(change.data()) - 12 - len(inner)
     return change.but(count=5, offsets={4: start}, sizes={4: len(inner)}).data()
 
@@ -211,7 +211,7 @@ CONTAINER = [
         "size",
     ),
     Mutation(
-        reader, "check_no_overlap", lambda: parse(_overlapping()), format_errors.SectionsOverlap
+        reader, "check_no_overlap", lambda: parse(overlapping()), format_errors.SectionsOverlap
     ),
     Mutation(
         reader,

@@ -111,9 +111,9 @@ def _received(listener: socket, emulator: "subprocess.Popen[bytes]") -> bytes:
             if emulator.poll() is not None:
                 return b""
             continue
-        with connection:
-            connection.settimeout(_LIMIT)
-            return b"".join(iter(lambda: connection.recv(65_536), b""))
+        connection.settimeout(_LIMIT)
+        with connection, connection.makefile("rb") as stream:
+            return stream.read()
     return b""
 
 

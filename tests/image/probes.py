@@ -64,7 +64,7 @@ class Probes:
         pieces = [archive(nodes) for nodes in (first, *rest)]
         return tuple(b"".join(compress(p) if packed else p) for p in pieces)
 
-    def image(self, ramdisks: Sequence[bytes], cmdline: str = CMDLINE) -> Image:
+    def image(self, ramdisks: Sequence[Bytes], cmdline: str = CMDLINE) -> Image:
         """Returns an unsigned image in the order of AWS's builder."""
         return build(Parts(self.kernel, cmdline, ramdisks, _LABEL))
 
@@ -121,4 +121,3 @@ def reordered(image: Image, *order: int) -> Image:
 
 def _says(number: int) -> Node:
     return Node.file(f"says-{number}", WORDS[number])
-
