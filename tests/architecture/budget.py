@@ -1,16 +1,15 @@
-"""How much code is trusted: lines of code per part of the image, held to a budget.
+"""How much code is trusted, held to a budget. What a line is, the audit's own counter says."""
 
-A line counts when it holds a token that is neither comment nor docstring; blank lines and generated
-protobuf stubs do not count.
-"""
-
-import ast
-import io
-import tokenize
-from collections import Counter
 from pathlib import Path
 
-from tests.architecture.source import Finding, Module, modules_under
+from strongroom_host.audit.lines import (
+    BUDGET_ENCLAVE,
+    BUDGET_WHOLE,
+    code_lines,
+    lines_by_part,
+)
+
+from tests.architecture.source import Finding, modules_under
 
 __all__ = [
     "BUDGET_ENCLAVE",
@@ -22,52 +21,8 @@ __all__ = [
     "over_budget",
 ]
 
-BUDGET_WHOLE = 4_500
-"""Lines of own code the finished image may run, the wire contract included."""
-BUDGET_ENCLAVE = 1_900
-"""Lines of `strongroom_enclave`: boot, front, signer (enclave/decisions/0003)."""
 MODULE_LINES = 500
 """Lines of any kind in one module."""
-
-_LAYOUT = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-}
-
-
-def code_lines(source: str) -> int:
-    """Return the lines of code in one module: no blank lines, comments or docstrings."""
-    docstrings: set[int] = set()
-    for node in ast.walk(ast.parse(source)):
-        body = getattr(node, "body", None)
-        if not (isinstance(body, list) and body and isinstance(body[0], ast.Expr)):
-            continue
-        first = body[0].value
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            docstrings.update(range(body[0].lineno, (body[0].end_lineno or body[0].lineno) + 1))
-    code: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in _LAYOUT:
-            code.update(range(token.start[0], token.end[0] + 1))
-    return len(code - docstrings)
-
-
-def part_of(module: Module) -> str:
-    """Return the part of the image a module belongs to: `package/subpackage`, or the package."""
-    folders = module.path.split("/")[:-1]
-    return "/".join(folders[:2])
-
-
-def lines_by_part(enclave: Path) -> dict[str, int]:
-    """Return the lines of code of each part of `enclave/`, in the order of the tree."""
-    count: Counter[str] = Counter()
-    for module in modules_under(enclave):
-        count[part_of(module)] += code_lines(module.source)
-    return {part: lines for part, lines in sorted(count.items()) if lines}
 
 
 def over_budget(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from strongroom_host.audit.lines import is_generated, source_paths
+
 __all__ = ["ROOT", "Finding", "Import", "Module", "is_generated", "listing", "modules_under"]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,19 +85,10 @@ def listing(findings: Iterable[Finding]) -> str:
     return "\n".join(map(str, findings))
 
 
-def is_generated(path: str) -> bool:
-    """Return whether a file is a generated protobuf stub."""
-    return path.endswith(("_pb2.py", "_pb2_grpc.py"))
-
-
 def modules_under(folder: Path, *, generated: bool = False) -> Iterator[Module]:
     """Yield the modules below a folder that is a root of imports (`enclave/`, `host/`), sorted."""
-    for path in sorted(folder.rglob("*.py")):
+    for path in source_paths(folder, generated=generated):
         relative = path.relative_to(folder)
-        if any(part.startswith(".") or part in {"build", "dist"} for part in relative.parts):
-            continue
-        if is_generated(path.name) and not generated:
-            continue
         parts = relative.with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         yield Module(name, relative.as_posix(), path.read_text(encoding="utf-8"))

@@ -45,10 +45,6 @@ def entry(number: int = 1, role: Role = "release", **changes: Any) -> KeyEntry:
     return made
 
 
-def ring(self) -> KeyRing:
-    return KeyRing.of(self.entries, self.threshold)
-
-
 def ring(*entries: KeyEntry, **threshold: int) -> KeyRing:
     """Returns a ring, by default of key 1 alone."""
     return KeyRing.of(entries or (entry(),), threshold or {"release": 1})  # type: ignore[arg-type]
