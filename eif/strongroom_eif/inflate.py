@@ -18,14 +18,17 @@ class Limits:
     Attributes:
         inflated: Bytes, over all ramdisks read with one budget.
         entries: Likewise.
+        names: Bytes of paths and targets of links, likewise. They are kept while an image is read,
+            and deflate a thousandfold.
     """
 
     inflated: int
     entries: int
+    names: int = 64 << 20
 
 
 DEFAULT_LIMITS: Final = Limits(inflated=4 << 30, entries=500_000)
-"""A container image of a gigabyte has about 50,000 files."""
+"""A container image of a gigabyte has about 50,000 files, and 4 MB of paths."""
 
 _FEED: Final = 1 << 16
 _PIECE: Final = 1 << 18
@@ -34,11 +37,11 @@ _PIECE: Final = 1 << 18
 class Budget:
     """What is left of some limits, while one or several ramdisks are read."""
 
-    __slots__ = ("archives", "entries", "inflated", "limits")
+    __slots__ = ("archives", "entries", "inflated", "limits", "names")
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.limits = limits
-        self.inflated = self.entries = self.archives = 0
+        self.inflated = self.entries = self.names = self.archives = 0
 
     def spend_bytes(self, count: int) -> None:
         """Counts bytes that came out."""
@@ -49,6 +52,11 @@ class Budget:
         """Counts an entry that came out."""
         self.entries += 1
         check_entries(self.entries, self.limits)
+
+    def spend_name(self, size: int) -> None:
+        """Counts the bytes of a path or of a link's target."""
+        self.names += size
+        check_names(self.names, self.limits)
 
 
 class Stream:
@@ -163,4 +171,12 @@ def check_entries(count: int, limits: Limits) -> None:
     if count > limits.entries:
         raise ArchiveTooLarge(
             f"more than {limits.entries} entries", expected=limits.entries, actual=count
+        )
+
+
+def check_names(count: int, limits: Limits) -> None:
+    """Bounds the length of all paths and targets together, before they are kept."""
+    if count > limits.names:
+        raise ArchiveTooLarge(
+            f"more than {limits.names} bytes of paths", expected=limits.names, actual=count
         )

@@ -5,8 +5,8 @@ kernel gets all ramdisks of an image on end, so where a ramdisk begins in that r
 uncompressed archive is found only on a multiple of 4 (Linux `init/initramfs.c`). Compression other
 than gzip is refused here, as not looked into.
 
-Content is never held: it passes in pieces through a SHA-256. What is inflated, and how many
-entries come out, is limited by `Limits`, whatever sizes the archive claims.
+Content is never held: it passes in pieces through a SHA-256. What is inflated, how many entries
+come out and how long their names are is limited by `Limits`, whatever the archive claims.
 """
 
 import hashlib
@@ -45,11 +45,11 @@ _OTHERS: Final = {
 class Member:
     """An entry whose content can be read once, before the next entry is asked for."""
 
-    __slots__ = ("_stream", "archive", "head", "left", "path")
+    __slots__ = ("_budget", "_stream", "archive", "head", "left", "path")
 
-    def __init__(self, head: Head, path: str, archive: int, stream: Stream) -> None:
-        self.head, self.path, self.archive = head, path, archive
-        self._stream, self.left = stream, head.size
+    def __init__(self, head: Head, path: str, stream: Stream, budget: Budget) -> None:
+        self.head, self.path, self.archive = head, path, budget.archives
+        self._stream, self._budget, self.left = stream, budget, head.size
 
     def pieces(self) -> Iterator[memoryview]:
         """Yields what is left of the content."""
@@ -63,10 +63,12 @@ class Member:
 
         Raises:
             PathTooLong: A link's target is longer than a path may be.
+            ArchiveTooLarge: There is more of that than the budget allows.
         """
         head, target = self.head, b""
         if kind_of(head.mode) == "link":
             check_target_length(self.path, head.size)
+            self._budget.spend_name(head.size)
             target = b"".join(self.pieces())
             digest = hashlib.sha256(target)
         else:
@@ -141,7 +143,6 @@ def members(data: Bytes, *, position: int = 0, budget: Budget | None = None) -> 
 
 def _archive(stream: Stream, budget: Budget) -> Iterator[Member]:
     """Yields the entries up to and without the trailer."""
-    number, budget.archives = budget.archives, budget.archives + 1
     while True:
         head = Head.unpack(stream.exactly(HEADER_BYTES))
         check_name_size(head.name_size)
@@ -150,10 +151,12 @@ def _archive(stream: Stream, budget: Budget) -> Iterator[Member]:
         check_name_end(name)
         if name[:-1] == TRAILER:
             check_trailer(head)
+            budget.archives += 1
             return
         check_no_nul(name[:-1])
         budget.spend_entry()
-        member = Member(head, decoded(name[:-1]), number, stream)
+        budget.spend_name(len(name))
+        member = Member(head, decoded(name[:-1]), stream, budget)
         yield member
         for _ in member.pieces():
             pass

@@ -103,7 +103,7 @@ class Mutation:
 
 PCR0 = pcr(KERNEL, CMDLINE, *RAMDISKS)
 BASE = baseline()
-LIMITS = Limits(inflated=1 << 20, entries=100)
+LIMITS = Limits(inflated=1 << 20, entries=100, names=10_000)
 
 
 def raw(change: Raw) -> Callable[[], object]:
@@ -688,6 +688,20 @@ ARCHIVES = [
         "check_entries",
         disk(cpio(*(cpio_entry(b"f%d" % number, FILE) for number in range(101)))),
         archive_errors.ArchiveTooLarge,
+    ),
+    Mutation(
+        inflate,
+        "check_names",
+        disk(cpio(*(cpio_entry(b"%d" % n + b"n" * 200, FILE) for n in range(50)))),
+        archive_errors.ArchiveTooLarge,
+        "paths",
+    ),
+    Mutation(
+        inflate,
+        "check_names",
+        disk(cpio(*(cpio_entry(b"%d" % n, LINK, b"t" * 2_000) for n in range(5)))),
+        archive_errors.ArchiveTooLarge,
+        "targets",
     ),
     Mutation(ramdisk, "check_aligned", disk(b"\0\0" + one(b"f")), archive_errors.ArchiveUnaligned),
     Mutation(
