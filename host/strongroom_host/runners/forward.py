@@ -7,48 +7,27 @@ reaches the bootstrap port may load a manifest into a boot that has none.
 
 import asyncio
 import socket
-import struct
 from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
-from strongroom_host.egress.tunnel import End, Flow, join
 from strongroom_host.enclave_client.address import Address, EnclaveAddress, UnixAddress
 from strongroom_host.errors import BadInput
 from strongroom_host.runners.errors import ListenFailed
+from strongroom_host.runners.joiner import BUFFER, Joiner, JointLimits, Streams
 
-__all__ = ["ForwardLimits", "PortForwarder", "parse_listen"]
+__all__ = ["PortForwarder", "parse_listen"]
 
 _NAMES: Final = ("bootstrap", "control", "frames")
-_BUFFER: Final = 64 * 1024
 _BACKLOG: Final = 64
-_LINGER_S: Final = 1.0
 _TRIES: Final = 64
-_NO_LINGER: Final = struct.pack("ii", 1, 0)
-_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardLimits:
-    """Connections on all ports together, and times in seconds.
-
-    A quiet connection is no dead one (a bot may wait for hours): keep-alive probes find the dead,
-    and `idle_s` only bounds what they miss.
-    """
-
-    connections: int = 128
-    connect_s: float = 5.0
-    idle_s: float = 86_400.0
 
 
 class PortForwarder:
     """Three consecutive TCP ports joined to an enclave's listeners; an async context manager.
 
     Attributes:
-        counts: ``opened``, ``busy``, ``refused`` (the enclave does not listen there yet), how
-            connections ended (``closed``, ``reset``, ``idle``), ``bytes_up``, ``bytes_down``.
+        counts: See `Joiner`.
     """
 
     def __init__(
@@ -56,7 +35,7 @@ class PortForwarder:
         host: str,
         port: int,
         enclave: EnclaveAddress,
-        limits: ForwardLimits | None = None,
+        limits: JointLimits | None = None,
     ) -> None:
         """Listens on nothing yet.
 
@@ -66,11 +45,9 @@ class PortForwarder:
             enclave: Where the bytes go.
             limits: Counts and times.
         """
-        self._host, self._port, self._limits = host, port, limits or ForwardLimits()
+        self._host, self._port, self._joiner = host, port, Joiner(limits)
         self._targets = (enclave.bootstrap, enclave.control, enclave.frames)
-        self._servers: list[asyncio.Server] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = self._joiner.counts
 
     @property
     def port(self) -> int:
@@ -92,27 +69,14 @@ class PortForwarder:
         self._port = listeners[0].getsockname()[1]
         for listener, target in zip(listeners, self._targets, strict=True):
 
-            async def accept(
-                reader: asyncio.StreamReader,
-                writer: asyncio.StreamWriter,
-                target: Address = target,
-            ) -> None:
-                await self._accept((reader, writer), target)
+            async def dial(target: Address = target) -> Streams:
+                return await _open(target)
 
-            server = await asyncio.start_server(accept, sock=listener, limit=_BUFFER)
-            self._servers.append(server)
+            await self._joiner.lead(listener, dial)
 
     async def stop(self) -> None:
         """Closes the listeners and cuts every connection."""
-        for server in self._servers:
-            server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        for server in self._servers:
-            await server.wait_closed()
-        self._servers.clear()
+        await self._joiner.stop()
 
     async def __aenter__(self) -> "PortForwarder":
         await self.start()
@@ -125,45 +89,6 @@ class PortForwarder:
         trace: TracebackType | None,
     ) -> None:
         await self.stop()
-
-    async def _accept(self, client: _Streams, target: Address) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("connections are served in tasks")
-        self._tasks.add(task)
-        try:
-            if len(self._tasks) > self._limits.connections:
-                self.counts["busy"] += 1
-                _reset(client[1])
-                return
-            _keep_alive(client[1])
-            await self._serve(client, target)
-        except asyncio.CancelledError:
-            _reset(client[1])  # only `stop` cancels, and it waits for nobody
-        finally:
-            self._tasks.discard(task)
-            await _close(client[1])
-
-    async def _serve(self, client: _Streams, target: Address) -> None:
-        try:
-            async with asyncio.timeout(self._limits.connect_s):
-                enclave = await _open(target)
-        except (TimeoutError, OSError):
-            self.counts["refused"] += 1
-            _reset(client[1])
-            return
-        self.counts["opened"] += 1
-        flow = Flow()
-        try:
-            end = await join(client, enclave, flow, self._limits.idle_s)
-            self.counts[end.value] += 1
-            if end is not End.CLOSED:
-                _reset(client[1])
-                enclave[1].transport.abort()
-        finally:
-            self.counts["bytes_up"] += flow.up
-            self.counts["bytes_down"] += flow.down
-            await _close(enclave[1])
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -231,34 +156,7 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-async def _open(target: Address) -> _Streams:
+async def _open(target: Address) -> Streams:
     if isinstance(target, UnixAddress):
-        return await asyncio.open_unix_connection(str(target.path), limit=_BUFFER)
-    return await asyncio.open_connection(target.host, target.port, limit=_BUFFER)
-
-
-def _keep_alive(writer: asyncio.StreamWriter) -> None:
-    connection: socket.socket = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Breaks a connection so that the other side sees it broken: an orderly end would look like
-    an answer that ends there."""
-    connection: socket.socket = writer.get_extra_info("socket")
-    with suppress(OSError, ValueError):  # closed meanwhile; uvloop says so by a ValueError
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    writer.transport.abort()
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    """Closes after the last bytes went out, or soon: a peer that reads nothing is cut off."""
-    writer.close()
-    try:
-        async with asyncio.timeout(_LINGER_S):
-            await writer.wait_closed()
-    except TimeoutError:
-        writer.transport.abort()
-    except OSError:
-        pass
+        return await asyncio.open_unix_connection(str(target.path), limit=BUFFER)
+    return await asyncio.open_connection(target.host, target.port, limit=BUFFER)

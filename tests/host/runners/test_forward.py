@@ -12,7 +12,8 @@ import pytest
 from strongroom_host.enclave_client.address import EnclaveAddress
 from strongroom_host.errors import BadInput
 from strongroom_host.runners.errors import ListenFailed
-from strongroom_host.runners.forward import ForwardLimits, PortForwarder, parse_listen
+from strongroom_host.runners.forward import PortForwarder, parse_listen
+from strongroom_host.runners.joiner import JointLimits
 
 ResultT = TypeVar("ResultT")
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -31,7 +32,7 @@ async def forwarding(
     folder: Path,
     serve: Serve = shout,
     names: tuple[str, ...] = NAMES,
-    limits: ForwardLimits | None = None,
+    limits: JointLimits | None = None,
 ) -> AsyncIterator[PortForwarder]:
     async with AsyncExitStack() as stack:
         for name in names:
@@ -143,7 +144,7 @@ def test_nobody_behind_a_port_is_a_reset_and_not_an_empty_answer(short: Path) ->
 
 def test_connections_are_bounded(short: Path) -> None:
     async def scene() -> None:
-        limits = ForwardLimits(connections=1)
+        limits = JointLimits(connections=1)
         async with forwarding(short, limits=limits) as forwarder:
             first = await asyncio.open_connection("127.0.0.1", forwarder.port)
             while not forwarder.counts["opened"]:
@@ -162,7 +163,7 @@ def test_connections_are_bounded(short: Path) -> None:
 
 def test_what_is_silent_for_too_long_is_cut(short: Path) -> None:
     async def scene() -> None:
-        async with forwarding(short, limits=ForwardLimits(idle_s=0.1)) as forwarder:
+        async with forwarding(short, limits=JointLimits(idle_s=0.1)) as forwarder:
             reader, writer = await asyncio.open_connection("127.0.0.1", forwarder.port)
             with pytest.raises(ConnectionResetError):
                 assert await reader.read() == b"", "an orderly end"
