@@ -225,7 +225,7 @@ def release_json(release: VerifiedRelease) -> dict[str, object]:
         "signers": [{"id": e.id, "name": e.name, "role": e.role} for e in release.signers],
         "ignored": list(release.ignored),
         "eif": {"sha256": record.eif.sha256, "size": record.eif.size},
-        "pcrs": {str(index): value.hex() for index, value in enumerate(record.pcrs.values)},
+        "pcrs": {str(index): value for index, value in record.pcrs.items()},
     }
 
 

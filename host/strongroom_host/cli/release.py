@@ -28,8 +28,9 @@ from strongroom_host.private_files import read_file, read_private, write_atomic,
 from strongroom_host.trust.dsse import MAX_ENVELOPE, Envelope, key_id
 from strongroom_host.trust.release import (
     RELEASE_TYPE,
-    ReleaseRecord,
     load_release,
+    pcr_values,
+    read_record,
 )
 from strongroom_host.trust.release_errors import ReleaseMalformed
 from strongroom_host.trust.release_keys import KeyEntry, KeyRing, Role
@@ -119,14 +120,14 @@ def sign(
     """Sign a record's exact bytes. Only sign what you built, or rebuilt, yourself."""
     data = read_file(record, limit=MAX_ENVELOPE)
     envelope = _envelope(data, record)
-    found = ReleaseRecord.parse(envelope.payload, str(record))
+    found = read_record(envelope.payload, str(record))
     private = _read_key(key, passphrase_file)
     signed = envelope.signed_by(private)
     path = out or record.with_name(f"{found.version}.dsse.json")
     write_atomic(path, signed.serialise())
     say(f"{path}: version {found.version}, {len(signed.signatures)} signature(s)")
     say(f"signed as {key_id(private.public_key().public_bytes_raw())}")
-    say(f"PCR0      {found.pcrs.pcr0}")
+    say(f"PCR0      {pcr_values(found)[0].hex()}")
 
 
 @app.command("verify")
@@ -148,7 +149,7 @@ def verify(
     names = ", ".join(f"{entry.name} ({entry.role})" for entry in found.signers)
     say(f"version {found.record.version}, signed by {names}")
     say(f"image   {found.record.eif.size} bytes, SHA-256 {found.record.eif.sha256}")
-    for index, value in enumerate(found.record.pcrs.values):
+    for index, value in enumerate(pcr_values(found.record)):
         say(f"PCR{index}    {value.hex()}")
     for reason in found.ignored:
         warn(f"a signature does not count: {reason}")
@@ -158,7 +159,7 @@ def _envelope(data: bytes, source: Path) -> Envelope:
     try:
         envelope = Envelope.parse(data, str(source))
     except ReleaseMalformed:
-        ReleaseRecord.parse(data, str(source))
+        read_record(data, str(source))
         return Envelope(RELEASE_TYPE, data)
     if envelope.payload_type != RELEASE_TYPE:
         raise BadInput(

@@ -4,19 +4,20 @@ Sans-I/O but for `load`. `verify_release` is the one way to a `VerifiedRelease`;
 signatures becomes one only through `accept_unsigned`, whose result says so for as long as it lives.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import InitVar, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final
 
-import msgspec
-from msgspec import Meta, Struct
 from strongroom_attest.nitro.roots import AWS_NITRO_ROOT_G1_SHA256
+from strongroom_eif.recipe.errors import RecipeError
+from strongroom_eif.recipe.record import ReleaseRecord, parse_record
 
 from strongroom_host.private_files import read_file
 from strongroom_host.trust.dsse import MAX_ENVELOPE, Envelope, EnvelopeSignature
-from strongroom_host.trust.record import Hex32, Hex48, Image, Trust
+from strongroom_host.trust.record import Image, Trust
 from strongroom_host.trust.release_errors import (
     KeyNotInForce,
     KeyRevoked,
@@ -32,80 +33,47 @@ from strongroom_host.trust.release_keys import KeyEntry, KeyRing
 
 __all__ = [
     "RELEASE_TYPE",
-    "ReleaseRecord",
-    "SectionRecord",
     "VerifiedRelease",
     "accept_unsigned",
     "load_release",
+    "pcr_values",
     "production_trust",
+    "read_record",
     "verify_release",
 ]
 
 RELEASE_TYPE: Final = "application/vnd.strongroom.release+json"
-Length = Annotated[int, Meta(ge=0)]
+_VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 
 
-class SectionRecord(Struct, frozen=True):
-    """One section of the image, in file order; `type` without a number (`ramdisk`)."""
+def read_record(data: bytes, source: str = "the payload") -> ReleaseRecord:
+    """Returns the record in `data`.
 
-    type: Annotated[str, Meta(pattern=r"^(kernel|cmdline|ramdisk|metadata|signature)\Z")]
-    length: Length
-    sha384: Hex48
-    sha256: Hex32
-
-
-class FileRecord(Struct, frozen=True):
-    """The whole image file."""
-
-    sha256: Hex32
-    size: Length
-
-
-class PcrRecord(Struct, frozen=True, rename={"pcr0": "0", "pcr1": "1", "pcr2": "2"}):
-    """The measurements, SHA-384 in hex."""
-
-    pcr0: Hex48
-    pcr1: Hex48
-    pcr2: Hex48
-
-    @property
-    def values(self) -> tuple[bytes, bytes, bytes]:
-        """PCR0 to PCR2, 48 bytes each."""
-        return bytes.fromhex(self.pcr0), bytes.fromhex(self.pcr1), bytes.fromhex(self.pcr2)
+    Raises:
+        ReleaseMalformed: It is not one.
+        RecordContradictsItself: Its sections cannot be in a file of the size it states.
+    """
+    try:
+        record = parse_record(data)
+    except RecipeError as error:
+        raise ReleaseMalformed(
+            f"{source} is not a release record: {error.what}",
+            expected=error.expected,
+            actual=error.actual,
+            remedy="take it from reproducible-build/releases of the source you audited",
+        ) from error
+    _check_version(record)
+    _check_size(record)
+    return record
 
 
-class ReleaseRecord(Struct, frozen=True):
-    """What identifies the image; the inputs that it is built from are the auditor's business."""
-
-    format: Literal["strongroom-release/1"]
-    version: Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}\Z")]
-    eif: FileRecord
-    sections: Annotated[tuple[SectionRecord, ...], Meta(min_length=2, max_length=32)]
-    pcrs: PcrRecord
-
-    @classmethod
-    def parse(cls, data: bytes, source: str = "the payload") -> "ReleaseRecord":
-        """Returns the record in `data`.
-
-        Raises:
-            ReleaseMalformed: It is not one.
-            RecordContradictsItself: Its sections cannot be in a file of the size it states.
-        """
-        try:
-            record = msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ReleaseMalformed(
-                f"{source} is not a release record: {error}",
-                expected="JSON with format strongroom-release/1, version, eif, sections and pcrs",
-                remedy="take it from reproducible-build/releases of the source you audited",
-            ) from error
-        _check_size(record)
-        return record
-
-    @property
-    def image(self) -> Image:
-        """The measurements, as a trust file lists them."""
-        return Image(self.version, self.pcrs.pcr0, self.pcrs.pcr1, self.pcrs.pcr2)
+def pcr_values(record: ReleaseRecord) -> tuple[bytes, bytes, bytes]:
+    """Returns PCR0 to PCR2, 48 bytes each."""
+    return (
+        bytes.fromhex(record.pcrs["0"]),
+        bytes.fromhex(record.pcrs["1"]),
+        bytes.fromhex(record.pcrs["2"]),
+    )
 
 
 class _Proof:
@@ -179,7 +147,7 @@ def verify_release(
     # 4. Enough of each role.
     _check_threshold(counting.values(), ring, ignored)
     # 5. Only now is the record read.
-    record = ReleaseRecord.parse(envelope.payload)
+    record = read_record(envelope.payload)
     return VerifiedRelease(
         record=record,
         payload=envelope.payload,
@@ -195,7 +163,7 @@ def accept_unsigned(data: bytes, source: str = "the release") -> VerifiedRelease
     Raises:
         ReleaseMalformed: It is none. An envelope is refused too: its signatures are to be verified.
     """
-    record = ReleaseRecord.parse(data, source)
+    record = read_record(data, source)
     return VerifiedRelease(record=record, payload=data, signers=(), proof=_PROOF)
 
 
@@ -217,7 +185,8 @@ def load_release(
 def production_trust(release: VerifiedRelease) -> Trust:
     """Returns a trust record for this image on real hardware, owners and manifest still open."""
     roots = (AWS_NITRO_ROOT_G1_SHA256.hex(),)
-    image = release.record.image
+    record = release.record
+    image = Image(record.version, record.pcrs["0"], record.pcrs["1"], record.pcrs["2"])
     return Trust("strongroom-trust/1", "production", roots, (image,), None, None, {}).check()
 
 
@@ -226,7 +195,7 @@ def _envelope(data: bytes, source: str) -> Envelope:
         return Envelope.parse(data, source)
     except ReleaseMalformed:
         # A bare record is the likeliest mistake; anything else is reported as what it should be.
-        record = ReleaseRecord.parse(data, source)
+        record = read_record(data, source)
         raise ReleaseUnsigned(
             f"{source} is a bare record of version {record.version}: nobody vouches for it",
             expected="the signed form, VERSION.dsse.json",
@@ -288,6 +257,16 @@ def _check_threshold(
             actual=count,
             remedy="get the release from where it was published, and compare the pinned keys with"
             " those of a newer checkout",
+        )
+
+
+def _check_version(record: ReleaseRecord) -> None:
+    # It becomes a file's name, and a line on somebody's terminal.
+    if not _VERSION.fullmatch(record.version):
+        raise ReleaseMalformed(
+            "the record's version is none",
+            expected="letters, digits, dot, plus, hyphen; 64 at most",
+            actual=ascii(record.version[:100]),
         )
 
 

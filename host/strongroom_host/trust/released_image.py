@@ -5,15 +5,20 @@ The digest of the whole file would settle it. The other comparisons come first b
 cover where sections end, so an image whose boundaries moved attests like the released one.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
-from strongroom_eif import Image, Measurements, measure, parse, parse_metadata, serialise, unsign
+from strongroom_eif import Image, Measurements, measure, parse, parse_metadata
 from strongroom_eif.image import Bytes
+from strongroom_eif.recipe.record import (
+    ReleaseRecord,
+    SectionRecord,
+    compare,
+    image_sha256,
+    sections_of,
+)
 
-from strongroom_host.trust.release import ReleaseRecord, SectionRecord
+from strongroom_host.trust.release import pcr_values
 from strongroom_host.trust.release_errors import (
     BoundaryMoved,
     FileDiffers,
@@ -53,35 +58,38 @@ def check_released(
 
     Args:
         data: The image file.
-        record: What the release says.
-        ignore_signature: Compare the image without its signature section, for one that its
-            operator signed. PCR8 is then whatever the operator made it.
+        record: What the release says; it is of the unsigned image.
+        ignore_signature: Accept a signature section besides, which the operator may have added.
+            PCR8 is then whatever the operator made it.
 
     Raises:
         FormatError: It is no image.
         ImageRefused: The leaf says what differs.
     """
     image = parse(data)
-    stripped = ignore_signature and image.signature is not None
-    if stripped:
-        image = unsign(image)
-        data = serialise(image)
-    measured = measure(image)
-    digests = tuple(sha256(section.data).hexdigest() for section in image.sections)
+    signed = image.signature is not None
+    plain = image.without_signature() if signed else image
+    measured = measure(plain)
     # 1. It says of itself to be the version that the record is about.
-    check_version(image, record)
+    check_version(plain, record)
     # 2. What attestation would show.
-    check_pcrs(measured, record)
+    check_pcrs(plain, measured, record)
     # 3. What it would not: boundaries first, since they change what runs.
-    check_boundaries(measured, record)
-    check_sections(measured, digests, record)
-    # 4. And everything else, such as fields of the header.
-    check_file(data, record)
+    check_boundaries(plain, record)
+    check_sections(plain, record)
+    # 4. Everything else, such as fields of the header.
+    check_file(plain, record)
+    # 5. And the one thing that may be there besides, if the caller knows of it.
+    if signed and not ignore_signature:
+        raise ImageSignatureUnlisted(
+            "the image carries a signature, which no release lists; all else is as released",
+            remedy="if you or your operator signed it, say --ignore-signature and pin PCR8",
+        )
     return ReleasedImage(
         sha256=bytes.fromhex(record.eif.sha256),
         measurements=measured,
-        sections=len(digests),
-        signature_ignored=stripped,
+        sections=len(plain.sections),
+        signature_ignored=signed,
     )
 
 
@@ -99,89 +107,74 @@ def check_version(image: Image, record: ReleaseRecord) -> None:
         )
 
 
-def check_pcrs(measured: Measurements, record: ReleaseRecord) -> None:
+def check_pcrs(image: Image, measured: Measurements, record: ReleaseRecord) -> None:
     """Proves that PCR0 to PCR2 are the released ones."""
-    for index, expected in enumerate(record.pcrs.values):
+    for index, expected in enumerate(pcr_values(record)):
         if measured.pcrs[index] != expected:
-            where = _first_difference(measured, record.sections)
             raise MeasurementDiffers(
-                f"PCR{index} is not the released one; {where}",
+                f"PCR{index} is not the released one; {_where(image, record)}",
                 expected=expected.hex(),
                 actual=measured.pcrs[index].hex(),
                 remedy=_REMEDY,
             )
 
 
-def check_boundaries(measured: Measurements, record: ReleaseRecord) -> None:
+def check_boundaries(image: Image, record: ReleaseRecord) -> None:
     """Proves that the measured sections are the released ones, one by one."""
-    mine = [(_kind(s.name), s.length, s.sha384.hex()) for s in measured.sections]
-    theirs = [(s.type, s.length, s.sha384) for s in record.sections]
-    if _only_measured(mine) != _only_measured(theirs):
+    mine, theirs = _measured(sections_of(image)), _measured(record.sections)
+    if mine != theirs:
         raise BoundaryMoved(
             "the PCRs are the released ones and the sections are not: bytes moved from one section"
-            f" to the next, which no PCR covers; {_first_difference(measured, record.sections)}",
-            expected=_lengths(_only_measured(theirs)),
-            actual=_lengths(_only_measured(mine)),
+            f" to the next, which no PCR covers; {_where(image, record)}",
+            expected=_lengths(theirs),
+            actual=_lengths(mine),
             remedy=_REMEDY + ". Attestation cannot tell the two apart",
         )
 
 
-def check_sections(measured: Measurements, digests: Sequence[str], record: ReleaseRecord) -> None:
+def check_sections(image: Image, record: ReleaseRecord) -> None:
     """Proves that all sections are the released ones, in that order, by both digests."""
-    mine = [
-        SectionRecord(_kind(s.name), s.length, s.sha384.hex(), digest)
-        for s, digest in zip(measured.sections, digests, strict=True)
-    ]
-    if mine == list(record.sections):
-        return
-    if [s for s in mine if s.type != "signature"] == list(record.sections):
-        raise ImageSignatureUnlisted(
-            "the image carries a signature that the release does not list; all else is as released",
-            remedy="if you or your operator signed it, say --ignore-signature and pin PCR8",
-        )
-    raise SectionDiffers(
-        f"a section is not the released one; {_first_difference(measured, record.sections)}",
-        expected=", ".join(f"{s.type} {s.sha256}" for s in record.sections),
-        actual=", ".join(f"{s.type} {s.sha256}" for s in mine),
-        remedy=_REMEDY,
-    )
-
-
-def check_file(data: Bytes, record: ReleaseRecord) -> None:
-    """Proves that the file has the released length and SHA-256."""
-    digest = sha256(data).hexdigest()
-    if (len(data), digest) != (record.eif.size, record.eif.sha256):
-        raise FileDiffers(
-            "every section is the released one, but the file is another: its header differs",
-            expected=f"{record.eif.size} bytes, SHA-256 {record.eif.sha256}",
-            actual=f"{len(data)} bytes, SHA-256 {digest}",
+    found = sections_of(image)
+    if found != record.sections:
+        raise SectionDiffers(
+            f"a section is not the released one; {_where(image, record)}",
+            expected=", ".join(f"{section.name} {section.sha256}" for section in record.sections),
+            actual=", ".join(f"{section.name} {section.sha256}" for section in found),
             remedy=_REMEDY,
         )
 
 
-def _kind(name: str) -> str:
-    return name.partition("[")[0]
+def check_file(image: Image, record: ReleaseRecord) -> None:
+    """Proves that the file has the released length and SHA-256."""
+    digest = image_sha256(image)
+    if (image.size, digest) != (record.eif.size, record.eif.sha256):
+        raise FileDiffers(
+            "every section is the released one, but the file is another: its header differs",
+            expected=f"{record.eif.size} bytes, SHA-256 {record.eif.sha256}",
+            actual=f"{image.size} bytes, SHA-256 {digest}",
+            remedy=_REMEDY,
+        )
 
 
-def _only_measured(sections: Sequence[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
-    return [section for section in sections if section[0] in _MEASURED]
+def _measured(sections: list[SectionRecord]) -> list[tuple[str, str, int, str]]:
+    return [
+        (section.name, section.type, section.length, section.sha384)
+        for section in sections
+        if section.type in _MEASURED
+    ]
 
 
-def _lengths(sections: Sequence[tuple[str, int, str]]) -> str:
-    return ", ".join(f"{kind} {length} bytes" for kind, length, _ in sections)
+def _lengths(sections: list[tuple[str, str, int, str]]) -> str:
+    return ", ".join(f"{name} {length} bytes" for name, _, length, _ in sections)
 
 
-def _first_difference(measured: Measurements, released: Sequence[SectionRecord]) -> str:
-    for mine, theirs in zip(measured.sections, released, strict=False):
-        if (_kind(mine.name), mine.length, mine.sha384.hex()) != (
-            theirs.type,
-            theirs.length,
-            theirs.sha384,
-        ):
-            return (
-                f"the first section that differs is {mine.name}: {mine.length} bytes here,"
-                f" {theirs.type} of {theirs.length} bytes there"
-            )
-    if len(measured.sections) != len(released):
-        return f"there are {len(measured.sections)} sections here, {len(released)} there"
-    return "all sections are as recorded, so the record contradicts itself"
+def _where(image: Image, record: ReleaseRecord) -> str:
+    """Returns the first section and file that differ, which the record alone can tell."""
+    found = compare(record, image)
+    if found is None:
+        return "all sections are as recorded, so the record contradicts itself"
+    text = f"the first section that differs is {found.section.where}"
+    if found.file is None:
+        return f"{text}: {found.section.matters}"
+    file = found.file
+    return f"{text}, in it {file.where} ({file.what}): {file.matters}"

@@ -5,7 +5,9 @@ specification's text, so that a fault which signer and verifier share shows.
 """
 
 import base64
+import gzip
 import hashlib
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -64,13 +66,25 @@ def record(raw: Raw | None = None, **changes: Any) -> dict[str, Any]:
     of = {kind: [c for k, c in raw.sections if k == kind] for kind in _KINDS}
     ramdisks = of[3]
     boot = (*of[1], *of[2], *ramdisks[:1])
+    numbers = itertools.count()
     made: dict[str, Any] = {
         "format": "strongroom-release/1",
         "version": "1.2.3",
         "source": {"tree": "aa" * 32, "commit": None},
-        "eif": {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)},
+        "eif": {
+            "name": "strongroom-1.2.3.eif",
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "size": len(data),
+        },
+        "pcrs": {
+            "0": pcr(*of[1], *of[2], *ramdisks).hex(),
+            "1": pcr(*boot).hex(),
+            "2": pcr(*ramdisks[1:]).hex(),
+        },
+        "cmdline": "console=ttyS0",
         "sections": [
             {
+                "name": f"ramdisk[{next(numbers)}]" if kind == 3 else _KINDS[kind],
                 "type": _KINDS[kind],
                 "length": len(content),
                 "sha384": hashlib.sha384(content).hexdigest(),
@@ -78,13 +92,37 @@ def record(raw: Raw | None = None, **changes: Any) -> dict[str, Any]:
             }
             for kind, content in raw.sections
         ],
-        "pcrs": {
-            "0": pcr(*of[1], *of[2], *ramdisks).hex(),
-            "1": pcr(*boot).hex(),
-            "2": pcr(*ramdisks[1:]).hex(),
+        "kernel": {
+            "version": "6.12.57",
+            "sha256": "bb" * 32,
+            "config_sha256": "cc" * 32,
+            "inputs": {},
         },
+        "packages": [],
+        "wheels": [],
+        "toolchain": [],
+        "inputs": {},
+        "sbom": {"name": "strongroom-1.2.3.cdx.json", "size": 2, "sha256": "dd" * 32},
+        "files": {f"ramdisk[{n}]": _lines(content) for n, content in enumerate(ramdisks)},
     }
     return made | changes
+
+
+def _lines(ramdisk: bytes) -> list[str]:
+    """Returns one line per entry of an archive, read here field by field."""
+    data = gzip.decompress(ramdisk) if ramdisk[:2] == b"\x1f\x8b" else ramdisk
+    found: list[str] = []
+    at = 0
+    while data[at : at + 6] == b"070701":
+        mode, size, length = (int(data[at + o : at + o + 8], 16) for o in (14, 54, 94))
+        name = data[at + 110 : at + 110 + length - 1].decode()
+        if name == "TRAILER!!!":
+            break
+        at += (110 + length + 3) // 4 * 4
+        digest = hashlib.sha256(data[at : at + size]).hexdigest()
+        found.append(f"{mode:06o} {digest} {name}")
+        at += (size + 3) // 4 * 4
+    return found
 
 
 def record_of(raw: Raw | None = None, **changes: Any) -> bytes:

@@ -4,7 +4,8 @@ import struct
 from typing import Any
 
 import pytest
-from strongroom_host.trust.release import ReleaseRecord
+from strongroom_eif.recipe.record import ReleaseRecord
+from strongroom_host.trust.release import read_record
 from strongroom_host.trust.release_errors import (
     BoundaryMoved,
     FileDiffers,
@@ -33,7 +34,7 @@ from tests.eif.samples import (
 )
 from tests.host.trust.releases import record, record_of
 
-RECORD = ReleaseRecord.parse(record_of())
+RECORD = read_record(record_of())
 PCR0 = pcr(KERNEL, CMDLINE, *RAMDISKS)
 
 
@@ -44,7 +45,7 @@ def moved() -> Raw:
 
 
 def bent(**changes: Any) -> ReleaseRecord:
-    return ReleaseRecord.parse(record_of(**changes))
+    return read_record(record_of(**changes))
 
 
 def test_the_released_image_is_accepted() -> None:
@@ -95,6 +96,8 @@ def test_each_difference_is_refused_by_its_own_check(
 def test_what_differs_is_named() -> None:
     with pytest.raises(MeasurementDiffers, match=r"ramdisk\[1\]"):
         check_released(baseline().replacing(4, OTHER_INIT).data(), RECORD)
+    with pytest.raises(MeasurementDiffers, match="in it app "):
+        check_released(baseline().replacing(4, OTHER_INIT).data(), RECORD)
     with pytest.raises(BoundaryMoved, match="cmdline"):
         check_released(moved().data(), RECORD)
     with pytest.raises(MeasurementDiffers, match="contradicts itself"):
@@ -112,13 +115,6 @@ def test_an_operators_signature_can_be_left_out() -> None:
             RECORD,
             ignore_signature=True,
         )
-
-
-def test_a_record_that_lists_a_signature_wants_it() -> None:
-    listed = ReleaseRecord.parse(record_of(SIGNED))
-    check_released(SIGNED.data(), listed)
-    with pytest.raises(SectionDiffers):
-        check_released(baseline().data(), listed)
 
 
 def test_a_section_more_or_less() -> None:
