@@ -6,7 +6,6 @@ interruption leaves no half of an image.
 """
 
 import errno
-import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from strongroom_eif import Image, parse, write
 from strongroom_eif.image import Bytes
 
 from strongroom_host.errors import BadInput, EnvironmentFault
+from strongroom_host.mapped_file import mapped
 from strongroom_host.private_files import read_file, read_private
 
 __all__ = [
@@ -30,24 +30,6 @@ __all__ = [
 ]
 
 MAX_SMALL_BYTES = 1 << 20
-
-
-def mapped(path: Path) -> Bytes:
-    """Returns a file's content as a view, unread.
-
-    Raises:
-        BadInput: It is missing, a directory, or not readable.
-    """
-    try:
-        with path.open("rb") as stream:
-            if not os.fstat(stream.fileno()).st_size:
-                return b""
-            return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise BadInput(
-            f"cannot read {path}: {reason}", remedy="check the path and its permissions"
-        ) from error
 
 
 def read_image(path: Path) -> Image:

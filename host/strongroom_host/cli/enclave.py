@@ -8,12 +8,17 @@ from typing import Annotated
 
 import msgspec
 import typer
-from strongroom_attest.errors import AttestationError
+from strongroom_attest.errors import AttestationError, SignatureInvalid
 from strongroom_attest.freshness import Challenge
-from strongroom_attest.nitro.live import verify_live
-from strongroom_attest.nitro.verify import parse_untrusted
+from strongroom_attest.nitro.policy import NitroEvidence
+from strongroom_attest.nitro.verify import (
+    AuthenticatedDocument,
+    authenticate_unsigned,
+    parse_untrusted,
+)
 from strongroom_wire.bundle import Bundle
 
+from strongroom_host.cli.boot import boot
 from strongroom_host.cli.output import print_json, say, table, warn
 from strongroom_host.cli.session import (
     DEFAULT_ENCLAVE,
@@ -34,7 +39,11 @@ from strongroom_host.enclave_client.bootstrap import (
     load_manifest,
 )
 from strongroom_host.enclave_client.errors import BundleRefused, DocumentRefused
-from strongroom_host.enclave_client.evidence import BootedEvidence, VerifiedEvidence
+from strongroom_host.enclave_client.evidence import (
+    BootedEvidence,
+    VerifiedEvidence,
+    verify_document,
+)
 from strongroom_host.owner.folder import OwnerFolder
 from strongroom_host.owner.signed import read_manifest
 from strongroom_host.private_files import read_file, write_atomic
@@ -43,7 +52,10 @@ from strongroom_host.trust.release import load_release, production_trust
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Verify an enclave, and load its manifest.", no_args_is_help=True)
+app = typer.Typer(
+    help="Boot an image, verify an enclave, and load its manifest.", no_args_is_help=True
+)
+app.command("boot")(boot)
 
 
 @app.command("status")
@@ -57,6 +69,7 @@ def status(enclave: EnclaveOption = DEFAULT_ENCLAVE, json: JsonOption = False) -
     say(f"{phase.name.lower()}: {_PHASES[phase]} (its own word; `enclave evidence` verifies)")
 
 
+_NOBODY = "nobody signed this evidence"
 _PHASES = {
     Phase.UNKNOWN: "a phase that this version does not know",
     Phase.BOOTED: "waits for a manifest; has no keys",
@@ -99,7 +112,9 @@ def evidence(
         print_json(facts)
         return
     table("Verified evidence", ("what", "value"), facts.items())
-    if record.mode == "development":
+    if not found.signed:
+        warn(f"{_NOBODY}: whoever runs that machine could have made it up, keys and all")
+    elif record.mode == "development":
         warn("development: this proves nothing about the machine it runs on")
 
 
@@ -139,7 +154,17 @@ def trust_command(
     ] = False,
     development: Annotated[
         bool,
-        typer.Option("--development", help="Record whatever answers now. Local platform only."),
+        typer.Option(
+            "--development", help="Record whatever answers now. Local platform and QEMU only."
+        ),
+    ] = False,
+    unsigned: Annotated[
+        bool,
+        typer.Option(
+            "--unsigned",
+            help="With --release: for its image in QEMU, whose evidence nobody signs. Development"
+            " only.",
+        ),
     ] = False,
     root_certificate: Annotated[
         Path | None,
@@ -159,12 +184,20 @@ def trust_command(
         raise TrustInvalid(
             "say where the expected measurements come from",
             expected="either --release FILE (production) or --development",
-            remedy="for the local platform use --development",
+            remedy="for the local platform or QEMU use --development",
+        )
+    if unsigned and release is None:
+        raise TrustInvalid(
+            "--unsigned needs measurements to compare the evidence with",
+            expected="--release FILE --unsigned",
+            remedy="add --release FILE; --development sees by itself whether evidence is signed",
         )
     if release is not None:
         now = datetime.now(UTC)
         found = load_release(release, now, keys=release_keys, unsigned=unsigned_release)
         record = production_trust(found)
+        if unsigned:
+            record = Trust.emulator(*record.images)
     else:
         record = _first_use(enclave, root_certificate)
     if manifest is not None:
@@ -172,8 +205,13 @@ def trust_command(
     path = out or OwnerFolder(owner.expanduser()).trust_path
     record.save(path)
     say(f"{path}: {record.mode}, image {record.images[0].name}")
-    say(f"root  {record.roots[0]}")
+    say(f"root  {record.roots[0] if record.roots else 'none'}")
     say(f"PCR0  {record.images[0].pcr0}")
+    if record.unsigned:
+        warn(
+            "this file accepts evidence that nobody signed: it proves nothing about any machine,"
+            " and is for an emulator of your own"
+        )
     if unsigned_release:
         warn("nobody vouches for these measurements but whoever wrote the record")
     if development:
@@ -197,7 +235,7 @@ def _facts(found: VerifiedEvidence | BootedEvidence) -> dict[str, str]:
         "PCR0": document.pcrs[0].hex(),
         "module": document.module_id,
         "made at": document.timestamp.isoformat(),
-        "root": live.evidence.root_sha256.hex(),
+        "signed by": _signer(live.evidence),
         "mode": live.findings.mode.value,
         "boot": bundle.boot_id.hex(),
     }
@@ -210,6 +248,12 @@ def _facts(found: VerifiedEvidence | BootedEvidence) -> dict[str, str]:
         facts["TLS certificate"] = hashlib.sha256(bundle.certificate).hexdigest()
     facts["not compared"] = _not_compared(found)
     return facts
+
+
+def _signer(evidence: NitroEvidence) -> str:
+    if isinstance(evidence, AuthenticatedDocument):
+        return f"root {evidence.root_sha256.hex()}"
+    return "NOBODY: an emulator's document, development only"
 
 
 _UNNAMED = "not named by the policy"
@@ -232,15 +276,15 @@ def _first_use(enclave: str, root_certificate: Path | None) -> Trust:
         untrusted = client.evidence(challenge.nonce)
     try:
         document = parse_untrusted(untrusted.document)
+        unsigned = root_certificate is None and _is_unsigned(untrusted.document)
         der = read_file(root_certificate) if root_certificate else document.cabundle[0]
         names = ("pcr0", "pcr1", "pcr2")
         values = {name: document.pcrs[index].hex() for index, name in enumerate(names)}
         image = msgspec.convert({"name": f"seen {datetime.now(UTC):%F}", **values}, Image)
         root = hashlib.sha256(der).hexdigest()
-        record = Trust("strongroom-trust/1", "development", (root,), (image,), None, None, {})
-        policy = record.nitro_policy(Bundle.parse(untrusted.bundle).commitment)
-        now = datetime.now(UTC)
-        verify_live(untrusted.document, policy, record.attest_roots, now, challenge)
+        record = Trust.emulator(image) if unsigned else Trust.development(root, image)
+        commitment = Bundle.parse(untrusted.bundle).commitment
+        verify_document(untrusted.document, record, commitment, datetime.now(UTC), challenge)
     except AttestationError as error:
         raise DocumentRefused(
             f"what answers does not even agree with itself ({error.code}): {error}",
@@ -249,3 +293,11 @@ def _first_use(enclave: str, root_certificate: Path | None) -> Trust:
     except (KeyError, msgspec.ValidationError) as error:
         raise BundleRefused(f"the document lacks PCR0 to PCR2: {error}") from error
     return record
+
+
+def _is_unsigned(document: bytes) -> bool:
+    try:
+        authenticate_unsigned(document)
+    except SignatureInvalid:
+        return False
+    return True

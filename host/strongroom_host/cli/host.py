@@ -25,6 +25,7 @@ from strongroom_host.cli.daemon import (
     operate,
     parse_maps,
 )
+from strongroom_host.cli.emulators import qemu
 from strongroom_host.runners.doctor import Level, Result, examine
 from strongroom_host.runners.forward import parse_listen
 from strongroom_host.runners.local import local_platform
@@ -92,6 +93,9 @@ def doctor(
     else:
         _print_results(results)
     raise typer.Exit(_FAILED if failed else 0)
+
+
+app.command("qemu")(qemu)
 
 
 def _print_results(results: list[Result]) -> None:

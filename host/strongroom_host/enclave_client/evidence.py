@@ -3,6 +3,10 @@
 Sans-I/O: bytes, a policy, a challenge and a time come in. What comes out proves that, moments ago,
 a machine whose document chains to a pinned root ran a trusted image with exactly the manifest that
 was meant, and that the keys in its bundle are held by that image and nothing else.
+
+One exception, which a development trust file has to spell out: an emulator's document, signed by
+nobody. Everything else is compared all the same, so that development runs the code that production
+does; what comes out says that it is not signed, and proves nothing to who does not own the machine.
 """
 
 from dataclasses import InitVar, dataclass
@@ -12,9 +16,10 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from strongroom_attest.errors import AttestationError, PolicyMismatch
+from strongroom_attest.errors import AttestationError, PolicyMismatch, UnsignedRefused
 from strongroom_attest.freshness import Challenge
-from strongroom_attest.nitro.live import verify_live
+from strongroom_attest.nitro.live import verify_live, verify_live_unsigned
+from strongroom_attest.nitro.policy import NitroEvidence
 from strongroom_attest.nitro.verify import AuthenticatedDocument
 from strongroom_attest.result import VerifiedLive
 from strongroom_wire.bundle import Bundle, Role, RoleKeys, pcr16
@@ -40,6 +45,7 @@ __all__ = [
     "UntrustedEvidence",
     "VerifiedEvidence",
     "verify_booted",
+    "verify_document",
     "verify_evidence",
 ]
 
@@ -81,7 +87,7 @@ class VerifiedEvidence:
     """
 
     bundle: Bundle
-    attestation: VerifiedLive[AuthenticatedDocument]
+    attestation: VerifiedLive[NitroEvidence]
     image: Image
     policy: EvidencePolicy
     document: bytes
@@ -89,6 +95,11 @@ class VerifiedEvidence:
 
     def __post_init__(self, proof: _Proof) -> None:
         _only_here(proof)
+
+    @property
+    def signed(self) -> bool:
+        """Whether a platform vouches for it; False for an emulator's, in development only."""
+        return isinstance(self.attestation.evidence, AuthenticatedDocument)
 
     @property
     def manifest_digest(self) -> bytes:
@@ -105,12 +116,17 @@ class BootedEvidence:
     """A genuine image that waits for its manifest. It has no keys: nothing can be sealed to it."""
 
     bundle: Bundle
-    attestation: VerifiedLive[AuthenticatedDocument]
+    attestation: VerifiedLive[NitroEvidence]
     image: Image
     proof: InitVar[_Proof]
 
     def __post_init__(self, proof: _Proof) -> None:
         _only_here(proof)
+
+    @property
+    def signed(self) -> bool:
+        """Whether a platform vouches for it; False for an emulator's, in development only."""
+        return isinstance(self.attestation.evidence, AuthenticatedDocument)
 
 
 def verify_evidence(
@@ -177,7 +193,7 @@ def verify_booted(
 
 def _authenticate(
     untrusted: UntrustedEvidence, trust: Trust, challenge: Challenge, now: datetime
-) -> tuple[Bundle, VerifiedLive[AuthenticatedDocument], Image]:
+) -> tuple[Bundle, VerifiedLive[NitroEvidence], Image]:
     # 1. The bundle parses; parsing proves nothing, but its commitment can be computed.
     try:
         bundle = Bundle.parse(untrusted.bundle)
@@ -190,13 +206,7 @@ def _authenticate(
     #    trusted measurements,
     # 3. and commits to that very bundle.
     try:
-        live = verify_live(
-            untrusted.document,
-            trust.nitro_policy(bundle.commitment),
-            trust.attest_roots,
-            now,
-            challenge,
-        )
+        live = verify_document(untrusted.document, trust, bundle.commitment, now, challenge)
     except PolicyMismatch as error:
         if error.field == "user_data":
             raise CommitmentMismatch(
@@ -213,7 +223,33 @@ def _authenticate(
     return bundle, live, _image(trust, live)
 
 
+def verify_document(
+    document: bytes, trust: Trust, commitment: bytes, now: datetime, challenge: Challenge
+) -> VerifiedLive[NitroEvidence]:
+    """Proves that a document answers `challenge` now, shows a trusted image, and commits to
+    `commitment` (64 bytes); and, unless the record says that nobody does, who signed it.
+
+    A record for unsigned evidence takes no other, and any other record takes none: neither can
+    stand in for the other.
+
+    Raises:
+        AttestationError: not so.
+    """
+    policy = trust.nitro_policy(commitment)
+    if trust.unsigned:
+        return verify_live_unsigned(document, policy, now, challenge)
+    return verify_live(document, policy, trust.attest_roots, now, challenge)
+
+
 def _refused(error: AttestationError) -> DocumentRefused:
+    if isinstance(error, UnsignedRefused):
+        return DocumentRefused(
+            f"nobody signed this evidence ({error.code}): it comes from an emulator",
+            expected="a document signed under a root of the trust file",
+            actual="the unsigned form of QEMU's security module",
+            remedy="do not give it keys. To develop against your own emulator, make a trust file"
+            " that says so: `strongroom enclave trust --release FILE --unsigned`",
+        )
     return DocumentRefused(
         f"the attestation document was refused ({error.code}): {error}",
         remedy="do not use this enclave. If you expected it to pass, compare the trust file with"
@@ -221,7 +257,7 @@ def _refused(error: AttestationError) -> DocumentRefused:
     )
 
 
-def _image(trust: Trust, live: VerifiedLive[AuthenticatedDocument]) -> Image:
+def _image(trust: Trust, live: VerifiedLive[NitroEvidence]) -> Image:
     measured = tuple(live.evidence.document.pcrs.get(index) for index in range(3))
     for image in trust.images:
         if image.triple == measured:

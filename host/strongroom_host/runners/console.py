@@ -9,7 +9,7 @@ from typing import Final
 
 __all__ = ["explain", "quoted", "tail"]
 
-_TAIL: Final = 16 * 1024
+_TAIL: Final = 32 * 1024
 _LINE: Final = 300
 
 _CAUSES: Final = (
@@ -20,9 +20,36 @@ _CAUSES: Final = (
     ("No space left on device", "make room on the disk of the run and state directories"),
     ("Permission denied", "check who owns the run and state directories"),
     ("MemoryError", "give the machine more memory"),
+    # QEMU's own words.
+    ("unsupported machine type", "this QEMU lacks the Nitro machine: `strongroom host qemu` finds"
+     " or builds one that has it"),
+    ("Invalid EIF image", "QEMU refuses the image: `strongroom eif verify IMAGE` names the rule"),
+    ("CRC mismatch", "QEMU refuses the image: `strongroom eif verify IMAGE` names the rule"),
+    ("Expected EIF", "QEMU refuses the image: `strongroom eif verify IMAGE` names the rule"),
+    ("could not load PC BIOS", "QEMU's firmware is missing: install qemu-system-data, or use the"
+     " QEMU of `strongroom host qemu`"),
+    ("Could not access KVM", "leave --kvm out"),
+    ("failed to initialize kvm", "leave --kvm out"),
+    ("cannot set up guest memory", "this machine has too little memory for the guest: give --memory"
+     " less, or free some"),
+    ("Cannot allocate memory", "this machine has too little memory for the guest: give --memory"
+     " less, or free some"),
+    # The guest's kernel. What made it panic stands before the panic.
+    ("unpacking failed", "a ramdisk cannot be unpacked: give it more with --memory; if that does"
+     " not help, `strongroom eif verify IMAGE`"),
+    ("Out of memory", "the guest ran out of memory: give it more with --memory"),
+    ("No working init found", "the image holds no program to begin with: its command line names"
+     " rdinit=/init, so a ramdisk has to have it, executable"),
+    ("Requested init", "the image holds no program to begin with: its command line names"
+     " rdinit=/init, so a ramdisk has to have it, executable"),
+    ("Unable to mount root fs", "the kernel found no ramdisk it can read: `strongroom eif verify"
+     " IMAGE`"),
     ("local platform: ", "the console's last line says what the local platform found"),
     ("halted:", "the enclave stopped itself, for the reason on its console. Start it again, verify"
      " it again, and issue a new permit"),
+    ("Attempted to kill init", "the image's first program ended, which ends the machine: the lines"
+     " before the panic are its own"),
+    ("Kernel panic", "the image's kernel gave up; the lines before the panic say over what"),
 )  # fmt: skip
 """What a line of the console means for the operator; the first that occurs counts."""
 

@@ -22,7 +22,7 @@ _MAX_SOCKET_PATH: Final = 103
 """Bytes of a Unix socket's path that every system takes (macOS has 104 with the final NUL)."""
 
 _LONGEST: Final = "front/bootstrap.sock"
-_SOCKETS: Final = ("bootstrap.sock", "control.sock", "frames.sock", "egress.sock")
+_SOCKETS: Final = ("bootstrap.sock", "control.sock", "frames.sock", "egress.sock", "vhost.sock")
 _OURS: Final = {
     *_SOCKETS,
     "console.log",
@@ -64,6 +64,11 @@ class RunDirectory:
     def egress(self) -> Path:
         """Where the enclave expects the host's CONNECT proxy."""
         return self.path / "egress.sock"
+
+    @property
+    def device(self) -> Path:
+        """Where an emulated machine finds its vsock backend."""
+        return self.path / "vhost.sock"
 
     @classmethod
     def claim(cls, path: Path) -> "RunDirectory":

@@ -237,8 +237,9 @@ class Boot(ABC):
         """See `Runner`."""
         deadline = time.monotonic() + self._timeout
         while True:
-            if self.outcome() is not None:
-                raise self._failure(EnclaveDidNotStart, "the enclave ended before it was ready")
+            if (outcome := self.outcome()) is not None:
+                what = f"the enclave ended before it was ready ({outcome})"
+                raise self._failure(EnclaveDidNotStart, what)
             if self.may_answer() and self._answers():
                 return
             if time.monotonic() > deadline:

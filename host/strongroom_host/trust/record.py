@@ -51,26 +51,34 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
         return bytes.fromhex(self.pcr0), bytes.fromhex(self.pcr1), bytes.fromhex(self.pcr2)
 
 
-class Trust(Struct, frozen=True, forbid_unknown_fields=True):
+class Trust(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The file. `owner_root` and `manifest_digest` are null until their owner has decided them;
     nothing but a boot without keys can be verified before that. `other_pcrs` pins PCR3 (the
-    parent's IAM role), PCR4 (its instance) or PCR8 (the image's signer) as well."""
+    parent's IAM role), PCR4 (its instance) or PCR8 (the image's signer) as well.
+
+    `unsigned` stands in the place of roots: it takes the evidence of an emulator, which nobody
+    signs, and no other. Development only, and in the file only where it is true.
+    """
 
     format: Literal["strongroom-trust/1"]
     mode: Literal["production", "development"]
-    roots: Annotated[tuple[Hex32, ...], Meta(min_length=1, max_length=8)]
+    roots: Annotated[tuple[Hex32, ...], Meta(max_length=8)]
     images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=32)]
     owner_root: Hex32 | None
     manifest_digest: Hex32 | None
     other_pcrs: dict[OtherPcr, Hex48]
+    unsigned: bool = False
 
     def check(self) -> "Trust":
         """Returns this record after proving that a production one cannot accept anything less.
 
         Raises:
-            TrustInvalid: a production record with a root that is no platform vendor's, or with
-                the all-zero measurements of a debug enclave.
+            TrustInvalid: a production record with a root that is no platform vendor's, with the
+                all-zero measurements of a debug enclave, or for evidence that nobody signed; one
+                without roots, or with both roots and unsigned evidence.
         """
+        _check_unsigned(self.mode, self.unsigned)
+        _check_roots(self.roots, self.unsigned)
         vendor = {root.hex() for root in PRODUCTION_ROOTS}
         if self.mode == "production" and (foreign := set(self.roots) - vendor):
             raise TrustInvalid(
@@ -88,6 +96,18 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
             )
         return self
 
+    @classmethod
+    def development(cls, root: str, image: Image) -> "Trust":
+        """Returns a development record for evidence under a root, owners and manifest open."""
+        return cls("strongroom-trust/1", "development", (root,), (image,), None, None, {}).check()
+
+    @classmethod
+    def emulator(cls, *images: Image) -> "Trust":
+        """Returns a development record for an emulator's evidence, which nobody signs."""
+        return cls(
+            "strongroom-trust/1", "development", (), images, None, None, {}, unsigned=True
+        ).check()
+
     @property
     def attest_mode(self) -> Mode:
         """The verifier's mode."""
@@ -95,7 +115,11 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def attest_roots(self) -> Roots:
-        """The verifier's trust anchors."""
+        """The verifier's trust anchors; a record for unsigned evidence has none.
+
+        Raises:
+            InvalidArgument: there are none.
+        """
         return Roots.of(*self.roots)
 
     def nitro_policy(self, commitment: bytes) -> NitroPolicy:
@@ -111,6 +135,7 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
             user_data=Exactly(commitment),
             nonce=Unchecked("compared with the challenge"),
             mode=self.attest_mode,
+            allow_unsigned=self.unsigned,
         )
 
     def serialise(self) -> bytes:
@@ -197,6 +222,33 @@ class EvidencePolicy:
         _agree("owner root", trust.owner_root, manifest.manifest.owner_root.hex())
         _agree("manifest digest", trust.manifest_digest, manifest.digest.hex())
         return cls(trust, manifest.digest, manifest.manifest.owner_root)
+
+
+def _check_unsigned(mode: str, unsigned: bool) -> None:
+    if unsigned and mode != "development":
+        raise TrustInvalid(
+            "a production trust file accepts evidence that nobody signed",
+            expected="evidence signed under a platform vendor's root",
+            actual="unsigned: true",
+            remedy="use the release's production trust file; an emulator is for development",
+        )
+
+
+def _check_roots(roots: tuple[str, ...], unsigned: bool) -> None:
+    if unsigned and roots:
+        raise TrustInvalid(
+            "a trust file names a root and accepts evidence that nobody signed",
+            expected="one of the two",
+            actual=", ".join(roots),
+            remedy="make one file for the emulator and another for signed evidence",
+        )
+    if not unsigned and not roots:
+        raise TrustInvalid(
+            "a trust file names no root: nothing could be verified with it",
+            expected="the SHA-256 of at least one root certificate",
+            actual="none",
+            remedy="make one with `strongroom enclave trust`",
+        )
 
 
 def _agree(what: str, pinned: str | None, found: str) -> None:
