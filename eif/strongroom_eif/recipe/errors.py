@@ -7,12 +7,12 @@ every error is constructed with all of that. `code` is stable and machine-readab
 from typing import ClassVar
 
 __all__ = [
-    "ArchitectureUnsupported",
     "BuildError",
     "BuildFailed",
     "CacheUnusable",
     "DebInvalid",
     "DiskFull",
+    "EmulatorUnusable",
     "InputDigestMismatch",
     "InputError",
     "InputGone",
@@ -197,7 +197,7 @@ class KernelOptionLost(BuildError):
     code = "kernel-option"
 
 
-class ArchitectureUnsupported(BuildError):
-    """A program that was built does not run, or does not know the machine it was built for."""
+class EmulatorUnusable(BuildError):
+    """The emulator that was built does not run here, or lacks the Nitro machine."""
 
-    code = "architecture-unsupported"
+    code = "emulator"
