@@ -10,6 +10,7 @@ since times are all zero and the image does not change.
 """
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -21,8 +22,8 @@ from strongroom_eif.recipe.content_errors import ToolchainMismatch
 from strongroom_eif.recipe.contents import PYTHON, Item
 from strongroom_eif.recipe.machine import writing
 from strongroom_eif.recipe.pins import Pins
+from strongroom_eif.recipe.results import Results
 from strongroom_eif.recipe.root import Root
-from strongroom_eif.recipe.store import Store
 
 __all__ = ["check_same_python", "compiled", "gzipped"]
 
@@ -51,13 +52,11 @@ def check_same_python(pins: Pins) -> None:
         )
 
 
-def compiled(
-    items: Iterable[Item], *, store: Store, root: Root, fresh: bool = False
-) -> Iterator[Item]:
+def compiled(items: Iterable[Item], results: Results, root: Root) -> Iterator[Item]:
     """Yields a `.pyc` for every `.py` among the items, where Python looks for it.
 
-    What the same toolchain compiled from the same sources before comes from the cache, unless
-    `fresh` is set.
+    What the same toolchain compiled from the same sources before is not compiled again, unless the
+    results are to be fresh.
 
     Raises:
         BuildFailed: A file is not valid Python.
@@ -67,68 +66,57 @@ def compiled(
     for item in sources:
         state.update(f"{item.sha256} {item.path}\n".encode())
 
-    def make(place: Path) -> None:
-        store.say(f"compiling {len(sources)} Python files")
-        _compile(sources, place, root)
+    def build(place: Path) -> None:
+        results.store.say(f"compiling {len(sources)} Python files")
+        with tempfile.TemporaryDirectory(dir=results.scratch()) as folder:
+            _compile(sources, root, Path(folder))
+            for number in range(len(sources)):
+                shutil.move(Path(folder) / "out" / str(number), place / str(number))
 
-    made = store.built("bytecode", state.hexdigest(), make, fresh=fresh)
+    made = results.make("bytecode", state.hexdigest(), build)
     for number, item in enumerate(sources):
         content = (made / str(number)).read_bytes()
         yield Item.file(_cache_path(item.path), content, item.origin, item.path)
 
 
-def gzipped(pieces: Iterable[Bytes], *, store: Store, root: Root, fresh: bool = False) -> bytes:
+def gzipped(pieces: Iterable[Bytes], results: Results, root: Root) -> bytes:
     """Returns the pieces on end as the toolchain's `gzip -9n` compresses them, without a name.
 
     Raises:
         BuildFailed: gzip failed.
     """
-    with tempfile.TemporaryDirectory(dir=_scratch(store)) as folder:
-        plain, state = Path(folder) / "plain", hashlib.sha256(b"gzip -9n " + root.digest.encode())
+    with tempfile.TemporaryDirectory(dir=results.scratch()) as folder:
+        plain, packed = Path(folder) / "plain", Path(folder) / "packed"
+        state = hashlib.sha256(b"gzip -9n " + root.digest.encode())
         with writing(plain), plain.open("wb") as stream:
             for piece in pieces:
                 state.update(piece)
                 stream.write(piece)
 
-        def make(place: Path) -> None:
-            store.say(f"compressing {plain.stat().st_size >> 20} MiB")
+        def build(place: Path) -> None:
+            results.store.say(f"compressing {plain.stat().st_size >> 20} MiB")
             # The shell is the toolchain's; the image has none.
             command = ["/bin/sh", "-c", "exec gzip -9n < plain > packed"]
-            sandbox.run(root, command, work=Path(folder), read={}, env={}, log=Path(folder) / "log")
-            (Path(folder) / "packed").rename(place / "packed")
+            log = Path(folder) / "log"
+            sandbox.run(root, command, work=Path(folder), read={}, env={}, log=log)
+            shutil.move(packed, place / packed.name)
 
-        made = store.built("ramdisk", state.hexdigest(), make, fresh=fresh)
-        return (made / "packed").read_bytes()
+        return (results.make("ramdisk", state.hexdigest(), build) / packed.name).read_bytes()
 
 
-def _compile(sources: list[Item], place: Path, root: Root) -> None:
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".compile-") as folder:
-        work = Path(folder)
+def _compile(sources: list[Item], root: Root, work: Path) -> None:
+    """Leaves the bytecode in `work/out`, by number."""
+    with writing(work):
         (work / "in").mkdir()
         (work / "out").mkdir()
         for number, item in enumerate(sources):
             (work / "in" / str(number)).write_bytes(item.node.content)
         (work / "list").write_text("".join(f"{item.path}\0" for item in sources))
-        (work / "compile_sources.py").write_bytes(_COMPILER.read_bytes())
-        sandbox.run(
-            root,
-            # Not -I, which would ignore the hash seed; the sandbox has no other environment.
-            [f"/usr/bin/python{PYTHON}", "-S", "-s", "-P", "/work/compile_sources.py"],
-            work=work,
-            read={},
-            env={"PYTHONHASHSEED": "0"},
-            log=work / "log",
-        )
-        for number in range(len(sources)):
-            (work / "out" / str(number)).rename(place / str(number))
-
-
-def _scratch(store: Store) -> Path:
-    """Returns a folder beside the cache's results, so that moving one there copies nothing."""
-    folder = store.cache / "work"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        (work / _COMPILER.name).write_bytes(_COMPILER.read_bytes())
+    # Not -I, which would ignore the hash seed; the sandbox has no other environment.
+    command = [f"/usr/bin/python{PYTHON}", "-S", "-s", "-P", f"/work/{_COMPILER.name}"]
+    env = {"PYTHONHASHSEED": "0"}
+    sandbox.run(root, command, work=work, read={}, env=env, log=work / "log")
 
 
 def _is_module(item: Item) -> bool:

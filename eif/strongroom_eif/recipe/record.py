@@ -31,6 +31,7 @@ __all__ = [
     "FileLine",
     "KernelRecord",
     "Mismatch",
+    "PCRs",
     "ReleaseRecord",
     "SectionRecord",
     "Source",
@@ -88,7 +89,7 @@ class KernelRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     inputs: dict[_Text, _Text]
 
 
-_PCRs = dict[Literal["0", "1", "2"], _Sha384]
+PCRs = dict[Literal["0", "1", "2"], _Sha384]
 
 
 class ReleaseRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,7 +116,7 @@ class ReleaseRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     version: _Text
     source: Source
     eif: Artefact
-    pcrs: _PCRs
+    pcrs: PCRs
     cmdline: _Text
     sections: list[SectionRecord]
     kernel: KernelRecord

@@ -1,0 +1,378 @@
+"""The image from its parts: kernel, two ramdisks, label; the record and the SBOM beside it.
+
+Everything is decided by files of the repository and inputs named there by hash. The same checkout
+gives the same three files on every machine, whatever its distribution, user, clock, locale, umask
+or path; where that is not so, the build is wrong and `make audit` says where.
+"""
+
+import hashlib
+import io
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from strongroom_eif.archive_writer import archive
+from strongroom_eif.builder import Parts, build
+from strongroom_eif.image import Image
+from strongroom_eif.measurements import measure
+from strongroom_eif.metadata import BuildMetadata, Metadata
+from strongroom_eif.paths import OWN
+from strongroom_eif.recipe.application import INPUTS, application, source_digest, version
+from strongroom_eif.recipe.bytecode import check_same_python, compiled, gzipped
+from strongroom_eif.recipe.contents import RECIPE, SOURCE, Item, with_directories
+from strongroom_eif.recipe.inspection import check_tree, read_tree
+from strongroom_eif.recipe.kernel import Kernel, build_kernel
+from strongroom_eif.recipe.machine import check_architecture, writing
+from strongroom_eif.recipe.pins import Pins
+from strongroom_eif.recipe.record import (
+    FORMAT,
+    Artefact,
+    KernelRecord,
+    PCRs,
+    ReleaseRecord,
+    Source,
+    image_sha256,
+    lines_of,
+    parse_record,
+    sections_of,
+)
+from strongroom_eif.recipe.results import Results
+from strongroom_eif.recipe.root import Root
+from strongroom_eif.recipe.rules import Pruner, Rules
+from strongroom_eif.recipe.sbom import Component, debian_purl, pypi_purl, read_sbom, write_sbom
+from strongroom_eif.recipe.store import Store
+from strongroom_eif.recipe.system import SYSTEM, Installed, install
+from strongroom_eif.recipe.system import origin_of as debian_origin
+from strongroom_eif.recipe.wheels import (
+    Unpacked,
+    locked,
+    read_lock,
+    read_pins,
+    unpack,
+    wheel_file,
+)
+from strongroom_eif.recipe.wheels import origin_of as wheel_origin
+from strongroom_eif.verification import verify
+from strongroom_eif.writer import write
+
+__all__ = ["CMDLINE", "PINS", "Built", "build_image"]
+
+CMDLINE: Final = "console=ttyS0 reboot=t panic=-1 random.trust_cpu=on rootfstype=ramfs rdinit=/init"
+"""Ends without `--`: the hypervisor appends where its devices are, and the kernel reads that."""
+
+PINS: Final = Path("reproducible-build/pins")
+SYSTEM_RULES: Final = Path("reproducible-build/system.toml")
+KERNEL_CONFIG: Final = Path("reproducible-build/kernel/config")
+LOCK: Final = Path("enclave/requirements.lock")
+WHEEL_PINS: Final = PINS / "wheels.json"
+
+NAME: Final = "strongroom"
+TOOLCHAIN: Final = "toolchain"
+KERNEL_PACKAGE: Final = "linux-source-6.12"
+_LABEL_TIME: Final = "1970-01-01T00:00:00Z"
+"""The label's build time says nothing: two builds of one source are one image."""
+_ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""For the verification of an unsigned image, whose outcome no time changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A finished image and what belongs to it.
+
+    Attributes:
+        image: The EIF.
+        record: Its release record.
+        sbom: Its SBOM.
+        pcrs: By number.
+        sizes: Bytes of each section by name.
+    """
+
+    image: Path
+    record: Path
+    sbom: Path
+    pcrs: dict[int, str]
+    sizes: dict[str, int]
+
+
+def build_image(
+    store: Store,
+    pins: Pins,
+    source: Path,
+    *,
+    output: Path,
+    fresh: bool = False,
+    work: Path | None = None,
+) -> Built:
+    """Builds the image of a checkout, with its record and SBOM, or takes them from the cache.
+
+    Args:
+        store: Inputs and earlier results.
+        pins: Of the checkout.
+        source: Its root.
+        output: The folder that gets the three files, each replaced in one step.
+        fresh: Whether to make everything anew, inputs excepted.
+        work: With `fresh`, where the parts are made; the cache then keeps its own.
+
+    Raises:
+        RecipeError: A subclass for whatever is wrong with inputs, machine, build or result.
+    """
+    check_architecture()
+    source = source.absolute()
+    results = Results(store, fresh, work)
+
+    def make(place: Path) -> None:
+        _make(place, results, pins, source)
+
+    made = results.make("image", source_digest(source), make)
+    return _publish(made, source, output)
+
+
+# --- Contents ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """All of the image but the kernel."""
+
+    rules: Rules
+    packages: tuple[Installed, ...]
+    wheels: tuple[Unpacked, ...]
+    boot: tuple[Item, ...]
+    application: tuple[Item, ...]
+    notes: dict[str, str]
+
+
+def _contents(results: Results, pins: Pins, source: Path, root: Root) -> _Contents:
+    store = results.store
+    rules = Rules.load(source / SYSTEM_RULES)
+    pruner = Pruner(rules)
+    packages = tuple(install(store, pins, pruner))
+    chosen = locked(read_pins(source / WHEEL_PINS), read_lock(source / LOCK))
+    wheels = tuple(unpack(wheel_file(store, wheel), wheel, pruner) for wheel in chosen)
+    pruner.check_all_used()
+    installed = [item for package in packages for item in package.items]
+    installed += [item for wheel in wheels for item in wheel.items]
+    files = rules.permitted([*installed, *application(source)])
+    own = [item for item in files if item.origin == SOURCE]
+    boot = [*rules.added(), *(item for item in files if item.origin != SOURCE)]
+    boot += compiled(boot, results, root)
+    own += compiled(own, results, root)
+    notes = {}
+    for origin in {left.origin for left in pruner.left_out}:
+        sizes = [left.size for left in pruner.left_out if left.origin == origin]
+        notes[origin] = f"{len(sizes)} files of {sum(sizes)} bytes are left out by {SYSTEM_RULES}"
+    return _Contents(
+        rules,
+        packages,
+        wheels,
+        boot=tuple(with_directories(boot)),
+        application=tuple(with_directories(own)),
+        notes=notes,
+    )
+
+
+def _components(
+    contents: _Contents, kernel: Kernel, pins: Pins, release: str
+) -> Iterator[Component]:
+    """Yields what the SBOM is made of: each origin with all of its entries, bytecode included."""
+    by_origin: dict[str, list[Item]] = {}
+    seen: set[str] = set()
+    for item in (*contents.boot, *contents.application):
+        # A directory that both ramdisks make is one directory.
+        if item.path not in seen:
+            by_origin.setdefault(item.origin, []).append(item)
+            seen.add(item.path)
+    for part in contents.packages:
+        package = part.package
+        origin = debian_origin(package.name)
+        yield Component(
+            origin=origin,
+            name=package.name,
+            version=package.version,
+            purl=debian_purl(package.name, package.version, package.architecture),
+            sha256=package.sha256,
+            licence=part.licence,
+            items=by_origin.get(origin, ()),
+            note=contents.notes.get(origin, ""),
+        )
+    for unpacked in contents.wheels:
+        wheel = unpacked.wheel
+        origin = wheel_origin(wheel.name)
+        yield Component(
+            origin=origin,
+            name=wheel.name,
+            version=wheel.version,
+            purl=pypi_purl(wheel.name, wheel.version, wheel.filename),
+            sha256=wheel.sha256,
+            licence=unpacked.licence,
+            items=by_origin.get(origin, ()),
+            note=contents.notes.get(origin, ""),
+        )
+    yield Component(
+        SOURCE, "strongroom-enclave", release, "", "", ("MIT",), by_origin[SOURCE],
+        "the code inside the trust boundary, from this repository",
+    )  # fmt: skip
+    yield Component(
+        RECIPE, "image-layout", release, "", "", ("MIT",), by_origin[RECIPE],
+        "directories, links and the console, as reproducible-build/system.toml names them",
+    )  # fmt: skip
+    yield _kernel_component(kernel, pins)
+
+
+def _kernel_component(kernel: Kernel, pins: Pins) -> Component:
+    packages = [p for members in pins.sets.values() for p in members if p.name == KERNEL_PACKAGE]
+    package = packages[0]
+    return Component(
+        origin="debian:linux",
+        name="linux",
+        version=package.version,
+        purl=debian_purl(package.name, package.version, package.architecture),
+        sha256=package.sha256,
+        licence=("GPL-2.0-only WITH Linux-syscall-note",),
+        note=f"Linux {kernel.version}, built from Debian's source with {KERNEL_CONFIG}; it is the "
+        "section of its own that boots",
+    )
+
+
+# --- The three files -----------------------------------------------------------------------------
+
+_IMAGE, _RECORD, _SBOM = "image.eif", "record.json", "sbom.cdx.json"
+
+
+def _make(place: Path, results: Results, pins: Pins, source: Path) -> None:
+    store = results.store
+    release = version(source)
+    check_same_python(pins)
+    root = Root.prepare(store, pins, TOOLCHAIN)
+    # Before the kernel, which takes minutes: a mistake in here shows at once.
+    contents = _contents(results, pins, source, root)
+    ramdisks = [
+        gzipped(archive(item.node for item in part), results, root)
+        for part in (contents.boot, contents.application)
+    ]
+    kernel = build_kernel(
+        store, pins, source / KERNEL_CONFIG, fresh=results.fresh, work=results.work
+    )
+    image = build(
+        Parts(kernel.image.read_bytes(), CMDLINE, ramdisks, _label(release, kernel.version))
+    )
+    store.say("checking the finished image")
+    with writing(place), (place / _IMAGE).open("wb") as stream:
+        write(image, stream)
+    verify((place / _IMAGE).read_bytes(), _ANY_TIME, OWN)
+    ramdisk_of = {item.path: 1 for item in contents.application}
+    ramdisk_of |= {item.path: 0 for item in contents.boot}
+    sbom = write_sbom(release, _components(contents, kernel, pins, release), ramdisk_of)
+    programs = (program.path for program in contents.rules.programs)
+    check_tree(read_tree(image), programs, read_sbom(sbom).descriptions)
+    record = ReleaseRecord(
+        format=FORMAT,
+        version=release,
+        source=Source(tree=source_digest(source), commit=None),
+        eif=Artefact(name=f"{_stem(release)}.eif", size=image.size, sha256=image_sha256(image)),
+        pcrs=_pcrs(image),
+        cmdline=CMDLINE,
+        sections=sections_of(image),
+        kernel=KernelRecord(
+            version=kernel.version,
+            sha256=_sha256(kernel.image),
+            config_sha256=_sha256(kernel.config),
+            inputs={name: str(value) for name, value in sorted(kernel.inputs.items())},
+        ),
+        packages=list(pins.package_set(SYSTEM)),
+        wheels=[unpacked.wheel for unpacked in contents.wheels],
+        toolchain=list(pins.package_set(TOOLCHAIN)),
+        inputs={
+            **{str(path): _sha256(source / path) for path in (SYSTEM_RULES, LOCK, KERNEL_CONFIG)},
+            "system packages": pins.digest(SYSTEM),
+            "toolchain packages": pins.digest(TOOLCHAIN),
+        },
+        sbom=Artefact(
+            name=f"{_stem(release)}.cdx.json",
+            size=len(sbom),
+            sha256=hashlib.sha256(sbom).hexdigest(),
+        ),
+        files={name: [str(line) for line in lines] for name, lines in lines_of(image).items()},
+    )
+    with writing(place):
+        (place / _SBOM).write_bytes(sbom)
+        (place / _RECORD).write_bytes(record.to_json())
+
+
+def _publish(made: Path, source: Path, output: Path) -> Built:
+    """Puts a result into the output folder; the commit is added here, since it changes nothing."""
+    record = parse_record((made / _RECORD).read_bytes())
+    record = msgspec.structs.replace(
+        record, source=Source(tree=record.source.tree, commit=_commit(source))
+    )
+    stem = _stem(record.version)
+    targets = [output / f"{stem}{suffix}" for suffix in (".eif", ".json", ".cdx.json")]
+    image, written, sbom = targets
+    with writing(output):
+        output.mkdir(parents=True, exist_ok=True)
+        _replace(image, (made / _IMAGE).open("rb"))
+        _replace(sbom, (made / _SBOM).open("rb"))
+        # Last: whoever sees the record finds what it is about.
+        _replace(written, io.BytesIO(record.to_json()))
+    return Built(
+        image,
+        written,
+        sbom,
+        {int(number): value for number, value in record.pcrs.items()},
+        {section.name: section.length for section in record.sections},
+    )
+
+
+def _replace(target: Path, content: BinaryIO) -> None:
+    with content, tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as stream:
+        try:
+            shutil.copyfileobj(content, stream, 1 << 20)
+            stream.flush()
+            Path(stream.name).chmod(0o644)
+            Path(stream.name).replace(target)
+        except BaseException:
+            Path(stream.name).unlink(missing_ok=True)
+            raise
+
+
+def _commit(source: Path) -> str | None:
+    """Returns the commit that the tree is at, None if it differs, or where git cannot tell."""
+    git = shutil.which("git")
+    if git is None or not (source / ".git").exists():
+        return None
+    try:
+        changed = _git(git, source, "status", "--porcelain", "--", *INPUTS)
+        return None if changed else _git(git, source, "rev-parse", "HEAD")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(git: str, source: Path, *arguments: str) -> str:
+    return subprocess.run(  # noqa: S603  git, by absolute path, on the tree that was named
+        [git, "-C", str(source), *arguments], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.strip()
+
+
+def _label(release: str, kernel_version: str) -> Metadata:
+    label = BuildMetadata(_LABEL_TIME, "strongroom image", release, "Linux", kernel_version)
+    return Metadata(NAME, release, label)
+
+
+def _pcrs(image: Image) -> PCRs:
+    pcrs = measure(image).pcrs
+    return {"0": pcrs[0].hex(), "1": pcrs[1].hex(), "2": pcrs[2].hex()}
+
+
+def _stem(release: str) -> str:
+    return f"{NAME}-{release}"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
