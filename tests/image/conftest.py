@@ -6,25 +6,20 @@ no part in that.
 """
 
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from strongroom_eif import parse
+from strongroom_host.cli.emulators import find_or_build
 
-from tests.image.emulator import find_emulator
+from tests.image.guest import compiled_probe
 from tests.image.machine import Machine
 from tests.image.probes import Probes
 
 IMAGE = os.environ.get("STRONGROOM_IMAGE", "")
 _ABSENT = "no image named by STRONGROOM_IMAGE: `make test-image` builds one and runs these"
-_GUEST = Path(__file__).parent / "guest"
-_FREESTANDING = (
-    "-Os -static -nostdlib -ffreestanding -fno-stack-protector -fno-pic -no-pie -s"
-    " -fno-asynchronous-unwind-tables -Wall -Wextra -Werror -Wl,--build-id=none"
-)
 FINDING = "image_finding"
 
 
@@ -46,18 +41,15 @@ def image() -> Path:
 
 @pytest.fixture(scope="session")
 def machine() -> Machine:
-    """QEMU's Nitro machine."""
-    return Machine(find_emulator())
+    """QEMU's Nitro machine, found or built as `strongroom enclave boot` does."""
+    return Machine(find_or_build(None).words)
 
 
 @pytest.fixture(scope="session")
 def probes(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Probes:
     """Maker of small images, with the kernel of the image under test."""
-    program = tmp_path_factory.mktemp("guest") / "probe"
-    subprocess.run(
-        ["cc", *_FREESTANDING.split(), "-o", program, _GUEST / "probe.c"], check=True, timeout=60
-    )
-    return Probes(parse(image.read_bytes()).kernel, program.read_bytes())
+    program = compiled_probe(tmp_path_factory.mktemp("guest"))
+    return Probes(parse(image.read_bytes()).kernel, program)
 
 
 @pytest.fixture
