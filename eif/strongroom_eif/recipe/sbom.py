@@ -17,7 +17,7 @@ import msgspec
 
 from strongroom_eif.newc import kind_of
 from strongroom_eif.recipe.content_errors import RecordMalformed
-from strongroom_eif.recipe.contents import Item
+from strongroom_eif.recipe.contents import RECIPE, Item
 from strongroom_eif.recipe.licences import Licence, is_expression
 
 __all__ = [
@@ -35,6 +35,7 @@ _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:strongroom:sbom:1")
 _SCHEMA: Final = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 _PREFIX: Final = "strongroom:"
 """Properties in our own name space, as CycloneDX asks."""
+_KERNEL: Final = "debian:linux"
 MAX_SBOM_BYTES: Final = 64 << 20
 
 
@@ -114,7 +115,7 @@ def write_sbom(
 
 
 def _component(component: Component, ramdisk_of: Mapping[str, int]) -> dict[str, object]:
-    kind = {"debian:linux": "operating-system", "recipe": "data"}.get(component.origin, "library")
+    kind = {_KERNEL: "operating-system", RECIPE: "data"}.get(component.origin, "library")
     found: dict[str, object] = {
         "type": kind,
         "bom-ref": component.origin,
@@ -122,6 +123,9 @@ def _component(component: Component, ramdisk_of: Mapping[str, int]) -> dict[str,
     }
     if component.version:
         found["version"] = component.version
+    if component.purl and not component.items and component.origin != _KERNEL:
+        # The lock names it, and no file of it is in the image.
+        found["scope"] = "excluded"
     if component.note:
         found["description"] = component.note
     if component.sha256:

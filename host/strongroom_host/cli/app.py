@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "host": "strongroom_host.cli.host:app",
     "attest": "strongroom_host.cli.attest:app",
     "eif": "strongroom_host.cli.eif:app",
+    "image": "strongroom_host.cli.image:app",
     "release": "strongroom_host.cli.release:app",
     "audit": "strongroom_host.cli.audit:audit",
     "explain": "strongroom_host.cli.lookup:explain",

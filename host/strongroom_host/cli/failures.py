@@ -12,6 +12,7 @@ import traceback
 from rich.console import Console
 from rich.text import Text
 from strongroom_attest.errors import AttestationError
+from strongroom_eif.recipe.errors import BuildFailed, RecipeError
 from strongroom_wire.errors import BadSignature, QuorumMissing, WireError
 
 from strongroom_host.cli.explain import CODES, RULES, figures
@@ -54,14 +55,9 @@ def _describe(error: BaseException) -> tuple[str, list[tuple[str, str]], int]:
                 lines.append(("note", "the refusal carries no receipt, as many do not"))
             return f"{error.what} ({int(error.code)})", lines, error.exit_status
         case HostError():
-            lines = []
-            if error.expected is not None:
-                lines.append(("expected", str(error.expected)))
-            if error.actual is not None:
-                lines.append(("found", str(error.actual)))
-            if error.remedy:
-                lines.append(("do", error.remedy))
-            return error.what, lines, error.exit_status
+            return error.what, _told(error), error.exit_status
+        case RecipeError():
+            return f"{error.what} ({error.code})", _told(error), error.exit_status
         case WireError():
             words = CODES[error.code]
             status = _REFUSED if isinstance(error, BadSignature | QuorumMissing) else 2
@@ -83,6 +79,20 @@ def _describe(error: BaseException) -> tuple[str, list[tuple[str, str]], int]:
                 [("do", "please report it; STRONGROOM_DEBUG=1 shows where it happened")],
                 DEFECT,
             )
+
+
+def _told(error: HostError | RecipeError) -> list[tuple[str, str]]:
+    """What the error itself says beyond its finding."""
+    lines = []
+    if error.expected is not None:
+        lines.append(("expected", str(error.expected)))
+    if error.actual is not None:
+        lines.append(("found", str(error.actual)))
+    if error.remedy:
+        lines.append(("do", error.remedy))
+    if isinstance(error, BuildFailed) and error.tail:
+        lines.append(("output", error.tail))
+    return lines
 
 
 def _safe(text: str) -> str:
