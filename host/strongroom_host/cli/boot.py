@@ -21,11 +21,11 @@ from strongroom_host.cli.daemon import (
     parse_maps,
 )
 from strongroom_host.cli.emulators import QemuOption, find_or_build
-from strongroom_host.cli.output import warn
-from strongroom_host.errors import BadInput, EnvironmentFault
+from strongroom_host.errors import BadInput
 from strongroom_host.runners.boot_image import BootImage, read_boot_image
 from strongroom_host.runners.forward import parse_listen
 from strongroom_host.runners.local import local_platform
+from strongroom_host.runners.nitro import DEFAULT_CPUS, nitro_platform
 from strongroom_host.runners.operator import HostPlan
 from strongroom_host.runners.qemu import (
     DEFAULT_MEMORY_MIB,
@@ -72,7 +72,7 @@ def boot(
             "--memory",
             metavar="MIB",
             min=64,
-            help=f"The enclave's memory (default: {DEFAULT_MEMORY_MIB}). Qemu and nitro.",
+            help=f"The enclave's memory (default: {DEFAULT_MEMORY_MIB}). Not for local.",
         ),
     ] = None,
     timeout: Annotated[
@@ -81,12 +81,30 @@ def boot(
             "--timeout",
             metavar="SECONDS",
             min=1,
-            help=f"How long to wait for the first answer (default: {DEFAULT_TIMEOUT:g}). Qemu.",
+            help=f"How long to wait for the first answer (default: {DEFAULT_TIMEOUT:g}). Not for"
+            " local.",
         ),
     ] = None,
     qemu: QemuOption = None,
     kvm: Annotated[
-        bool, typer.Option("--kvm", help="Let the processor run the guest (needs /dev/kvm). Qemu.")
+        bool, typer.Option("--kvm", help="Let the processor run the guest (/dev/kvm). Qemu only.")
+    ] = False,
+    cpus: Annotated[
+        int | None,
+        typer.Option(
+            "--cpus", min=1, help=f"The enclave's CPUs (default: {DEFAULT_CPUS}). Nitro only."
+        ),
+    ] = None,
+    cid: Annotated[
+        int | None,
+        typer.Option("--cid", min=4, help="Its vsock address (default: any free). Nitro only."),
+    ] = None,
+    debug_console: Annotated[
+        bool,
+        typer.Option(
+            "--debug-console",
+            help="Debug mode: the console can be read, and nothing is proved. Nitro only.",
+        ),
     ] = False,
     state: StateOption = None,
     busy_poll: BusyPollOption = False,
@@ -101,43 +119,43 @@ def boot(
     """
     where = run or default_run_directory()
     ports, venues, mapping = parse_listen(listen), allowed(allow), parse_maps(mapped)
-    chosen = {
+    given: dict[str, object] = {
         "--memory": memory,
         "--timeout": timeout,
         "--qemu": qemu,
-        "--kvm": kvm or None,
+        "--kvm": kvm,
+        "--cpus": cpus,
+        "--cid": cid,
+        "--debug-console": debug_console,
         "--state": state,
-        "--busy-poll": busy_poll or None,
+        "--busy-poll": busy_poll,
     }
-    _check_options(platform, {name for name, value in chosen.items() if value is not None})
+    _check_options(platform, {name for name, value in given.items() if value})
     found: Platform
-    if platform is PlatformName.LOCAL:
-        if image is not None:
-            raise BadInput(
-                "the local platform boots no image: it runs the packages that are installed here",
-                actual=image,
-                remedy="leave the image out, or choose --platform qemu or nitro",
+    match platform:
+        case PlatformName.LOCAL:
+            _check_no_image(image)
+            kept = state or default_state_directory()
+            found = local_platform(where, kept, busy_poll=busy_poll)
+        case PlatformName.QEMU:
+            found = qemu_platform(
+                _read(image),
+                where,
+                find_or_build(qemu),
+                memory_mib=memory or DEFAULT_MEMORY_MIB,
+                accelerator=Accelerator.KVM if kvm else Accelerator.TCG,
+                timeout=timeout or DEFAULT_TIMEOUT,
             )
-        kept = state or default_state_directory()
-        found = local_platform(where, kept, busy_poll=busy_poll)
-    elif platform is PlatformName.NITRO:
-        raise EnvironmentFault(
-            "this version drives no Nitro Enclaves yet",
-            remedy="choose --platform qemu, or start the image with nitro-cli",
-        )
-    else:
-        checked = _read(image)
-        if not as_json:
-            for notice in checked.notices:
-                warn(f"the image: {notice}")
-        found = qemu_platform(
-            checked,
-            where,
-            find_or_build(qemu),
-            memory_mib=memory or DEFAULT_MEMORY_MIB,
-            accelerator=Accelerator.KVM if kvm else Accelerator.TCG,
-            timeout=timeout or DEFAULT_TIMEOUT,
-        )
+        case PlatformName.NITRO:
+            found = nitro_platform(
+                _read(image),
+                where,
+                memory_mib=memory or DEFAULT_MEMORY_MIB,
+                cpus=cpus or DEFAULT_CPUS,
+                cid=cid,
+                debug_console=debug_console,
+                timeout=timeout or DEFAULT_TIMEOUT,
+            )
     plan = HostPlan(
         platform=found,
         listen=ports,
@@ -150,7 +168,7 @@ def boot(
 
 _OPTIONS = {
     PlatformName.QEMU: {"--memory", "--timeout", "--qemu", "--kvm"},
-    PlatformName.NITRO: {"--memory"},
+    PlatformName.NITRO: {"--memory", "--timeout", "--cpus", "--cid", "--debug-console"},
     PlatformName.LOCAL: {"--state", "--busy-poll"},
 }
 """Which options mean something on which platform."""
@@ -163,6 +181,15 @@ def _check_options(platform: PlatformName, given: set[str]) -> None:
             f"{', '.join(pointless)} means nothing on the platform {platform.value}",
             expected=", ".join(sorted(_OPTIONS[platform])),
             remedy="leave it out, or choose another --platform",
+        )
+
+
+def _check_no_image(image: Path | None) -> None:
+    if image is not None:
+        raise BadInput(
+            "the local platform boots no image: it runs the packages that are installed here",
+            actual=image,
+            remedy="leave the image out, or choose --platform qemu or nitro",
         )
 
 

@@ -1,6 +1,5 @@
 """The image that a runner is given, checked before anything is started with it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +40,6 @@ class BootImage:
         format: Version of the file format, and the architecture.
         unpacked: Bytes that booting certainly takes: ramdisks, packed and unpacked, and kernel.
         pcrs: PCR 0, 1, 2 and 8 as an attestation document will have them, 48 bytes each.
-        notices: What the rules do not forbid and one should know.
     """
 
     path: Path
@@ -49,7 +47,6 @@ class BootImage:
     format: tuple[int, str]
     unpacked: int
     pcrs: dict[int, bytes]
-    notices: Sequence[str]
 
     @property
     def facts(self) -> dict[str, str]:
@@ -79,5 +76,4 @@ def read_boot_image(path: Path) -> BootImage:
         format=(verified.image.version, verified.image.architecture.name.lower()),
         unpacked=len(data) + sum(ramdisk.content_bytes or 0 for ramdisk in verified.ramdisks),
         pcrs=verified.measurements.pcrs,
-        notices=[notice.text for notice in verified.notices],
     )

@@ -186,8 +186,12 @@ class Family:
                 _report(f"ended {name} {member.returncode}")
                 self._over = True
                 return
-        if self._panicked is not None and time.monotonic() - self._panicked > _LAST_WORDS_S:
-            self._over = True
+        if (
+            machine is not None
+            and self._panicked is not None
+            and time.monotonic() - self._panicked > _LAST_WORDS_S
+        ):
+            machine.kill()
 
     def _end(self) -> None:
         for member in reversed(self._members.values()):

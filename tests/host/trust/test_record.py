@@ -62,6 +62,29 @@ def test_production_takes_vendor_roots_only() -> None:
     assert Trust.parse(changed(roots=("aa" * 32,), mode="development")).mode == "development"
 
 
+def test_evidence_that_nobody_signs_is_for_development_and_instead_of_a_root() -> None:
+    emulator = Trust.emulator(IMAGE)
+    assert (emulator.mode, emulator.roots, emulator.unsigned) == ("development", (), True)
+    assert Trust.parse(emulator.serialise()) == emulator
+    assert b'"unsigned": true' in emulator.serialise()
+    assert b"unsigned" not in PRODUCTION.serialise()
+    with pytest.raises(TrustInvalid, match="nobody signed"):
+        Trust.parse(changed(unsigned=True, roots=()))
+    with pytest.raises(TrustInvalid, match="nobody signed"):
+        Trust.parse(changed(unsigned=True))
+    with pytest.raises(TrustInvalid, match="names a root and accepts"):
+        Trust.parse(changed(unsigned=True, mode="development"))
+    with pytest.raises(TrustInvalid, match="names no root"):
+        Trust.parse(changed(roots=(), mode="development"))
+
+
+@pytest.mark.parametrize("value", [None, 1, "true"])
+def test_only_true_is_true(value: object) -> None:
+    fields = msgspec.to_builtins(Trust.emulator(IMAGE)) | {"unsigned": value}
+    with pytest.raises(TrustInvalid):
+        Trust.parse(msgspec.json.encode(fields))
+
+
 @pytest.mark.parametrize("pcr", ["pcr0", "pcr1", "pcr2"])
 def test_production_takes_no_debug_image(pcr: str) -> None:
     image = msgspec.structs.replace(IMAGE, **{pcr: "00" * 48})
