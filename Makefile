@@ -7,7 +7,7 @@ BIN := .venv/bin
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak format proto lock clean env env-dev
+.PHONY: help demo image test lint bench soak format proto lock clean env env-dev
 
 help: ## Show what there is to run
 	@echo "Strongroom. First run: make demo"; echo
@@ -15,6 +15,9 @@ help: ## Show what there is to run
 
 demo: env ## Boot an attested signer on this machine and get one Polymarket order signed and filled
 	@$(BIN)/strongroom demo
+
+image: env ## Build the measured image, its release record and SBOM into build/image (a minute; the first time ten)
+	@$(BIN)/strongroom image build $(if $(INPUTS),--inputs $(INPUTS)) $(if $(FRESH),--fresh)
 
 test: env-dev ## Run all tests (about five minutes on two cores)
 	@$(BIN)/python -m pytest -n $(JOBS)
