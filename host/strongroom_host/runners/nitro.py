@@ -196,6 +196,8 @@ class NitroRunner(Boot):
                 end_group(keeper)
             elif keeper is not None and keeper.stdin is not None:
                 keeper.stdin.close()
+            if keeper is not None and keeper.stdout is not None:
+                keeper.stdout.close()
         if failure is not None:
             raise failure
 
@@ -221,7 +223,6 @@ class NitroRunner(Boot):
             if self._starting is None or self._ready or not self._starting.ended():
                 return self._ready
             starting, self._starting = self._starting, None
-            self._note(starting.words())
             self._enclave = self._started(starting, 0.0)
             self._admit(self._enclave)
             if self._debug:
@@ -366,6 +367,8 @@ class NitroRunner(Boot):
         except NitroCliFailed:
             self._asked = False
             raise
+        finally:
+            self._note(starting.words)
 
     def _left(self) -> list[str]:
         """Returns the ids of what nitro-cli still holds of this boot, by the name that it has."""

@@ -165,31 +165,36 @@ class Starting:
     """A `run-enclave` on its way. Whoever made it calls `result` or leaves a machine behind."""
 
     def __init__(self, process: subprocess.Popen[bytes], out: IO[bytes], err: IO[bytes]) -> None:
-        self._process, self._out, self._err = process, out, err
+        self._process, self._out, self._err, self._words = process, out, err, ""
 
     def ended(self) -> bool:
         """Returns whether nitro-cli is through, well or badly."""
         return self._process.poll() is not None
 
+    @property
     def words(self) -> str:
-        """Returns what it has written to stderr so far."""
-        return _text(self._err)
+        """What it has written to stderr; once `result` has returned or refused, all of it."""
+        if not self._err.closed:
+            self._words = _text(self._err)
+        return self._words
 
     def result(self, timeout: float) -> Started:
-        """Returns what was started.
+        """Returns what was started; once only.
 
         Raises:
             NitroCliFailed: nothing was.
-            NitroCliSilent: not within `timeout` seconds; it goes on.
+            NitroCliSilent: not within `timeout` seconds; it goes on, and may be asked again.
             NitroCliUnreadable: something was, and it cannot be told what.
         """
         try:
             status = self._process.wait(timeout)
         except subprocess.TimeoutExpired as error:
             raise _silent("run-enclave", timeout) from error
-        if status != 0:
-            raise _failed("run-enclave", status, self.words())
-        return _decoded("run-enclave", _text(self._out), Started)
+        words = self.words
+        with self._out, self._err:
+            if status != 0:
+                raise _failed("run-enclave", status, words)
+            return _decoded("run-enclave", _text(self._out), Started)
 
 
 class NitroCli:
@@ -213,7 +218,12 @@ class NitroCli:
         # Files, not pipes: nobody has to read them in time, and nothing hangs if the detached
         # process keeps them open.
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  kept open
-        return Starting(self._spawn(request.words, out, err), out, err)
+        try:
+            return Starting(self._spawn(request.words, out, err), out, err)
+        except BaseException:
+            out.close()
+            err.close()
+            raise
 
     def describe(self) -> tuple[Described, ...]:
         """Returns the machines of this instance that answer.

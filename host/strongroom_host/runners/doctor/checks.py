@@ -6,6 +6,7 @@ from pathlib import Path
 from strongroom_host.runners.doctor.machine import (
     examine_clock,
     examine_devices,
+    examine_emulator,
     examine_files,
     examine_folders,
     examine_ports,
@@ -26,4 +27,5 @@ def examine(run: Path, state: Path, listen: tuple[str, int]) -> Iterator[Result]
     yield examine_users()
     yield examine_clock()
     yield examine_devices()
+    yield examine_emulator()
     yield examine_files()

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from strongroom_host.runners.doctor.result import Result, fail, ok, warn
+from strongroom_host.runners.emulator import EmulatorUnusable, chosen_emulator, installed
 
 __all__ = [
     "examine_clock",
     "examine_devices",
+    "examine_emulator",
     "examine_files",
     "examine_folders",
     "examine_ports",
@@ -195,6 +197,23 @@ def examine_devices() -> Result:
         "no /dev/nsm or other enclave device: only the local platform runs here, and its evidence"
         " ends in a throw-away root",
         "nothing for development; for real keys use a machine that production policies accept",
+    )
+
+
+def examine_emulator() -> Result:
+    """Returns which QEMU would run an image here; builds none."""
+    name = "emulator"
+    try:
+        found = chosen_emulator(None) or installed()
+    except EmulatorUnusable as error:
+        return fail(name, f"{error.what} ({error.actual})", error.remedy)
+    if found is not None:
+        return ok(name, f"{found.command[0]} ({found.origin})")
+    return warn(
+        name,
+        "no QEMU with the Nitro machine is installed; few distributions have one",
+        "nothing for the local platform; to run images, `strongroom host qemu` builds one (minutes,"
+        " once)",
     )
 
 

@@ -1,0 +1,1 @@
+"""Programs and devices that a test machine lacks, behaving as documented."""
