@@ -7,17 +7,19 @@ the vsock backend alone.
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 
-__all__ = ["ANSWER_PORT", "MODULE_ID", "Machine", "Outcome", "Verdict"]
+__all__ = ["ANSWER_PORT", "ECHO_PORT", "MODULE_ID", "Machine", "Outcome", "Verdict"]
 
 BACKEND = (sys.executable, "-P", "-m", "strongroom_host.vsock")
 ANSWER_PORT = 5005
 """Where the probe (guest/probe.c) hands over what the security module said."""
+ECHO_PORT = 5006
+"""Where it sends back what it gets, if there is a file /echo in its image."""
 MODULE_ID = "i-0123456789abcdef0-enc0123456789abcdef"
 _CID = 16
 _MEMORY = "128M"
@@ -68,14 +70,23 @@ class Machine:
         assert said, "QEMU gave no reason"
         return Verdict(_TAKEN in said, said)
 
-    def boot(self, image: Path, *properties: str) -> Outcome:
-        """Boots an image whose init is the probe, and returns when it has switched itself off."""
+    def boot(
+        self, image: Path, *properties: str, talk: Callable[[socket], None] | None = None
+    ) -> Outcome:
+        """Boots an image whose init is the probe, and returns when it has switched itself off.
+
+        Args:
+            image: The file.
+            properties: Of QEMU's machine.
+            talk: Gets a connection on which the guest echoes, if the image asks it to.
+        """
         with tempfile.TemporaryDirectory(prefix="sr-") as name:
             folder = Path(name)
-            with _backend(folder), socket(AF_UNIX, SOCK_STREAM) as listener:
-                listener.bind(str(folder / "answer"))
-                listener.listen(1)
-                listener.settimeout(_LIMIT)
+            with (
+                _backend(folder),
+                _listener(folder / "answer") as listener,
+                _listener(folder / "echo") as echoes,
+            ):
                 console = folder / "console"
                 vsock = f"socket,id=vsock,path={folder / 'device'}"
                 words = self._words(image, "-chardev", vsock, properties=properties)
@@ -87,6 +98,9 @@ class Machine:
                 ):
                     try:
                         answer = _received(listener, emulator)
+                        if talk is not None:
+                            with echoes.accept()[0] as connection:
+                                talk(connection)
                         status = emulator.wait(_LIMIT)
                     finally:
                         emulator.kill()
@@ -99,6 +113,14 @@ class Machine:
             "-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-serial", "stdio",
             "-kernel", str(image), *devices,
         ]  # fmt: skip
+
+
+def _listener(path: Path) -> socket:
+    listener = socket(AF_UNIX, SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen(1)
+    listener.settimeout(_LIMIT)
+    return listener
 
 
 def _received(listener: socket, emulator: "subprocess.Popen[bytes]") -> bytes:
@@ -122,7 +144,8 @@ def _backend(folder: Path) -> Iterator[None]:
     """Runs the vsock backend, which ends with the emulator."""
     words = [
         *BACKEND, "--device", str(folder / "device"), "--cid", str(_CID),
-        "--connect", f"{ANSWER_PORT}={folder / 'answer'}", "--heartbeat", "9000",
+        "--connect", f"{ANSWER_PORT}={folder / 'answer'}",
+        "--connect", f"{ECHO_PORT}={folder / 'echo'}", "--heartbeat", "9000",
     ]  # fmt: skip
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as backend:
         assert backend.stdout is not None

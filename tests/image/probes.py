@@ -68,6 +68,11 @@ class Probes:
         """Returns an unsigned image in the order of AWS's builder."""
         return build(Parts(self.kernel, cmdline, ramdisks, _LABEL))
 
+    def echoing(self) -> Image:
+        """Returns an image whose guest also sends back what it is sent."""
+        more = b"".join(compress(archive([Node.file("echo", b"")])))
+        return self.image((*self.ramdisks(1), more))
+
     def all(self) -> dict[str, Image]:
         """Returns the images by what is special about them."""
         one, two, three = (self.image(self.ramdisks(count)) for count in (1, 2, 3))

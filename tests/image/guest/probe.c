@@ -5,7 +5,8 @@
  * emulated machine unpacks at once. It does what the platform asks of every image (mounts, the
  * heartbeat to the parent on port 9000), has the security module sign the words that lie in the
  * ramdisks (/says-0, /says-1, ...), and hands the answer to the parent on port 5005. Whoever reads
- * the document sees in `user_data` which ramdisks the kernel unpacked.
+ * the document sees in `user_data` which ramdisks the kernel unpacked. With a file /echo it then
+ * sends back what the parent sends on port 5006, for timing.
  */
 
 typedef unsigned char u8;
@@ -16,7 +17,7 @@ typedef unsigned long u64;
 enum { READ = 0, WRITE = 1, OPEN = 2, CLOSE = 3, IOCTL = 16, SOCKET = 41, CONNECT = 42,
        SHUTDOWN = 48, MKDIR = 83, MOUNT = 165, REBOOT = 169, PAUSE = 34 };
 enum { AF_VSOCK = 40, SOCK_STREAM = 1, SHUT_WR = 1, O_RDWR = 2, PARENT = 3, HEARTBEAT = 9000,
-       ANSWER = 5005 };
+       ANSWER = 5005, ECHO = 5006 };
 enum { NSM_REQUEST = 0xC0200A00, REBOOT_1 = 0xFEE1DEAD, REBOOT_2 = 672274793,
        RESTART = 0x01234567 };
 
@@ -86,7 +87,7 @@ static void send(long fd, const u8 *data, u64 size)
     }
 }
 
-static u8 request[1024], response[0x3000], words[256];
+static u8 request[1024], response[0x3000], words[256], buffer[65536];
 
 static u64 put(u64 at, const char *text) /* A CBOR text of up to 23 bytes. */
 {
@@ -132,6 +133,14 @@ static u64 attest(void)
     return message.response.length;
 }
 
+static void echo(void)
+{
+    if (call(OPEN, (u64)"/echo", 0, 0, 0, 0) < 0) return;
+    long n, fd = parent(ECHO);
+    while ((n = call(READ, fd, (u64)buffer, sizeof buffer, 0, 0)) > 0) send(fd, buffer, n);
+    call(CLOSE, fd, 0, 0, 0, 0);
+}
+
 __attribute__((noreturn)) void _start(void)
 {
     u8 beat = 0xB7;
@@ -145,6 +154,7 @@ __attribute__((noreturn)) void _start(void)
     send(fd, response, size);
     call(SHUTDOWN, fd, SHUT_WR, 0, 0, 0);
     call(READ, fd, (u64)&beat, 1, 0, 0); /* Until the parent has it all and hangs up. */
+    echo();
     say("probe: done\n");
     restart();
     __builtin_unreachable();
