@@ -120,6 +120,8 @@ class _Building:
         path = self._merged(entry.path)
         there = self._made.get(path)
         if entry.kind is EntryKind.DIRECTORY:
+            if path in _MERGED:
+                return
             check_same(package, path, there, "directory")
             self._directory(path)
             return
@@ -198,9 +200,7 @@ def _fingerprint(entry: DebEntry) -> str:
 
 def check_same(package: Package, path: str, there: str | None, new: str) -> None:
     """Refuses to replace what is there by something else: which one wins would be chance."""
-    # A directory of one package may be a link of the merged /usr.
-    merged = path in _MERGED and new == "directory"
-    if there is not None and there != new and not merged:
+    if there is not None and there != new:
         raise PinsOverlap(
             f"{package.name} installs /{path}, which is there already and different",
             expected=there,

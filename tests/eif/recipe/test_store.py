@@ -178,7 +178,7 @@ def test_less_than_the_size(tmp_path: Path, mirror: Mirror) -> None:
         get(opened(tmp_path, mirror))
 
 
-# --- Inputs directories, and the network switched off ----------------------------------------------
+# --- Inputs directories, and the network switched off -------------------------------------------
 
 
 @pytest.mark.parametrize("place", [DIGEST, NAME, f"sha256/{DIGEST[:2]}/{DIGEST}"])
