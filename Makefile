@@ -7,7 +7,7 @@ BIN := .venv/bin
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo image test lint bench soak format proto lock clean env env-dev
+.PHONY: help demo image test test-image lint bench soak format proto lock pins clean env env-dev
 
 help: ## Show what there is to run
 	@echo "Strongroom. First run: make demo"; echo
@@ -21,6 +21,11 @@ image: env ## Build the measured image, its release record and SBOM into build/i
 
 test: env-dev ## Run all tests (about five minutes on two cores)
 	@$(BIN)/python -m pytest -n $(JOBS)
+
+# STRONGROOM_IMAGE=FILE tests another image, with its release record beside it.
+test-image: env-dev image ## Boot the image in QEMU and use it as its owner does; QEMU's PCRs against ours
+	@STRONGROOM_IMAGE=$${STRONGROOM_IMAGE:-$$(ls -t build/image/*.eif | head -n 1)} \
+	  $(BIN)/python -m pytest tests/image
 
 lint: env-dev ## Check style, types, import contracts and that generated stubs are fresh
 	@$(BIN)/python .tools/lint.py
@@ -40,6 +45,9 @@ proto: env-dev ## Re-make the protobuf stubs of the wire contract
 lock: env-dev ## Re-make the hashed locks from the declared ranges (UPGRADE=1 takes newer versions)
 	@test -x build/lock-tools/bin/uv || $(BIN)/python -m pip install -q --target build/lock-tools uv
 	@$(BIN)/python .tools/lock.py $(if $(UPGRADE),--upgrade)
+
+pins: env-dev ## Resolve the image's Debian packages to exact versions and hashes (Debian or Ubuntu; CHECK=1 only compares)
+	@$(BIN)/python .tools/pins.py $(if $(CHECK),--check)
 
 clean: ## Remove the environment, caches and build output
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
