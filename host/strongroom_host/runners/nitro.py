@@ -39,6 +39,7 @@ __all__ = [
     "DEFAULT_CPUS",
     "DEFAULT_MEMORY_MIB",
     "DEFAULT_TIMEOUT",
+    "LONGEST_START",
     "DebugModeFound",
     "EnclaveStillRuns",
     "MeasuredOtherwise",
@@ -56,7 +57,8 @@ _LEAST_CID, _ANY_CID = 4, (1 << 32) - 1
 _EIF_RATIO: Final = 4
 """nitro-cli refuses less memory than this times the file's size."""
 _KEEPER_READY_S: Final = 20.0
-_RUN_S: Final = 240.0
+LONGEST_START: Final = 240.0
+"""Seconds for `run-enclave`, at most."""
 _GONE_S: Final = 20.0
 _KEEPER: Final = (sys.executable, "-P", "-m", "strongroom_host.runners.nitro_keeper")
 _MACHINES: Final = {"x86_64": "x86_64", "aarch64": "arm64"}
@@ -93,8 +95,10 @@ def nitro_platform(
 
     Raises:
         BadInput: no such enclave can boot this image.
+        NitroCliMissing: this machine has no nitro-cli.
     """
     _check(image, memory_mib, cpus, cid)
+    NitroCli(nitro_cli).check()
     notes = ["what owners have to compare is the evidence (`strongroom enclave evidence`)"]
     if debug_console:
         notes.append(
@@ -346,7 +350,7 @@ class NitroRunner(Boot):
                 # Nothing can be ended before it has been started: wait for that.
                 starting, self._starting = self._starting, None
                 with suppress(NitroCliFailed, NitroCliUnreadable):
-                    self._enclave = self._started(starting, _RUN_S)
+                    self._enclave = self._started(starting, LONGEST_START)
             for enclave_id in self._left():
                 self._cli.terminate(enclave_id)
             if self._machine >= 0 and not _ended(self._machine, _GONE_S):
