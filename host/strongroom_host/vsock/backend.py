@@ -98,7 +98,8 @@ class Backend:
         self._front: socket.socket | None = None
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stopper, self._stopped = socket.socketpair()
+        self._stopper.setblocking(False)
         self._running = True
         self._transmitting = False
         self._paused: list[tuple[socket.socket, int]] = []
@@ -116,7 +117,7 @@ class Backend:
         """
         with contextlib.ExitStack() as stack:
             stack.callback(self._close)
-            self._watch(self._wake, select.EPOLLIN, lambda _: self._end())
+            self._watch(self._stopped.fileno(), select.EPOLLIN, lambda _: self._end())
             door = stack.enter_context(listen(self._config.device, 1))
             self._watch(door.fileno(), select.EPOLLIN, lambda _: self._admit(door))
             for port, path in self._config.listen.items():
@@ -132,7 +133,7 @@ class Backend:
     def stop(self) -> None:
         """Ends `run`; from any thread or signal handler."""
         with contextlib.suppress(OSError):  # it ended already
-            os.eventfd_write(self._wake, 1)
+            self._stopper.send(b"x")
 
     # The loop.
 
@@ -173,8 +174,8 @@ class Backend:
         for heart in self._hearts:
             heart.close()
         self._epoll.close()
-        os.close(self._wake)
-        self._wake = -1
+        self._stopper.close()
+        self._stopped.close()
 
     # The front-end.
 

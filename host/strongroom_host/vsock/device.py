@@ -297,20 +297,18 @@ class Device:
             self._reset(connection)
             return
         self.counts["bytes_up"] += length
-        for piece in pieces:
-            piece = piece[:length]
-            length -= len(piece)
-            if connection.stream and not connection.pending and not connection.host_gone:
-                try:
-                    taken = connection.stream.write(piece)
-                except StreamBroken:
-                    taken = 0
-                    self._host_left(connection)
-                connection.consumed(taken)
-                piece = piece[taken:]
-            if connection.host_gone:
-                connection.consumed(len(piece))  # to nobody
-            else:
+        pieces, _ = cut(pieces, length)
+        taken = 0
+        if pieces and connection.stream and not connection.pending and not connection.host_gone:
+            try:
+                taken = connection.stream.write(pieces)
+            except StreamBroken:
+                self._host_left(connection)
+        if connection.host_gone:
+            taken = length  # by nobody
+        connection.consumed(taken)
+        if taken < length:
+            for piece in cut(pieces, taken)[1]:
                 connection.pending += piece
         if connection.credit_due:
             self._announce(connection)
@@ -330,7 +328,7 @@ class Device:
         """Moves on what is kept for the host, as far as its socket takes it."""
         stream = connection.stream
         try:
-            while stream and connection.pending and (taken := stream.write(connection.pending)):
+            while stream and connection.pending and (taken := stream.write([connection.pending])):
                 del connection.pending[:taken]
                 connection.consumed(taken)
                 if connection.state is State.DRAINING:
