@@ -11,7 +11,7 @@ JOBS ?= auto
 
 help: ## Show what there is to run
 	@echo "Strongroom. First run: make demo"; echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: env ## Boot an attested signer on this machine and get one Polymarket order signed and filled
 	@$(BIN)/strongroom demo

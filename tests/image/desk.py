@@ -132,20 +132,20 @@ class Boot:
     def seconds(self) -> float:
         return float(str(self.ready["boot_s"]))
 
-    def emulator(self) -> int:
-        """Returns QEMU's process id."""
-        [pid] = [p for p, line in processes(str(self.run)).items() if "-M nitro-enclave" in line]
-        return pid
+    def emulator(self) -> tuple[int, str]:
+        """Returns QEMU's process id and command line."""
+        running = processes(str(self.run)).items()
+        [found] = [(pid, line) for pid, line in running if "-M nitro-enclave" in line]
+        return found
 
     def memory(self) -> int:
-        """Returns the bytes of the guest's memory that it has ever touched."""
-        lines = Path(f"/proc/{self.emulator()}/status").read_text().splitlines()
-        [shared] = [line.split()[1] for line in lines if line.startswith("RssShmem:")]
-        return int(shared) << 10
+        """Returns how much memory the machine was given, in MiB."""
+        words = self.emulator()[1].split()
+        return int(words[words.index("-m") + 1].removesuffix("M"))
 
     def kill(self) -> None:
         """Kills QEMU, as a host can at any time."""
-        os.kill(self.emulator(), signal.SIGKILL)
+        os.kill(self.emulator()[0], signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)

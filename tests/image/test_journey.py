@@ -69,7 +69,9 @@ def test_it_boots(boot: Boot, described: dict[str, Any], found: Found) -> None:
     assert boot.ready["platform"] == "qemu"
     assert boot.ready["root"] is None
     assert boot.ready["pcr0"] == described["pcrs"]["0"]
+    assert boot.memory() <= 512
     found("booted in QEMU to the first answer", f"{boot.seconds:.1f} s")
+    found("in as much memory as", f"{boot.memory()} MiB")
 
 
 def test_the_record_says_what_the_file_is(record: Path, described: dict[str, Any]) -> None:
@@ -175,12 +177,6 @@ def test_an_order_against_the_policy_is_denied(desk: Desk, venue: Venue, found: 
     said = place(desk, venue, "--price 0.61 --size 100", status=DENIED)
     assert "ORDER_NOTIONAL" in said
     found("an order over the limit denied inside, with the rule and the limit")
-
-
-def test_memory(boot: Boot, found: Found) -> None:
-    touched = boot.memory() / (1 << 20)
-    assert touched <= 512
-    found("memory that the guest has touched, of 512 MiB", f"{touched:.0f} MiB")
 
 
 def test_any_owner_stops_it(desk: Desk, venue: Venue, found: Found) -> None:
