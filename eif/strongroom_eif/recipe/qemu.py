@@ -67,7 +67,7 @@ _FIRMWARE: Final = (
 _COLLECT: Final = f"""
 set -eu
 strip -o /work/result/bin/{_BINARY} /work/build/{_BINARY}
-loaded=$(ldd /work/result/bin/{_BINARY})
+loaded=$(/lib64/{_LOADER} --list /work/result/bin/{_BINARY})
 echo "$loaded"
 echo "$loaded" | awk '$2 == "=>" {{ print $3 }}' | while read -r library; do
     cp -L "$library" /work/result/lib/
