@@ -18,7 +18,6 @@ from tests.e2e.commands import STRONGROOM, environment, run
 
 __all__ = ["Boot", "Desk", "Venue", "processes"]
 
-PLATFORM: tuple[str, ...] = ("--platform", "qemu")
 _STOP = 60
 _MACHINE = ("STRONGROOM_CACHE", "STRONGROOM_QEMU")
 """What of the caller's own settings is about the machine, and so holds for the tests too."""
@@ -115,10 +114,10 @@ class Boot:
 
     @classmethod
     @contextmanager
-    def of(cls, image: Path, folder: Path, run: Path, venue: str) -> Iterator["Boot"]:
-        """Boots the image with the venue within its reach."""
+    def of(cls, what: Sequence[str], folder: Path, run: Path, venue: str) -> Iterator["Boot"]:
+        """Boots an image (or what else the words say) with the venue within its reach."""
         words = [
-            *STRONGROOM, "enclave", "boot", str(image), *PLATFORM, "--run", str(run),
+            *STRONGROOM, "enclave", "boot", *what, "--run", str(run),
             "--listen", "127.0.0.1:0", "--map", f"clob.testnet={venue}", "--json",
         ]  # fmt: skip
         with serving(words, folder) as (ready, served):

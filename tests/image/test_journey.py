@@ -42,7 +42,7 @@ def venue(folder: Path) -> Iterator[Venue]:
 
 @pytest.fixture(scope="module")
 def boot(image: Path, folder: Path, short: Path, venue: Venue) -> Iterator[Boot]:
-    with Boot.of(image, folder, short / "run", venue.address) as boot:
+    with Boot.of((str(image), "--platform", "qemu"), folder, short / "run", venue.address) as boot:
         yield boot
 
 
@@ -202,7 +202,7 @@ def test_it_stops_clean(boot: Boot, desk: Desk, found: Found) -> None:
 def test_another_boot_is_another_enclave(
     image: Path, folder: Path, short: Path, venue: Venue, found: Found
 ) -> None:
-    with Boot.of(image, folder, short / "run", venue.address) as boot:
+    with Boot.of((str(image), "--platform", "qemu"), folder, short / "run", venue.address) as boot:
         desk = Desk(folder, boot.address)
         # Same image, same owner; the keys of the boot before are gone with it.
         desk.owner("enclave evidence", status=REFUSED)
