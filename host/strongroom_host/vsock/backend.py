@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import array
 import contextlib
-import errno
 import os
 import select
 import socket
@@ -19,13 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from strongroom_host.vsock.connection import Connection
-from strongroom_host.vsock.device import Device, Limits
+from strongroom_host.vsock.device import Device
 from strongroom_host.vsock.errors import BadMapping, FrontEndFault, GuestFault, MalformedMessage
 from strongroom_host.vsock.frontend import FrontEnd
 from strongroom_host.vsock.heartbeat import Heartbeat
-from strongroom_host.vsock.listeners import dial, listen
+from strongroom_host.vsock.listeners import dial, listen, pair
 from strongroom_host.vsock.messages import MAX_DESCRIPTORS, MessageReader
 from strongroom_host.vsock.streams import DialRefused, SocketStream
+from strongroom_host.vsock.table import Limits
 
 __all__ = ["Backend", "BackendConfig"]
 
@@ -36,7 +36,6 @@ _PAUSE_S: Final = 0.1
 _STREAM: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 _ANCILLARY: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
-_OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +249,7 @@ class Backend:
                 client, _ = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError as error:
-                if error.errno not in _OUT_OF_DESCRIPTORS:
-                    raise
+            except OSError:  # out of descriptors, most likely: the client waits a little
                 self._unwatch(listener.fileno())
                 self._paused.append((listener, port))
                 return
@@ -279,7 +276,7 @@ class Backend:
         """
         port = connection.key.host_port
         if port == self._config.heartbeat:
-            near, far = socket.socketpair()
+            near, far = pair()
             heart = Heartbeat(far, self._heard)
             self._hearts.add(heart)
             self._watch(heart.fileno(), select.EPOLLIN, lambda _: self._beat(heart))
