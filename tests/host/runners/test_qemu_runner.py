@@ -242,8 +242,9 @@ def test_one_that_heeds_no_signal_is_ended_all_the_same(short: Path) -> None:
 def test_the_family_holds_the_run_directory(short: Path) -> None:
     with runner(short, "runs") as boot:
         boot.claim().release()
-        with pytest.raises(RunDirectoryInUse):
+        with pytest.raises(RunDirectoryInUse) as refused:
             runner(short, "runs").start()
+        assert refused.value.actual == "its lock is held"
 
 
 def test_a_console_without_end_costs_a_bounded_amount_of_disk(short: Path) -> None:
