@@ -70,6 +70,15 @@ class Root:
     path: Path
     digest: str
 
+    @staticmethod
+    def digest_of(pins: Pins, set_name: str) -> str:
+        """Returns the digest that the root of a package set has, without making it.
+
+        Raises:
+            PinMissing: There is no such set.
+        """
+        return hashlib.sha256(f"{_RECIPE}\n{pins.digest(set_name)}\n".encode()).hexdigest()
+
     @classmethod
     def prepare(cls, store: Store, pins: Pins, set_name: str) -> "Root":
         """Returns the root of a package set, unpacked if the store has none or a damaged one.
@@ -80,7 +89,7 @@ class Root:
             InputError, MachineError: A package is not to be had, or there is no room for it.
         """
         check_architecture()
-        digest = hashlib.sha256(f"{_RECIPE}\n{pins.digest(set_name)}\n".encode()).hexdigest()
+        digest = cls.digest_of(pins, set_name)
 
         def unpack(place: Path) -> None:
             packages = pins.package_set(set_name)

@@ -1,5 +1,6 @@
 """The root: what packages and their maintainer scripts would have made, and nothing elsewhere."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from strongroom_eif.recipe.root import MOUNT_POINTS, Root
 from strongroom_eif.recipe.store import Store
 
 from tests.eif.recipe.checkout import pins_of
-from tests.eif.recipe.debs import directory, file, hard_link, link, pin
+from tests.eif.recipe.debs import Item, directory, file, hard_link, link, pin
 
 
 def prepared(folder: Path, *packages: Package) -> Root:
@@ -78,32 +79,29 @@ def test_equal_files_of_two_packages(tmp_path: Path) -> None:
     assert (prepared(tmp_path, *both).path / "a").read_bytes() == b"same"
 
 
-OUTSIDE = "/tmp/strongroom-outside"  # noqa: S108 - must not come to exist
-
-CLASHES = {
-    "other content": ([file("./a", b"1")], [file("./a", b"2")]),
-    "file and directory": ([file("./a")], [directory("./a")]),
-    "directory and link": ([directory("./a")], [link("./a", "b")]),
-    "two links": ([link("./a", "b")], [link("./a", "c")]),
-    "below a link out": ([link("./a", OUTSIDE)], [directory("./b"), file("./a/passwd")]),
-    "directory below a link out": ([link("./a", OUTSIDE)], [directory("./a/b")]),
-    "directory over a link out": ([link("./a", OUTSIDE)], [directory("./a")]),
-    "below a file": ([file("./a")], [file("./a/b")]),
-    "a merged directory goes elsewhere": ([link("./bin", OUTSIDE)], [file("./c")]),
+# What two packages bring, given a directory outside of the root.
+CLASHES: dict[str, Callable[[str], tuple[list[Item], list[Item]]]] = {
+    "other content": lambda _: ([file("./a", b"1")], [file("./a", b"2")]),
+    "file and directory": lambda _: ([file("./a")], [directory("./a")]),
+    "directory and link": lambda _: ([directory("./a")], [link("./a", "b")]),
+    "two links": lambda _: ([link("./a", "b")], [link("./a", "c")]),
+    "below a link out": lambda out: ([link("./a", out)], [directory("./b"), file("./a/passwd")]),
+    "directory below a link out": lambda out: ([link("./a", out)], [directory("./a/b")]),
+    "directory over a link out": lambda out: ([link("./a", out)], [directory("./a")]),
+    "below a file": lambda _: ([file("./a")], [file("./a/b")]),
+    "a merged directory goes elsewhere": lambda out: ([link("./bin", out)], [file("./c")]),
 }
 
 
 @pytest.mark.parametrize("name", CLASHES)
 def test_packages_that_clash(tmp_path: Path, name: str) -> None:
-    first, second = CLASHES[name]
-    Path(OUTSIDE).mkdir(exist_ok=True)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    first, second = CLASHES[name](str(outside))
     packages = pin(tmp_path, "one", *first), pin(tmp_path, "two", *second)
-    try:
-        with pytest.raises(errors.PinsOverlap):
-            prepared(tmp_path, *packages)
-        assert list(Path(OUTSIDE).iterdir()) == []
-    finally:
-        Path(OUTSIDE).rmdir()
+    with pytest.raises(errors.PinsOverlap):
+        prepared(tmp_path, *packages)
+    assert list(outside.iterdir()) == []
 
 
 def test_the_key_changes_with_the_packages(tmp_path: Path) -> None:
@@ -111,6 +109,7 @@ def test_the_key_changes_with_the_packages(tmp_path: Path) -> None:
     first, again, both = (prepared(tmp_path, *those) for those in ((one,), (one,), (one, two)))
     assert first == again
     assert first.digest != both.digest
+    assert first.digest == Root.digest_of(pins_of(tmp_path, {"any": (one,)}), "any")
     assert not (first.path / "two").exists()
 
 
