@@ -45,8 +45,10 @@ proto: env-dev ## Re-make the protobuf stubs of the wire contract
 lock: env-dev ## Re-make the hashed locks from the declared ranges (UPGRADE=1 takes newer versions)
 	@test -x build/lock-tools/bin/uv || $(BIN)/python -m pip install -q --target build/lock-tools uv
 	@$(BIN)/python .tools/lock.py $(if $(UPGRADE),--upgrade)
+	@$(BIN)/python .tools/wheel_pins.py
 
-pins: env-dev ## Resolve the image's Debian packages to exact versions and hashes (Debian or Ubuntu; CHECK=1 only compares)
+pins: env-dev ## Resolve the image's packages to exact versions and hashes (Debian or Ubuntu; CHECK=1 only compares)
+	@$(BIN)/python .tools/wheel_pins.py $(if $(CHECK),--check)
 	@$(BIN)/python .tools/pins.py $(if $(CHECK),--check)
 
 clean: ## Remove the environment, caches and build output
