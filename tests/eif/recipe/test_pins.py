@@ -94,6 +94,17 @@ def test_the_digest_is_of_every_member(tmp_path: Path) -> None:
     assert load(tmp_path, other_member).digest("toolchain") == OURS.digest("toolchain")
 
 
+def test_archives_as_they_were(tmp_path: Path) -> None:
+    def dated(content: Any) -> None:
+        for archive, day in zip(content["archives"], ("12", "19", "18"), strict=True):
+            archive["date"] = f"Sat, {day} Sep 2026 17:55:41 UTC"
+
+    assert load(tmp_path, dated).snapshots() == (
+        "https://snapshot.debian.org/archive/debian/20260920T055541Z",
+        "https://snapshot.debian.org/archive/debian-security/20260919T055541Z",
+    )
+
+
 BAD_PACKAGES: dict[str, dict[str, object]] = {
     "climbing": {"path": "pool/main/../../etc/x.deb"},
     "hidden": {"path": "pool/main/.x/x.deb"},
@@ -126,6 +137,8 @@ def test_sets_and_formats_that_are_refused(tmp_path: Path) -> None:
         (PACKAGES, lambda c: c["sets"]["system"]["packages"].append("libc6")),
         (PACKAGES, lambda c: c.update(format="strongroom-pins/2")),
         (PACKAGES, lambda c: c.update(packages={"../x": {}})),
+        (PACKAGES, lambda c: c["archives"][0].update(date="yesterday")),
+        (PACKAGES, lambda c: c["archives"][0].update(date="Sat, 12 Sep 2026 07:55:41 +0200")),
         (FILES, lambda c: c.update(format="strongroom-pins/2")),
         (FILES, lambda c: c.update(files={"../x": next(iter(c["files"].values()))})),
         (FILES, lambda c: c.pop("files")),
