@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from tests.host.vsock.driver import HIGH, PAGE, REGION, RINGS, Driver, eventually
 
-__all__ = ["CID", "Guest", "Packet", "Socket"]
+__all__ = ["CID", "Guest", "Packet", "Socket", "parsed"]
 
 CID = 42
 PARENT = 3
@@ -44,6 +44,14 @@ class Packet:
         length = len(self.payload) if self.length is None else self.length
         fields = (self.source, self.cid, self.port, self.host, length, self.kind, self.op)
         return _HEADER.pack(*fields, self.flags, self.buffer, self.consumed) + self.payload
+
+
+def parsed(data: bytes) -> Packet:
+    """Returns the packet in a receive buffer, of which so much was filled."""
+    source, to, host, port, length, kind, op, flags, buffer, consumed = _HEADER.unpack(data[:44])
+    assert to == CID
+    assert length == len(data) - 44
+    return Packet(op, host, port, data[44:], flags, buffer, consumed, source, kind)
 
 
 @dataclass(eq=False)
@@ -268,21 +276,13 @@ class Guest:
         for head, length in self.driver.rx.take():
             address = self._rx_at.pop(head)
             assert 44 <= length <= sum(self.layout)
-            packets.append(self._parse(self.driver.read(address, length)))
+            packets.append(parsed(self.driver.read(address, length)))
             self._rx_pool.append(address)
         if refill and packets:
             self.offer()
         for packet in packets:
             self._dispatch(packet)
         return packets
-
-    def _parse(self, data: bytes) -> Packet:
-        source, to, host, port, length, kind, op, flags, buffer, consumed = _HEADER.unpack(
-            data[:44]
-        )
-        assert to == CID
-        assert length == len(data) - 44
-        return Packet(op, host, port, data[44:], flags, buffer, consumed, source, kind)
 
     def _dispatch(self, packet: Packet) -> None:
         socket = self.sockets.get((packet.host, packet.port))

@@ -1,0 +1,496 @@
+"""The device by itself: time is a number, streams are lists, so every limit can be reached."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import pytest
+from strongroom_host.vsock.connection import Connection
+from strongroom_host.vsock.device import Device
+from strongroom_host.vsock.memory import GuestMemory, Region
+from strongroom_host.vsock.streams import DialBusy, DialRefused, StreamBroken
+from strongroom_host.vsock.table import Limits
+from strongroom_host.vsock.virtqueue import RingAddresses, Virtqueue
+
+from tests.host.vsock.driver import Ring
+from tests.host.vsock.guest import (
+    CID,
+    CREDIT_REQUEST,
+    CREDIT_UPDATE,
+    NO_RECEIVE,
+    NO_SEND,
+    REQUEST,
+    RESPONSE,
+    RST,
+    RW,
+    SHUTDOWN,
+    Packet,
+    parsed,
+)
+
+BUFFER = 4096
+MEMORY = 4 << 20
+SERVICE = 5002
+
+
+class FakeStream:
+    """A host's end that takes `room` bytes and offers what is in `source`."""
+
+    def __init__(self, source: bytes = b"", room: int = 1 << 30) -> None:
+        self.source, self.room = source, room
+        self.taken = b""
+        self.ended = self.broken = False
+        self.did: list[str] = []
+
+    def write(self, pieces: Sequence[memoryview | bytearray]) -> int:
+        if self.broken:
+            raise StreamBroken
+        data = b"".join(pieces)[: self.room]
+        self.taken += data
+        self.room -= len(data)
+        return len(data)
+
+    def read_into(self, buffers: Sequence[memoryview]) -> int | None:
+        if self.broken:
+            raise StreamBroken
+        count = 0
+        for buffer in buffers:
+            piece = self.source[: len(buffer)]
+            buffer[: len(piece)] = piece
+            self.source = self.source[len(piece) :]
+            count += len(piece)
+        return count or (0 if self.ended else None)
+
+    def end_writing(self) -> None:
+        self.did.append("end writing")
+
+    def end_reading(self) -> None:
+        self.did.append("end reading")
+
+    def close(self) -> None:
+        assert not self.closed()
+        self.did.append("close")
+
+    def closed(self) -> bool:
+        return "close" in self.did
+
+
+class Desk:
+    """A device with rings, and the guest's side of them packet by packet."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.now = 1000.0
+        self.dialled: list[Connection] = []
+        self.answer: type[Exception] | None = None
+        self.stream = FakeStream()
+        self.device = Device(CID, self._dial, limits)
+        self.file = os.memfd_create("guest")
+        os.truncate(self.file, MEMORY)
+        self.memory = GuestMemory([Region(0, MEMORY, 0, 0)], [self.file])
+        view = self.memory.at_guest(0, MEMORY)
+        assert view is not None
+        self.view = view
+        self.rx, self.tx = Ring(view, 0, 128), Ring(view, 8192, 128)
+        queues = []
+        for ring, writable in ((self.rx, True), (self.tx, False)):
+            at = RingAddresses(ring.base, ring.used, ring.available)
+            queues.append(Virtqueue(self.memory, 128, at, 0, writable=writable))
+        self.device.attach(rx=queues[0], tx=queues[1])
+        self._at: dict[int, int] = {}
+
+    def _dial(self, connection: Connection) -> FakeStream:
+        self.dialled.append(connection)
+        if self.answer is not None:
+            raise self.answer
+        return self.stream
+
+    def send(self, *packets: Packet) -> None:
+        """Has the guest send packets, and the device take them."""
+        for packet in packets:
+            data = packet.serialise()
+            self.view[1 << 20 : (1 << 20) + len(data)] = data
+            assert self.tx.add([(1 << 20, len(data))], writable=False) is not None
+            self.run_tx()
+
+    def run_tx(self) -> None:
+        self.device.transmit(self.now)
+        assert self.device.tx is not None
+        self.device.tx.publish()
+        self.tx.take()
+
+    def receive(self, buffers: int = 100) -> list[Packet]:
+        """Gives the device buffers, lets it fill them, and returns what is in them."""
+        while len(self._at) < buffers:
+            address = (2 << 20) + BUFFER * self.rx.free[-1]
+            head = self.rx.add([(address, BUFFER)], writable=True)
+            assert head is not None
+            self._at[head] = address
+        while self.device.fill(self.now):
+            pass
+        assert self.device.rx is not None
+        self.device.rx.publish()
+        found = []
+        for head, length in self.rx.take():
+            address = self._at.pop(head)
+            found.append(parsed(bytes(self.view[address : address + length])))
+        return found
+
+    def ops(self, buffers: int = 100) -> list[int]:
+        return [packet.op for packet in self.receive(buffers)]
+
+    def accept(self, port: int = 1000) -> FakeStream:
+        """Returns the stream of a connection that the guest asked for and has."""
+        self.stream = FakeStream()
+        self.send(Packet(REQUEST, SERVICE, port, buffer=65536))
+        assert self.ops() == [RESPONSE]
+        return self.stream
+
+    def ready(
+        self, *, readable: bool = False, writable: bool = False, hung_up: bool = False
+    ) -> None:
+        self.device.ready(
+            self.dialled[-1], self.now, readable=readable, writable=writable, hung_up=hung_up
+        )
+
+    def packet(self, op: int, payload: bytes = b"", **more: int) -> Packet:
+        return Packet(op, SERVICE, 1000, payload, **{"buffer": 65536, **more})
+
+    def tick(self, seconds: float) -> float | None:
+        self.now += seconds
+        return self.device.tick(self.now)
+
+    def close(self) -> None:
+        self.rx.close()
+        self.tx.close()
+        os.close(self.file)
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    """A device with small limits."""
+    made = Desk(Limits(connections=4, window=1000, resets=8))
+    yield made
+    made.close()
+
+
+def test_bytes_up(desk: Desk) -> None:
+    stream = desk.accept()
+    desk.send(desk.packet(RW, b"hello"))
+    assert stream.taken == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason"),
+    [
+        (Packet(RW, SERVICE, 1000, bytes(1001), buffer=1), "overrun"),
+        (Packet(RW, SERVICE, 1000, b"abc", length=4, buffer=1), "overrun"),
+        (Packet(RW, SERVICE, 1000, b"abc", buffer=1, consumed=1), "credit lie"),
+        (Packet(REQUEST, SERVICE, 1000, buffer=1), "protocol"),
+        (Packet(RESPONSE, SERVICE, 1000, buffer=1), "protocol"),
+        (Packet(0, SERVICE, 1000, buffer=1), "protocol"),
+        (Packet(8, SERVICE, 1000, buffer=1), "protocol"),
+        (Packet(0xFFFF, SERVICE, 1000, buffer=1), "protocol"),
+    ],
+)
+def test_what_no_guest_may_send_resets_that_connection(
+    desk: Desk, packet: Packet, reason: str
+) -> None:
+    other = desk.accept(2000)
+    stream = desk.accept()
+    desk.send(packet)
+    assert desk.device.counts[reason] == 1
+    assert stream.closed()
+    assert stream.taken == b""
+    assert [(p.op, p.port) for p in desk.receive()] == [(RST, 1000)]
+    assert not other.closed()
+    assert len(desk.device) == 1
+
+
+def test_data_after_the_guests_end_resets(desk: Desk) -> None:
+    stream = desk.accept()
+    desk.send(desk.packet(SHUTDOWN, flags=NO_SEND), desk.packet(RW, b"late"))
+    assert stream.did == ["end writing", "close"]
+    assert stream.taken == b""
+    assert desk.ops() == [RST]
+
+
+def test_a_guest_cannot_make_us_hold_more_than_the_window(desk: Desk) -> None:
+    """Packet by packet, each within the window, while the host takes nothing."""
+    stream = desk.accept()
+    stream.room = 0
+    desk.send(*(desk.packet(RW, bytes(250)) for _ in range(4)))
+    assert not stream.closed()
+    desk.send(desk.packet(RW, b"x"))
+    assert stream.closed()
+    assert desk.device.counts["overrun"] == 1
+
+
+def test_credit_comes_back_only_as_the_host_takes(desk: Desk) -> None:
+    stream = desk.accept()
+    stream.room = 300
+    desk.send(desk.packet(RW, bytes(1000)))
+    [update] = desk.receive()
+    assert (update.op, update.buffer, update.consumed) == (CREDIT_UPDATE, 1000, 300)
+    desk.send(desk.packet(RW, bytes(300)))
+    assert desk.ops() == []
+    stream.room = 1 << 20
+    desk.ready(writable=True)
+    [update] = desk.receive()
+    assert update.consumed == 1300
+    assert len(stream.taken) == 1300
+
+
+def test_credit_is_told_when_asked_for(desk: Desk) -> None:
+    desk.accept()
+    desk.send(desk.packet(CREDIT_REQUEST))
+    [update] = desk.receive()
+    assert (update.op, update.buffer, update.consumed) == (CREDIT_UPDATE, 1000, 0)
+
+
+def test_no_byte_leaves_the_host_without_credit(desk: Desk) -> None:
+    stream = desk.accept()
+    desk.send(Packet(CREDIT_UPDATE, SERVICE, 1000, buffer=100))
+    stream.source = bytes(500)
+    desk.ready(readable=True)
+    assert sum(len(p.payload) for p in desk.receive()) == 100
+    assert len(stream.source) == 400
+    desk.send(Packet(CREDIT_UPDATE, SERVICE, 1000, buffer=100, consumed=70))
+    assert sum(len(p.payload) for p in desk.receive()) == 70
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        Packet(REQUEST, SERVICE, 1000, source=CID + 1, buffer=1),
+        Packet(REQUEST, SERVICE, 1000, source=1 << 40 | CID, buffer=1),
+        Packet(REQUEST, SERVICE, 1000, cid=1, buffer=1),
+        Packet(REQUEST, SERVICE, 1000, cid=CID, buffer=1),
+        Packet(RST, SERVICE, 1000),
+        Packet(RST, SERVICE, 1000, kind=2),
+    ],
+)
+def test_what_is_not_for_us_is_dropped(desk: Desk, packet: Packet) -> None:
+    desk.send(packet)
+    assert desk.ops() == []
+    assert not desk.dialled
+
+
+@pytest.mark.parametrize(
+    ("packet", "kind"),
+    [
+        (Packet(RW, SERVICE, 1000, b"x", buffer=1), 1),
+        (Packet(SHUTDOWN, SERVICE, 1000, flags=3), 1),
+        (Packet(REQUEST, SERVICE, 1000, kind=2, buffer=1), 2),
+        (Packet(REQUEST, SERVICE, 1000, kind=7, buffer=1), 7),
+        (Packet(REQUEST, SERVICE, 1000, buffer=1, consumed=5), 1),
+    ],
+)
+def test_what_belongs_to_no_connection_is_reset(desk: Desk, packet: Packet, kind: int) -> None:
+    desk.send(packet)
+    [reset] = desk.receive()
+    assert (reset.op, reset.kind, reset.host, reset.port) == (RST, kind, SERVICE, 1000)
+    assert not desk.dialled
+
+
+@pytest.mark.parametrize("length", [0, 1, 43])
+def test_half_a_header_is_dropped(desk: Desk, length: int) -> None:
+    desk.tx.add([(1 << 20, length)], writable=False)
+    desk.run_tx()
+    assert desk.ops() == []
+    assert desk.device.counts["malformed"] == 1
+
+
+def test_a_header_in_pieces_is_read(desk: Desk) -> None:
+    data = Packet(REQUEST, SERVICE, 1000, buffer=1).serialise()
+    desk.view[1 << 20 : (1 << 20) + 44] = data
+    at = 1 << 20
+    desk.tx.add([(at, 10), (at + 10, 0), (at + 10, 33), (at + 43, 1)], writable=False)
+    desk.run_tx()
+    assert desk.ops() == [RESPONSE]
+
+
+def test_refused_and_busy(desk: Desk) -> None:
+    desk.answer = DialRefused
+    desk.send(desk.packet(REQUEST))
+    assert desk.ops() == [RST]
+    desk.answer = DialBusy
+    desk.send(desk.packet(REQUEST))
+    due = desk.tick(0.005)
+    assert due is not None
+    assert desk.ops() == []
+    dialled = len(desk.dialled)
+    desk.tick(0.0)
+    assert len(desk.dialled) == dialled  # not more often than promised
+    desk.answer = None
+    desk.tick(due - desk.now)
+    assert desk.ops() == [RESPONSE]
+
+
+def test_busy_for_too_long_is_refused(desk: Desk) -> None:
+    desk.answer = DialBusy
+    desk.send(desk.packet(REQUEST))
+    desk.tick(9.9)
+    assert desk.ops() == []
+    desk.tick(0.2)
+    assert desk.ops() == [RST]
+    assert len(desk.device) == 0
+
+
+def test_a_guest_that_does_not_answer_a_request(desk: Desk) -> None:
+    client = FakeStream()
+    desk.device.open(7, client, desk.now)
+    assert desk.ops() == [REQUEST]
+    assert desk.tick(9.9) is not None
+    assert not client.closed()
+    desk.tick(0.2)
+    assert client.closed()
+    assert desk.ops() == [RST]
+    assert desk.tick(0) is None
+
+
+def test_a_guest_that_does_not_confirm_an_end(desk: Desk) -> None:
+    stream = desk.accept()
+    stream.ended = True
+    desk.ready(readable=True, hung_up=True)
+    [*_, last] = desk.receive()
+    assert (last.op, last.flags) == (SHUTDOWN, NO_RECEIVE | NO_SEND)
+    assert stream.closed()
+    desk.send(desk.packet(RW, b"in flight"), desk.packet(CREDIT_REQUEST))
+    assert desk.ops() == []
+    assert len(desk.device) == 1
+    desk.tick(8.1)
+    assert desk.ops() == [RST]
+    assert len(desk.device) == 0
+
+
+@pytest.mark.parametrize(("op", "answers"), [(RST, []), (SHUTDOWN, [RST]), (REQUEST, [RESPONSE])])
+def test_how_a_guest_confirms_an_end(desk: Desk, op: int, answers: list[int]) -> None:
+    desk.accept().ended = True
+    desk.ready(readable=True, hung_up=True)
+    desk.receive()
+    desk.stream = FakeStream()
+    desk.send(desk.packet(op, flags=3))
+    assert desk.ops() == answers
+    assert len(desk.device) == (op == REQUEST)
+
+
+def test_what_a_gone_guest_left_is_kept_while_it_is_taken(desk: Desk) -> None:
+    stream = desk.accept()
+    stream.room = 0
+    desk.send(desk.packet(RW, bytes(900)), desk.packet(SHUTDOWN, flags=NO_RECEIVE | NO_SEND))
+    assert desk.ops() == [RST]
+    draining = desk.dialled[-1]
+    again = desk.accept()  # the guest may use the address again at once
+    for _ in range(3):
+        desk.tick(50)
+        stream.room = 100
+        desk.device.ready(draining, desk.now, readable=False, writable=True, hung_up=False)
+        assert not stream.closed()
+    desk.tick(61)
+    assert stream.closed()
+    assert len(stream.taken) == 300
+    assert not again.closed()
+    assert desk.ops() == []  # the address is another's by now
+
+
+def test_a_draining_connection_ends_with_its_last_byte_or_its_reader(desk: Desk) -> None:
+    for hung_up in (False, True):
+        stream = desk.accept()
+        stream.room = 0
+        desk.send(desk.packet(RW, bytes(900)), desk.packet(SHUTDOWN, flags=3))
+        assert desk.ops() == [RST]
+        stream.room = 1000
+        desk.ready(writable=True, hung_up=hung_up)
+        assert stream.closed()
+        assert len(stream.taken) == (0 if hung_up else 900)
+        assert len(desk.device) == 0
+
+
+def test_a_host_that_reads_no_more_may_still_have_something_to_say(desk: Desk) -> None:
+    stream = desk.accept()
+    stream.source, stream.broken = b"before I left", True
+    desk.send(desk.packet(RW, b"are you there?"))
+    stream.broken, stream.ended = False, True
+    packets = desk.receive()
+    assert b"".join(p.payload for p in packets) == b"before I left"
+    assert [p.flags for p in packets if p.op == SHUTDOWN] == [NO_RECEIVE, NO_RECEIVE | NO_SEND]
+
+
+def test_a_host_that_broke_off_resets(desk: Desk) -> None:
+    stream = desk.accept()
+    stream.broken = True
+    desk.ready(readable=True)
+    assert desk.ops() == [RST]
+    assert stream.closed()
+
+
+def test_what_a_guest_will_not_receive_is_not_sent(desk: Desk) -> None:
+    stream = desk.accept()
+    stream.source = b"too late"
+    desk.send(desk.packet(SHUTDOWN, flags=NO_RECEIVE))
+    assert stream.did == ["end reading"]
+    desk.ready(readable=True)
+    assert all(p.op != RW for p in desk.receive())
+
+
+def test_each_side_has_its_own_limit(desk: Desk) -> None:
+    for port in range(5):
+        desk.send(Packet(REQUEST, SERVICE, port, buffer=1))
+    assert sorted(desk.ops()) == [RESPONSE] * 4 + [RST]
+    clients = [FakeStream() for _ in range(5)]
+    made = [desk.device.open(7, client, desk.now) for client in clients]
+    assert [connection is not None for connection in made] == [True] * 4 + [False]
+    assert [client.closed() for client in clients] == [False] * 4 + [True]
+
+
+def test_a_flood_waits_in_the_guests_own_ring(desk: Desk) -> None:
+    """Packets that need an answer, from a guest that takes none."""
+    for port in range(100):
+        data = Packet(RW, SERVICE, port).serialise()
+        at = (1 << 20) + 64 * port
+        desk.view[at : at + 44] = data
+        assert desk.tx.add([(at, 44)], writable=False) is not None
+    for _ in range(20):
+        assert not desk.device.transmit(desk.now)
+    assert len(desk.device._resets) == 8
+    assert desk.device.tx is not None
+    assert desk.device.tx.waiting() == 92
+    answered = len(desk.receive(128))
+    while desk.device.tx.waiting():
+        desk.device.transmit(desk.now)
+        answered += len(desk.receive(128))
+    assert answered == 100
+
+
+def test_connections_made_and_broken_off_leave_nothing(desk: Desk) -> None:
+    """However often, while the guest gives us no buffer to say anything."""
+    for port in range(1000):
+        desk.send(
+            Packet(REQUEST, SERVICE, port, buffer=1),
+            Packet(CREDIT_REQUEST, SERVICE, port, buffer=1),
+            Packet(RST, SERVICE, port),
+        )
+        desk.stream = FakeStream()
+    device = desk.device
+    waiting = (device._resets, device._announced, device._queue, device._table._deadlines)
+    assert [len(each) for each in waiting] == [0, 0, 0, 0]
+    assert len(device) == 0
+
+
+def test_one_stream_does_not_take_all_turns(desk: Desk) -> None:
+    first, second = desk.accept(1000), desk.accept(2000)
+    first.source, second.source = bytes(200_000), b"just a word"
+    for connection in desk.dialled:
+        desk.device.ready(connection, 0, readable=True, writable=False, hung_up=False)
+    order = [p.port for p in desk.receive(120) if p.op == RW]
+    assert 2000 in order[:33]
+
+
+def test_a_device_without_rings_does_nothing(desk: Desk) -> None:
+    desk.accept().source = b"x"
+    desk.device.attach(rx=None, tx=None)
+    desk.ready(readable=True)
+    assert not desk.device.transmit(desk.now)
+    assert not desk.device.fill(desk.now)
+    client = FakeStream()
+    assert desk.device.open(7, client, desk.now) is None
+    assert client.closed()
