@@ -23,7 +23,6 @@ from typing import Final
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.merkle import Frontier, leaf_hash
 
-from strongroom_host.errors import HostError
 from strongroom_host.log import proofs
 from strongroom_host.log.errors import (
     LeafConflict,
@@ -74,11 +73,10 @@ class LogFiles:
         self._frontier = Frontier()
         try:
             self._load()
-        except OSError as error:
+        except BaseException as error:
             self.close()
-            raise LogUnwritable(f"cannot open the log {folder}", actual=error) from error
-        except HostError:
-            self.close()
+            if isinstance(error, OSError):
+                raise LogUnwritable(f"cannot open the log {folder}", actual=error) from error
             raise
 
     @property
@@ -101,7 +99,7 @@ class LogFiles:
         """The log of its first `size` leaves, by default all, published or not."""
         if size is None or size == self.size:
             return LogReader(self, self.head)
-        return LogReader(self, proofs.head(size, TileHashes(self, size)))
+        return LogReader(self, proofs.head(size, TileHashes(self, self.size)), self.size)
 
     def read(self, path: str) -> bytes | None:
         """What is at a path of the tlog-tiles layout; parts not yet published come from memory."""

@@ -64,22 +64,31 @@ class TileHashes:
         return parent(self.tile(tile_level, first // WIDTH)[at : at + (1 << height)])
 
     def tile(self, level: int, index: int) -> list[bytes]:
-        """The hashes in a tile, as many as this tree has of them."""
+        """The hashes in a tile: as many as this tree has of them, or all that the tile can."""
         if (level, index) not in self._kept:
             while len(self._kept) >= _KEPT_TILES:
                 del self._kept[next(iter(self._kept))]
-            data, width, used = _fetch(self._storage, self._size, level, index)
-            self._kept[level, index] = parse_tile(data, width)[:used]
+            data, width = _fetch(self._storage, self._size, level, index)
+            self._kept[level, index] = parse_tile(data, width)
         return self._kept[level, index]
 
 
 class LogReader:
-    """A log as its head says it is."""
+    """A log as its head says it is.
 
-    def __init__(self, storage: Storage, head: LogHead) -> None:
+    `stored` is the size that the storage has tiles of, by default that of the head: an older head
+    is read from the tiles of the newest, as those of its own may be gone.
+
+    Raises:
+        OutsideLog: the storage has fewer leaves than the head.
+    """
+
+    def __init__(self, storage: Storage, head: LogHead, stored: int | None = None) -> None:
         self.head = head
-        self.hashes = TileHashes(storage, head.size)
-        self._storage = storage
+        self._storage, self._stored = storage, head.size if stored is None else stored
+        if self._stored < head.size:
+            raise OutsideLog("the head has more leaves", expected=stored, actual=head.size)
+        self.hashes = TileHashes(storage, self._stored)
 
     def entry(self, index: int) -> bytes:
         """The leaf at `index`, with proof that the head has it there.
@@ -108,8 +117,9 @@ class LogReader:
 
     def bundle(self, index: int) -> list[bytes]:
         """The entries in a bundle, as many as the head has of them, without proof."""
-        data, width, used = _fetch(self._storage, self.head.size, ENTRIES, index)
-        return parse_bundle(data, width)[:used]
+        used = width_at(self.head.size, ENTRIES, index)
+        data, width = _fetch(self._storage, self._stored, ENTRIES, index)
+        return parse_bundle(data, width)[: max(used, 0)]
 
     def inclusion_proof(self, index: int) -> tuple[bytes, ...]:
         """The proof that leaf `index` is in the head; the storage's word, so verify it."""
@@ -145,15 +155,15 @@ class LogReader:
         return found
 
 
-def _fetch(storage: Storage, size: int, level: int, index: int) -> tuple[bytes, int, int]:
-    """A tile's bytes, how wide what was found is, and how much of it a tree of `size` has."""
+def _fetch(storage: Storage, size: int, level: int, index: int) -> tuple[bytes, int]:
+    """A tile's bytes, and how wide what was found is."""
     used = width_at(size, level, index)
     if used < 1 or index < 0:
         raise OutsideLog("no such tile in this tree", actual=Tile(level, index).path)
     for width in dict.fromkeys((used, WIDTH)):  # a partial tile may go once the full one is there
         data = storage.read(Tile(level, index, width).path)
         if data is not None:
-            return data, width, used
+            return data, width
     raise TileMissing(
         "the storage lacks a part of the log",
         expected=Tile(level, index, used).path,
