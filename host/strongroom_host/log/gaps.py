@@ -25,20 +25,21 @@ class Gaps:
     """One that has been there, or is before the first."""
 
     def __init__(self, first: int) -> None:
-        self._next = first
+        self.following = first
+        """The one after the largest so far."""
         self.missing: list[tuple[int, int]] = []
         """Ranges that were left out so far: start, and end not included."""
 
     def skip(self) -> None:
         """One came that cannot be read; it may well be the next."""
-        self._next += 1
+        self.following += 1
 
     def place(self, index: int) -> _Place:
         """Where `index` comes."""
-        if index >= self._next:
-            if index > self._next:
-                self.missing.append((self._next, index))
-            self._next = index + 1
+        if index >= self.following:
+            if index > self.following:
+                self.missing.append((self.following, index))
+            self.following = index + 1
             return Gaps.NEXT
         at = bisect_right(self.missing, index, key=lambda gap: gap[0]) - 1
         start, end = self.missing[at] if at >= 0 else (0, 0)

@@ -225,6 +225,7 @@ class _Check:
         self._next_head = 0
         self._unproven: list[KnownHead] = []
         self._findings: list[Finding] = []
+        self._latest: dict[Problem, int] = {}
         self._gaps = Gaps(before.size)
         self._epochs: list[Epoch] = []
         self._seen: set[bytes] = set()
@@ -248,8 +249,8 @@ class _Check:
             self._gaps.skip()
             self._find(Problem.UNREADABLE, at, str(error))
         else:
-            self._place(at, leaf)
-            self._boot(at, leaf)
+            if self._in_place(at, leaf):
+                self._boot(at, leaf)
             self._kinds[leaf.kind] += 1
             self._open(at, leaf)
         self._tree.append(digest)
@@ -263,16 +264,12 @@ class _Check:
         """What all of it amounts to."""
         for start, end in self._gaps.missing:
             self._find(Problem.DROPPED, start, "leaves before and after it are there", end)
-        size = self._tree.size
-        for known in self._heads[self._next_head :]:
-            what = f"{known.source} has {known.head.size} leaves, {size} are stored"
-            self._find(Problem.SHORTER, size, what, known.head.size)
-        for at in sorted(self._expected.leaves.keys() - range(size)):
-            self._find(Problem.SHORTER, at, "it was handed out with an answer and is not stored")
         self._explain_unproven()
-        attested = self._expected.boots
+        self._find_the_end()
+        attested, order = self._expected.boots, list(Problem)
+        self._findings.sort(key=lambda each: (each.start, each.end, order.index(each.problem)))
         return Report(
-            findings=tuple(sorted(self._findings, key=lambda found: (found.start, found.end))),
+            findings=tuple(self._findings),
             head=self._tree.head,
             proven=self._proven,
             epochs=tuple(self._epochs),
@@ -282,12 +279,24 @@ class _Check:
             witnessed=min(self._expected.witnessed, self._proven),
         )
 
+    def _find_the_end(self) -> None:
+        """Holds the place of the last leaf, as it says itself, against what there should be."""
+        end = self._gaps.following
+        if self._heads and (known := self._heads[-1]).head.size > end:
+            what = f"{known.source} has {known.head.size} leaves"
+            self._find(Problem.SHORTER, end, what, known.head.size)
+            end = known.head.size
+        for at in sorted(at for at in self._expected.leaves if at >= end):
+            self._find(Problem.SHORTER, at, "it was handed out with an answer and is not stored")
+
     def _find(self, problem: Problem, start: int, what: str, end: int | None = None) -> None:
         end = start + 1 if end is None else end
-        last = self._findings[-1] if self._findings else None
-        if last is not None and (last.problem, last.end) == (problem, start) and start < end:
-            self._findings[-1] = Finding(problem, last.start, end, last.what)
+        last = self._latest.get(problem)
+        if last is not None and self._findings[last].end == start:
+            begun = self._findings[last]
+            self._findings[last] = Finding(problem, begun.start, end, begun.what)
         else:
+            self._latest[problem] = len(self._findings)
             self._findings.append(Finding(problem, start, end, what))
 
     def _compare_known(self) -> None:
@@ -327,16 +336,14 @@ class _Check:
                 what = f"what is stored does not lead to the head that {known.source} vouches for"
                 self._find(Problem.EDITED, self._proven, what, size)
 
-    def _place(self, at: int, leaf: Leaf) -> None:
-        """Holds the place that a leaf names against where it stands."""
+    def _in_place(self, at: int, leaf: Leaf) -> bool:
+        """Holds the place that a leaf names against those of the leaves before it."""
         place = self._gaps.place(leaf.index)
-        if leaf.index == at:
-            return
-        match place:
-            case Gaps.EARLIER:
-                self._find(Problem.REORDERED, at, f"it says that it is leaf {leaf.index}")
-            case Gaps.AGAIN:
-                self._find(Problem.DUPLICATED, at, f"it says that it is leaf {leaf.index}")
+        if place is Gaps.NEXT or leaf.index == at:
+            return True
+        problem = Problem.REORDERED if place is Gaps.EARLIER else Problem.DUPLICATED
+        self._find(problem, at, f"it says that it is leaf {leaf.index}")
+        return False
 
     def _boot(self, at: int, leaf: Leaf) -> None:
         """Holds a leaf against the boot it says it is of."""
@@ -363,7 +370,8 @@ class _Check:
 
     def _start(self, at: int, epoch: bytes, boot: Boot) -> None:
         """Holds a boot's start against the tree before it, and against its evidence."""
-        disturbed = self._gaps.missing or any(f.problem in _CHANGES for f in self._findings)
+        changes = _CHANGES | {Problem.WRONG_CONTINUATION}
+        disturbed = self._gaps.missing or any(found.problem in changes for found in self._findings)
         if boot.continued != self._tree.head and not disturbed:
             kind = "root" if boot.continued.size == at else f"size {boot.continued.size}"
             what = f"it continues a head of another {kind} than the {at} leaves before it have"
