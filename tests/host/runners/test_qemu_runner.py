@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,17 @@ def test_a_runner_that_is_ended_takes_all_along(
     until(lambda: gone(family) and not children(supervisor), "processes outlived the runner")
     with runner(short, "runs") as boot:
         boot.check()
+
+
+def test_what_qemu_left_when_it_was_ended_is_removed(short: Path) -> None:
+    boot = runner(short, "is_silent")
+    boot.spawn()
+    until(lambda: "unpacking to" in boot.console.read_text(), "it never began")
+    left = Path(boot.console.read_text().split()[-1])
+    assert left.exists()
+    boot.stop()
+    assert not left.exists()
+    assert left.parent != Path(tempfile.gettempdir())
 
 
 def test_one_that_heeds_no_signal_is_ended_all_the_same(short: Path) -> None:
