@@ -8,7 +8,7 @@ import ast
 import hashlib
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,9 +22,12 @@ __all__ = [
     "PACKAGES",
     "SourceFile",
     "application",
+    "digest_of",
+    "snapshot",
     "source_digest",
     "source_files",
     "version",
+    "write_snapshot",
 ]
 
 PACKAGES: Final = ("strongroom_enclave", "strongroom_wire")
@@ -92,9 +95,9 @@ def version(source: Path) -> str:
     Raises:
         SourceUnexpected: There is none, or it could not be part of a file name.
     """
-    path = source / "enclave" / "strongroom_enclave" / "__init__.py"
+    path = "enclave/strongroom_enclave/__init__.py"
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse((source / path).read_text(encoding="utf-8"))
     except (OSError, SyntaxError) as error:
         raise SourceUnexpected(
             f"cannot read the version from {path}: {error}",
@@ -139,19 +142,44 @@ def source_files(source: Path, below: str) -> Iterator[SourceFile]:
             yield _source_file(source, path)
 
 
-def source_digest(source: Path) -> str:
-    """Returns a SHA-256 over everything in the repository that decides what the image is.
+def snapshot(source: Path) -> tuple[SourceFile, ...]:
+    """Returns everything in the repository that decides what the image is, sorted by path as bytes.
 
-    It is over one line per file, sorted by path as bytes: mode as git has it, SHA-256 of the
-    content, path; under a first line that names the format. Git is not needed for it, so that it
-    can be compared for a tree that came as an archive.
+    Read once: what is measured is then what is built, though somebody may be editing meanwhile.
+
+    Raises:
+        SourceUnexpected: A part is absent, or there is a link or special file.
+    """
+    files = (file for below in INPUTS for file in source_files(source, below))
+    return tuple(sorted(files, key=lambda file: file.path.encode()))
+
+
+def digest_of(files: Iterable[SourceFile]) -> str:
+    """Returns a SHA-256 over a snapshot.
+
+    It is over one line per file: mode as git has it, SHA-256 of the content, path; under a first
+    line that names the format. Git is not needed for it, so that it can be compared for a tree
+    that came as an archive.
     """
     state = hashlib.sha256(b"strongroom source tree/1\n")
-    files = [file for below in INPUTS for file in source_files(source, below)]
-    for file in sorted(files, key=lambda file: file.path.encode()):
+    for file in files:
         mode = "100755" if file.executable else "100644"
         state.update(f"{mode} {hashlib.sha256(file.content).hexdigest()} {file.path}\n".encode())
     return state.hexdigest()
+
+
+def source_digest(source: Path) -> str:
+    """Returns the digest of what decides the image, as the repository is now."""
+    return digest_of(snapshot(source))
+
+
+def write_snapshot(files: Iterable[SourceFile], place: Path) -> None:
+    """Writes a snapshot below a folder, as a checkout that nobody edits."""
+    for file in files:
+        path = place / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+        path.chmod(0o755 if file.executable else 0o644)
 
 
 def _source_file(source: Path, path: Path) -> SourceFile:

@@ -24,7 +24,14 @@ from strongroom_eif.image import Image
 from strongroom_eif.measurements import measure
 from strongroom_eif.metadata import BuildMetadata, Metadata
 from strongroom_eif.paths import OWN
-from strongroom_eif.recipe.application import INPUTS, application, source_digest, version
+from strongroom_eif.recipe.application import (
+    INPUTS,
+    application,
+    digest_of,
+    snapshot,
+    version,
+    write_snapshot,
+)
 from strongroom_eif.recipe.bytecode import check_same_python, compiled, gzipped
 from strongroom_eif.recipe.contents import RECIPE, SOURCE, Item, with_directories
 from strongroom_eif.recipe.inspection import check_tree, read_tree
@@ -124,13 +131,17 @@ def build_image(
         RecipeError: A subclass for whatever is wrong with inputs, machine, build or result.
     """
     check_architecture()
-    source = source.absolute()
     results = Results(store, fresh, work)
+    files = snapshot(source)
+    tree = digest_of(files)
 
     def make(place: Path) -> None:
-        _make(place, results, pins, source)
+        with tempfile.TemporaryDirectory(dir=results.scratch()) as folder:
+            with writing(Path(folder)):
+                write_snapshot(files, Path(folder))
+            _make(place, results, pins, Path(folder), tree)
 
-    made = results.make("image", source_digest(source), make)
+    made = results.make("image", tree, make)
     return _publish(made, source, output)
 
 
@@ -246,7 +257,7 @@ def _kernel_component(kernel: Kernel, pins: Pins) -> Component:
 _IMAGE, _RECORD, _SBOM = "image.eif", "record.json", "sbom.cdx.json"
 
 
-def _make(place: Path, results: Results, pins: Pins, source: Path) -> None:
+def _make(place: Path, results: Results, pins: Pins, source: Path, tree: str) -> None:
     store = results.store
     release = version(source)
     check_same_python(pins)
@@ -275,7 +286,7 @@ def _make(place: Path, results: Results, pins: Pins, source: Path) -> None:
     record = ReleaseRecord(
         format=FORMAT,
         version=release,
-        source=Source(tree=source_digest(source), commit=None),
+        source=Source(tree=tree, commit=None),
         eif=Artefact(name=f"{_stem(release)}.eif", size=image.size, sha256=image_sha256(image)),
         pcrs=_pcrs(image),
         cmdline=CMDLINE,

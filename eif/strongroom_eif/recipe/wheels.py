@@ -109,7 +109,10 @@ def read_lock(path: Path) -> dict[tuple[str, str], frozenset[str]]:
         LockMalformed: A line that is neither, a name without hash, or twice the same.
     """
     found: dict[tuple[str, str], frozenset[str]] = {}
-    logical = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    try:
+        logical = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LockMalformed(f"{path.name} cannot be read: {error}") from error
     for line in logical.splitlines():
         text = line.partition("#")[0].strip()
         if not text:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from strongroom_eif import OWN, parse, verify
@@ -161,6 +162,21 @@ def test_a_cached_image_that_was_changed_is_built_again(checkout: Checkout) -> N
     [image] = (checkout.folder / "cache/slots/image").glob("*/image.eif")
     image.write_bytes(image.read_bytes()[:-1] + b"x")
     assert files(checkout.build()) == first
+
+
+def test_editing_while_it_is_built_does_not_show(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = checkout.build("before")
+    (checkout.folder / "cache").rename(checkout.folder / "old cache")
+    contents = assemble._contents
+
+    def editing(*arguments: Any) -> Any:
+        checkout.put(KEYS, 'VERSION = "1.2.3"\nx = "typed meanwhile"\n')
+        return contents(*arguments)
+
+    monkeypatch.setattr(assemble, "_contents", editing)
+    assert files(checkout.build("during")) == files(before)
 
 
 def git(source: Path, *arguments: str) -> str:

@@ -65,7 +65,7 @@ def image(
     patch.setattr(assemble, "build_kernel", lambda *_, **__: kernel)
     try:
         # Not build_image, which would put this image into the cache.
-        assemble._make(folder, Results(store), pins, ROOT)
+        assemble._make(folder, Results(store), pins, ROOT, "0" * 64)
     except (InputError, MachineError) as error:
         pytest.skip(f"{FILL} ({error.what})")
     finally:

@@ -206,6 +206,11 @@ def test_a_lock_that_leaves_something_open_is_refused(text: str, tmp_path: Path)
         read_lock(lock(tmp_path, text))
 
 
+def test_a_lock_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LockMalformed, match="cannot be read"):
+        read_lock(tmp_path / "none.lock")
+
+
 PINNED = (
     Wheel("cbor2", "6.2.1", "cbor2-6.2.1-cp313-cp313-manylinux_2_28_x86_64.whl", 5, A),
     Wheel("cffi", "2.1.1", "cffi-2.1.1-cp313-cp313-linux_x86_64.whl", 7, B),
