@@ -143,7 +143,7 @@ def traded(platform: tuple[str, ...], folder: Path, venue: Venue) -> Iterator[tu
         desk.do("manifest sign manifest.json --owner owner")
         desk.owner("enclave load manifest.signed.json")
         desk.owner("provision generate main")
-        desk.owner("permit --no-share --budget main=1000000:1000000")
+        desk.owner("permit --budget main=1000000:1000000")
         desk.owner("provision enroll main")
         for name in ("trust.json", "manifest.signed.json"):
             shutil.copy2(folder / "owner" / name, folder / "bot" / name)

@@ -147,11 +147,14 @@ def test_keys_come_to_be_inside_or_are_brought_sealed(desk: Desk, found: Found) 
 
 def test_nothing_is_signed_without_a_permit(desk: Desk, found: Found) -> None:
     assert "WRONG_PHASE" in desk.owner("provision enroll main", status=DENIED)
-    # The image has nowhere yet to take its half of a sealing key from, and says so.
-    budgets = "--budget main=200:400 --budget brought=200:400"
-    assert "SEALED_STATE_REFUSED" in desk.owner(f"permit {budgets}", status=DENIED)
-    desk.owner(f"permit --no-share {budgets}")
+    desk.owner("permit --budget main=200:400 --budget brought=200:400")
     found("nothing signed for a venue before the owner's permit for this very boot")
+
+
+def test_nothing_is_sealed_without_a_sealing_key(desk: Desk) -> None:
+    # The image has nowhere yet to take the platform's half of one from; it refuses, and goes on.
+    assert "SEALED_STATE_REFUSED" in desk.owner("seal export state.sealed", status=DENIED)
+    assert not (desk.folder / "state.sealed").exists()
 
 
 def test_credentials_are_made_through_tls_that_ends_inside(desk: Desk, found: Found) -> None:
