@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import strongroom_eif
 from strongroom_eif.recipe.content_errors import SourceUnexpected
 from strongroom_eif.recipe.contents import DIST_PACKAGES, PYTHON, SOURCE, Item
 
@@ -22,6 +23,7 @@ __all__ = [
     "PACKAGES",
     "SourceFile",
     "application",
+    "check_recipe",
     "digest_of",
     "snapshot",
     "source_digest",
@@ -34,9 +36,10 @@ PACKAGES: Final = ("strongroom_enclave", "strongroom_wire")
 ENTRY_POINT: Final = "strongroom_enclave/init/__main__.py"
 """What `/init` leads to."""
 
+RECIPE_SOURCE: Final = "eif/strongroom_eif"
 INPUTS: Final = (
     "enclave",
-    "eif/strongroom_eif",
+    RECIPE_SOURCE,
     "reproducible-build/pins",
     "reproducible-build/kernel",
     "reproducible-build/system.toml",
@@ -133,7 +136,7 @@ def source_files(source: Path, below: str) -> Iterator[SourceFile]:
     for path in sorted(start.iterdir(), key=lambda path: path.name.encode()):
         if _IGNORED.fullmatch(path.name):
             continue
-        inner = f"{below}/{path.name}"
+        inner = path.name if below == "." else f"{below}/{path.name}"
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             raise SourceUnexpected(f"{inner} is neither file nor folder")
         if path.is_dir():
@@ -180,6 +183,24 @@ def write_snapshot(files: Iterable[SourceFile], place: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
         path.chmod(0o755 if file.executable else 0o644)
+
+
+def check_recipe(files: Iterable[SourceFile]) -> None:
+    """Refuses a checkout with another recipe than the one that runs: its record would name it.
+
+    Raises:
+        SourceUnexpected: Naming the first file that differs.
+    """
+    here = Path(strongroom_eif.__file__).parent
+    prefix = f"{RECIPE_SOURCE}/"
+    theirs = {f.path.removeprefix(prefix): f for f in files if f.path.startswith(prefix)}
+    mine = {f.path: f for f in source_files(here, ".")}
+    for path in sorted(theirs.keys() | mine.keys()):
+        if path not in theirs or path not in mine or theirs[path].content != mine[path].content:
+            raise SourceUnexpected(
+                f"{prefix}{path} of the checkout is not what runs here",
+                remedy="build with the checkout's own code: `make image` in it",
+            )
 
 
 def _source_file(source: Path, path: Path) -> SourceFile:

@@ -27,6 +27,7 @@ from strongroom_eif.paths import OWN
 from strongroom_eif.recipe.application import (
     INPUTS,
     application,
+    check_recipe,
     digest_of,
     snapshot,
     version,
@@ -133,6 +134,7 @@ def build_image(
     check_architecture()
     results = Results(store, fresh, work)
     files = snapshot(source)
+    check_recipe(files)
     tree = digest_of(files)
 
     def make(place: Path) -> None:

@@ -129,6 +129,7 @@ class Checkout:
         monkeypatch.setattr(Root, "prepare", lambda *_: Root(folder, "0" * 64))
         monkeypatch.setattr(assemble, "build_kernel", self._kernel)
         monkeypatch.setattr(assemble, "check_architecture", lambda: None)
+        monkeypatch.setattr(assemble, "check_recipe", lambda _: None)
         monkeypatch.setattr(sandbox, "run", self._run)
 
     def put(self, name: str, text: str) -> None:

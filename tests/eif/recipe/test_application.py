@@ -1,11 +1,18 @@
 """Our own part of the image: which files of the tree are in it, and which decide what it is."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from strongroom_eif.recipe import application as module
-from strongroom_eif.recipe.application import application, source_digest, version
+from strongroom_eif.recipe.application import (
+    application,
+    check_recipe,
+    snapshot,
+    source_digest,
+    version,
+)
 from strongroom_eif.recipe.content_errors import SourceUnexpected
 from strongroom_eif.recipe.contents import DIST_PACKAGES
 
@@ -147,8 +154,23 @@ def test_the_digest_covers_names_and_modes_and_nothing_of_the_machine(
     assert source_digest(other) != before
 
 
+def test_the_recipe_that_runs_must_be_the_one_of_the_checkout(tree: Path) -> None:
+    check_recipe(snapshot(ROOT))
+    with pytest.raises(SourceUnexpected, match="is not what runs here"):
+        check_recipe(snapshot(tree))
+    changed = [
+        replace(file, content=file.content + b"#") if file.path.endswith("/record.py") else file
+        for file in snapshot(ROOT)
+    ]
+    with pytest.raises(SourceUnexpected, match=r"recipe/record\.py"):
+        check_recipe(changed)
+    with pytest.raises(SourceUnexpected, match=r"recipe/record\.py"):
+        check_recipe(file for file in snapshot(ROOT) if not file.path.endswith("/record.py"))
+
+
 def test_every_rule_has_a_broken_tree() -> None:
-    rules = {name for name in vars(module) if name.startswith("check_")}
+    # The rule about the recipe is in the test before this one.
+    rules = {name for name in vars(module) if name.startswith("check_")} - {"check_recipe"}
     assert {rule for rule, _ in BROKEN.values()} == rules
 
 
