@@ -61,7 +61,7 @@ def verify_inclusion(leaf: bytes, index: int, tree: LogHead, proof: Sequence[byt
     if not 0 <= index < tree.size:
         raise NotIncluded(f"leaf {index} is outside the tree", expected=f"below {tree.size}")
     path = _beside_leaf(index, tree.size)
-    _check_length(NotIncluded, proof, len(path))
+    _check_shape(NotIncluded, proof, len(path), leaf, tree.root)
     found = leaf
     for (start, _), beside in zip(path, proof, strict=True):
         found = node_hash(beside, found) if start < index else node_hash(found, beside)
@@ -97,14 +97,14 @@ def verify_consistency(old: LogHead, new: LogHead, proof: Sequence[bytes]) -> No
     if old.size > new.size:
         raise HeadsInconsistent("the log became shorter", expected=old.size, actual=new.size)
     if old.size in (0, new.size):
-        _check_length(HeadsInconsistent, proof, 0)
+        _check_shape(HeadsInconsistent, proof, 0, old.root, new.root)
         _check_root(old, EMPTY_LOG.root if old.size == 0 else new.root)
         _check_root(new, EMPTY_LOG.root if new.size == 0 else new.root)
         return
     seed, path = _beside_tree(old.size, new.size)
     if seed == (0, old.size):
         proof = [old.root, *proof]
-    _check_length(HeadsInconsistent, proof, len(path) + 1)
+    _check_shape(HeadsInconsistent, proof, len(path) + 1, old.root, new.root)
     smaller = larger = proof[0]
     for (start, _), beside in zip(path, proof[1:], strict=True):
         if start < seed[0]:
@@ -115,13 +115,16 @@ def verify_consistency(old: LogHead, new: LogHead, proof: Sequence[bytes]) -> No
     _check_root(new, larger)
 
 
-def _check_length(
-    failure: type[NotIncluded] | type[HeadsInconsistent], proof: Sequence[bytes], length: int
+def _check_shape(
+    failure: type[NotIncluded] | type[HeadsInconsistent],
+    proof: Sequence[bytes],
+    length: int,
+    *ends: bytes,
 ) -> None:
-    if len(proof) != length or any(len(each) != 32 for each in proof):
+    if len(proof) != length or any(len(each) != 32 for each in (*proof, *ends)):
         raise failure(
             "the proof has another shape than the tree",
-            expected=f"{length} hashes of 32 bytes",
+            expected=f"{length} hashes, all of 32 bytes",
             actual=f"{len(proof)} hashes",
         )
 

@@ -185,6 +185,17 @@ def test_only_the_empty_tree_is_empty() -> None:
         verify_consistency(EMPTY_LOG, head_of(LEAVES[:3]), (byte(1),))
 
 
+def test_what_is_no_hash_proves_nothing() -> None:
+    """A leaf that is the root of a tree of one, but is no hash; roots that are none."""
+    with pytest.raises(NotIncluded):
+        verify_inclusion(b"", 0, LogHead(1, b""), ())
+    for root in (b"", b"no root", bytes(33)):
+        with pytest.raises(HeadsInconsistent):
+            verify_consistency(EMPTY_LOG, LogHead(1, root), ())
+        with pytest.raises(HeadsInconsistent):
+            verify_consistency(LogHead(3, root), LogHead(3, root), ())
+
+
 def test_published_proofs() -> None:
     """The reference tree's own figures: leaf 5 of 8, and from 6 to 8 leaves."""
     proof = inclusion_proof(5, 8, Naive(REFERENCE_LEAVES))
