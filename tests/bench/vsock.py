@@ -25,6 +25,7 @@ from tests.host.vsock.guest import (
     REQUEST,
     RESPONSE,
     RW,
+    SHUTDOWN,
     Packet,
     parsed,
 )
@@ -131,7 +132,7 @@ class Guest:
                 self._reclaim()
                 continue
             self._send(RW, data[:count])
-        while self._next().op != RW:
+        while self._next().op not in (RW, SHUTDOWN):
             pass
 
     def exchange(self) -> None:

@@ -97,7 +97,7 @@ class Venue:
             markets, port = ready["markets"], ready["port"]
             assert isinstance(markets, list)
             assert isinstance(port, int)
-            yield cls(port, Path(str(ready["ca"])), markets[0]["tokens"][0])
+            yield cls(port, folder / str(ready["ca"]), markets[0]["tokens"][0])
 
     @property
     def address(self) -> str:

@@ -74,12 +74,15 @@ def test_it_boots(boot: Boot, described: dict[str, Any], found: Found) -> None:
     found("in as much memory as", f"{boot.memory()} MiB")
 
 
-def test_the_record_says_what_the_file_is(record: Path, described: dict[str, Any]) -> None:
+def test_the_record_says_what_the_file_is(
+    record: Path, described: dict[str, Any], found: Found
+) -> None:
     said = json.loads(record.read_bytes())
     assert said["pcrs"] == {index: described["pcrs"][index] for index in "012"}
     assert said["eif"]["sha256"] == described["sha256"]
     assert said["eif"]["size"] == described["size"]
     assert described["faults"] == []
+    found("the image", f"{described['size'] / (1 << 20):.1f} MiB, as its release record says")
 
 
 def test_its_evidence_is_what_the_record_says(desk: Desk, record: Path, found: Found) -> None:
@@ -108,7 +111,7 @@ def test_one_bit_of_a_pcr_decides(pcr: str, desk: Desk, found: Found) -> None:
     (desk.folder / f"{pcr}.json").write_text(json.dumps(trust))
     said = desk.owner(f"enclave evidence --booted --trust {pcr}.json", status=REFUSED)
     assert "PCR" in said or "pcrs" in said
-    found(f"another bit in {pcr.upper()} is refused")
+    found("another bit in what is expected is refused", pcr.upper())
 
 
 def test_a_manifest_is_measured_and_locked(
