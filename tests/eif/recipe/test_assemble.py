@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from strongroom_eif import OWN, parse, verify
 from strongroom_eif.archive_errors import DuplicatePath
-from strongroom_eif.recipe import assemble, system
+from strongroom_eif.recipe import assemble, ingredients, system
 from strongroom_eif.recipe.assemble import Built
 from strongroom_eif.recipe.content_errors import (
     ContentError,
@@ -169,13 +169,13 @@ def test_editing_while_it_is_built_does_not_show(
 ) -> None:
     before = checkout.build("before")
     (checkout.folder / "cache").rename(checkout.folder / "old cache")
-    contents = assemble._contents
+    gather = ingredients.gather
 
     def editing(*arguments: Any) -> Any:
         checkout.put(KEYS, 'VERSION = "1.2.3"\nx = "typed meanwhile"\n')
-        return contents(*arguments)
+        return gather(*arguments)
 
-    monkeypatch.setattr(assemble, "_contents", editing)
+    monkeypatch.setattr(assemble, "gather", editing)
     assert files(checkout.build("during")) == files(before)
 
 

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from strongroom_eif.recipe import wheel_archive
 from strongroom_eif.recipe import wheels as module
 from strongroom_eif.recipe.content_errors import (
     LicenceUnknown,
@@ -23,12 +24,12 @@ from strongroom_eif.recipe.contents import DIST_PACKAGES
 from strongroom_eif.recipe.errors import InputMissing
 from strongroom_eif.recipe.rules import LeaveOut, Pruner, Rules
 from strongroom_eif.recipe.store import Store
+from strongroom_eif.recipe.wheel_archive import Unpacked, unpack
 from strongroom_eif.recipe.wheels import (
     Wheel,
     locked,
     read_lock,
     read_pins,
-    unpack,
     wheel_file,
     write_pins,
 )
@@ -72,7 +73,7 @@ def packed(
 FILES = {"sample/__init__.py": b"x = 1\n", f"{INFO}/METADATA": METADATA}
 
 
-def unpacked(data: bytes, tmp_path: Path, rules: Rules = NO_RULES) -> module.Unpacked:
+def unpacked(data: bytes, tmp_path: Path, rules: Rules = NO_RULES) -> Unpacked:
     path = tmp_path / "sample.whl"
     path.write_bytes(data)
     return unpack(path, wheel_of(data), Pruner(rules))
@@ -145,16 +146,16 @@ def test_each_malformed_wheel_is_refused(data: bytes, tmp_path: Path) -> None:
 def test_each_rule_is_one_of_its_own(
     rule: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, rule, lambda *_: None)
+    monkeypatch.setattr(wheel_archive, rule, lambda *_: None)
     if name in ("twice", "link"):
-        monkeypatch.setattr(module, "check_record", lambda *_: None)
+        monkeypatch.setattr(wheel_archive, "check_record", lambda *_: None)
     assert unpacked(MALFORMED[name], tmp_path).items
 
 
 def test_a_bomb_is_refused_before_it_is_inflated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(wheel_archive, "MAX_FILE_BYTES", 100)
     with pytest.raises(WheelMalformed, match="too large"):
         unpacked(packed({**FILES, "sample/big.py": bytes(101)}), tmp_path)
 
