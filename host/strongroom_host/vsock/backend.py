@@ -230,7 +230,8 @@ class Backend:
     def _kicked(self, descriptor: int) -> None:
         with contextlib.suppress(BlockingIOError):
             try:
-                os.read(descriptor, 8)
+                if not os.read(descriptor, 8):
+                    raise FrontEndFault("a kick descriptor is at its end")
             except BlockingIOError:
                 raise
             except OSError as error:

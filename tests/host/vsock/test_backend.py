@@ -3,7 +3,9 @@
 import contextlib
 import os
 import random
+import resource
 import socket
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -437,3 +439,21 @@ def test_one_front_end_is_let_in(bench: Bench) -> None:
     bench.boot()
     with pytest.raises(ConnectionRefusedError):
         bench.driver()
+
+
+def test_a_client_waits_while_the_backend_is_out_of_descriptors(bench: Bench) -> None:
+    guest = bench.boot()
+    guest.listen(5003)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX) as client:
+        with Path("/dev/null").open("rb") as lowest:
+            number = lowest.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+        try:
+            client.connect(str(bench.config.listen[5003]))
+            eventually(lambda: bool(bench.backend._paused), guest.step)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        inside = guest.accept()
+        client.sendall(b"at last")
+        guest.until(lambda: inside.received == b"at last")

@@ -103,6 +103,24 @@ def test_descriptors_that_are_no_use(bench: Bench) -> None:
     ends(bench, FrontEndFault)
 
 
+def test_a_kick_descriptor_that_ends(bench: Bench) -> None:
+    driver = fresh(bench)
+    reader, writer = os.pipe()
+    assert driver.tell(SET_KICK, struct.pack("<Q", 0), [reader]) == 0
+    os.close(reader)
+    os.close(writer)
+    ends(bench, FrontEndFault)
+
+
+def test_a_call_descriptor_that_cannot_be_written(bench: Bench) -> None:
+    guest = bench.boot()
+    reader, writer = os.pipe()
+    guest.driver.send(SET_CALL, struct.pack("<Q", 1), [reader])
+    os.close(reader)
+    os.close(writer)
+    ends(bench, FrontEndFault)
+
+
 def test_too_many_descriptors(bench: Bench) -> None:
     driver = fresh(bench)
     before = descriptors()
