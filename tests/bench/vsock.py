@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +35,7 @@ __all__ = ["rows"]
 
 TOTAL, WINDOW, CHUNK, BUFFER = 256 << 20, 262144, 65536 - 44, 3776
 PORT = 5003
+_PEER = "plain Unix socket"
 T = TypeVar("T")
 
 _CLIENT = """
@@ -60,16 +62,15 @@ else:
 
 def rows(iterations: int = 5_000) -> list[dict[str, object]]:
     """Returns the table: MB/s each way, and the round trip of 100 bytes in us."""
-    jobs: list[tuple[str, str, Callable[[Guest], object], Callable[[socket.socket], object]]] = [
+    table: list[dict[str, object]] = []
+    for name, kind, through, plain in (
         ("host -> guest", "source", Guest.drain, _drain),
         ("guest -> host", "sink", Guest.flood, _flood),
-    ]
-    table: list[dict[str, object]] = []
-    for name, kind, through, plain in jobs:
+    ):
         ours, theirs = [], []
         for _ in range(3):
-            ours.append(_with_guest(kind, lambda guest, job=through: _rate(guest, job)))  # type: ignore[misc]
-            theirs.append(_with_socket(kind, lambda sock, job=plain: _rate(sock, job)))  # type: ignore[misc]
+            ours.append(_with_guest(kind, partial(_rate, job=through)))
+            theirs.append(_with_socket(kind, partial(_rate, job=plain)))
         value, peer = (round(statistics.median(figures)) for figures in (ours, theirs))
         line: dict[str, object] = {"name": f"throughput {name}, one stream", "unit": "MB/s"}
         ratio = round(value / peer, 3)
@@ -79,9 +80,6 @@ def rows(iterations: int = 5_000) -> list[dict[str, object]]:
     line = row("round trip of 100 bytes", times)
     ratio = round(float(str(line["p50"])) / float(str(bare["p50"])), 2)
     return [*table, {**line, "peer": _PEER, "peer_value": bare["p50"], "ratio": ratio}]
-
-
-_PEER = "plain Unix socket"
 
 
 class Guest:

@@ -200,6 +200,17 @@ class Guest:
         socket.packet(REQUEST)
         return socket
 
+    def open(self, host_port: int, cid: int = PARENT) -> Socket:
+        """Returns a socket that is connected."""
+        socket = self.connect(host_port, cid=cid)
+        self.until(lambda: socket.open)
+        return socket
+
+    def expect(self, socket: Socket, data: bytes) -> None:
+        """Runs the guest until a socket has received that, and nothing more."""
+        self.until(lambda: len(socket.received) >= len(data))
+        assert bytes(socket.received) == data
+
     def accept(self) -> Socket:
         self.until(lambda: bool(self.accepted))
         return self.accepted.popleft()

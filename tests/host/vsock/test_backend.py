@@ -53,8 +53,7 @@ def joined(
 
 def dialled(bench: Bench, guest: Guest, listener: socket.socket) -> tuple[Socket, socket.socket]:
     """Returns both ends of a connection that the guest asked for."""
-    inside = guest.connect(SERVICE)
-    guest.until(lambda: inside.open)
+    inside = guest.open(SERVICE)
     return inside, bench.accept(listener)
 
 
@@ -62,7 +61,7 @@ def test_a_client_and_a_guest_talk(bench: Bench) -> None:
     guest = bench.boot()
     client, inside = joined(bench, guest)
     client.sendall(b"to the guest")
-    guest.until(lambda: inside.received == b"to the guest")
+    guest.expect(inside, b"to the guest")
     inside.send(b"to the client")
     assert client.recv(100) == b"to the client"
 
@@ -73,13 +72,12 @@ def test_a_guest_reaches_a_service(bench: Bench) -> None:
     inside.send(b"question")
     assert outside.recv(100) == b"question"
     outside.sendall(b"answer")
-    guest.until(lambda: inside.received == b"answer")
+    guest.expect(inside, b"answer")
 
 
 def test_a_guest_may_know_the_host_by_either_address(bench: Bench) -> None:
     guest, listener = bench.boot(), bench.service()
-    inside = guest.connect(SERVICE, cid=2)
-    guest.until(lambda: inside.open)
+    inside = guest.open(SERVICE, cid=2)
     inside.send(b"x")
     assert bench.accept(listener).recv(1) == b"x"
 
@@ -112,18 +110,16 @@ def test_the_guest_learns_its_address(bench: Bench) -> None:
 def test_the_heartbeat_is_answered_and_reported_once(bench: Bench) -> None:
     guest = bench.boot()
     for _ in range(2):
-        heart = guest.connect(9000)
-        guest.until(lambda heart=heart: heart.open)  # type: ignore[misc]
+        heart = guest.open(9000)
         heart.send(b"\xb7")
-        guest.until(lambda heart=heart: heart.received == b"\xb7")  # type: ignore[misc]
+        guest.expect(heart, b"\xb7")
         assert not heart.host_ended
     assert bench.said == ["ready", "heartbeat"]
 
 
 def test_a_wrong_heartbeat_is_no_heartbeat(bench: Bench) -> None:
     guest = bench.boot()
-    heart = guest.connect(9000)
-    guest.until(lambda: heart.open)
+    heart = guest.open(9000)
     heart.send(b"\xb8")
     guest.until(lambda: heart.over)
     assert heart.received == b""
@@ -204,7 +200,7 @@ def test_the_guest_may_stop_sending_and_go_on_reading(bench: Bench) -> None:
     assert read_all(guest, client) == b"all I have"
     client.setblocking(True)
     client.sendall(b"still here")
-    guest.until(lambda: inside.received == b"still here")
+    guest.expect(inside, b"still here")
     assert not inside.over
     client.close()
     guest.until(lambda: inside.over)
@@ -316,7 +312,7 @@ def test_a_client_that_does_not_read_stops_itself_alone(bench: Bench) -> None:
     for number in range(50):
         word = b"%d" % number * 1000
         client.sendall(word)
-        guest.until(lambda word=word: bytes(lively.received) == word)  # type: ignore[misc]
+        guest.expect(lively, word)
         lively.write(lively.read(len(word)))
         guest.flush()
         assert client.recv(len(word)) == word
@@ -342,7 +338,7 @@ def test_a_guest_that_does_not_read_stops_its_connection_alone(bench: Bench) -> 
     eventually(lambda: idle > 20, push)
     assert len(stuck.received) == 10_000
     client.sendall(b"go on")
-    guest.until(lambda: lively.received == b"go on")
+    guest.expect(lively, b"go on")
     held = len(stuck.read(10_000))
     guest.until(lambda: len(stuck.received) == held)
 
@@ -379,7 +375,8 @@ def test_a_service_that_is_busy_is_tried_again(bench: Bench) -> None:
 
 def test_the_guests_connections_do_not_use_up_the_hosts() -> None:
     with Bench(Limits(connections=3)) as bench:
-        guest, listener = bench.boot(), bench.service()
+        guest = bench.boot()
+        bench.service()
         insides = [guest.connect(SERVICE) for _ in range(4)]
         guest.until(lambda: all(inside.open or inside.refused for inside in insides))
         assert [inside.refused for inside in insides] == [False, False, False, True]
@@ -388,16 +385,14 @@ def test_the_guests_connections_do_not_use_up_the_hosts() -> None:
         assert read_all(guest, bench.client(5003)) == b""
         insides[0].close()
         guest.until(lambda: insides[0].over)
-        again = guest.connect(SERVICE)
-        guest.until(lambda: again.open)
-        listener.close()
+        guest.open(SERVICE)
 
 
 def test_a_driver_that_starts_anew_has_no_connections(bench: Bench) -> None:
     guest = bench.boot()
     client, inside = joined(bench, guest)
     client.sendall(b"here")
-    guest.until(lambda: inside.received == b"here")
+    guest.expect(inside, b"here")
     driver = guest.driver
     assert driver.stop(0) == guest.driver.rx.taken
     assert driver.stop(1) > 0
@@ -411,7 +406,7 @@ def test_a_driver_that_starts_anew_has_no_connections(bench: Bench) -> None:
     assert read_all(fresh, client) == b""
     again, inside = joined(bench, fresh)
     again.sendall(b"hello again")
-    fresh.until(lambda: inside.received == b"hello again")
+    fresh.expect(inside, b"hello again")
 
 
 def test_a_guest_that_was_paused_keeps_its_connections(bench: Bench) -> None:
@@ -423,7 +418,7 @@ def test_a_guest_that_was_paused_keeps_its_connections(bench: Bench) -> None:
     driver.settle()
     for index, (ring, position) in enumerate(zip((driver.rx, driver.tx), positions, strict=True)):
         driver.start_ring(index, ring, position)
-    guest.until(lambda: inside.received == b"while you were away")
+    guest.expect(inside, b"while you were away")
 
 
 def test_the_end_of_the_front_end_is_the_end_of_the_backend(bench: Bench) -> None:
@@ -456,4 +451,4 @@ def test_a_client_waits_while_the_backend_is_out_of_descriptors(bench: Bench) ->
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         inside = guest.accept()
         client.sendall(b"at last")
-        guest.until(lambda: inside.received == b"at last")
+        guest.expect(inside, b"at last")

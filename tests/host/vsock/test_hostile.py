@@ -179,7 +179,7 @@ def test_memory_may_change_under_running_rings(bench: Bench) -> None:
     inside = guest.accept()
     assert guest.driver.share_memory() == 0
     client.sendall(b"still there")
-    guest.until(lambda: inside.received == b"still there")
+    guest.expect(inside, b"still there")
 
 
 def test_a_disabled_ring_rests(bench: Bench) -> None:
@@ -336,5 +336,4 @@ def test_any_packets_leave_bounded_state_and_a_working_device(seed: int) -> None
                 for cid in (2, 3):
                     guest.transmit(Packet(RST, host, port, cid=cid))
         eventually(lambda: len(device) == 0, guest.step)
-        inside = guest.connect(SERVICE)
-        guest.until(lambda: inside.open)
+        guest.open(SERVICE)

@@ -58,8 +58,7 @@ def test_it_serves_until_the_front_end_closes(folder: Path) -> None:
         driver.start()
         guest = Guest(driver)
         guest.offer()
-        heart = guest.connect(9000)
-        guest.until(lambda: heart.open)
+        heart = guest.open(9000)
         heart.send(b"\xb7")
         assert process.stdout is not None
         assert process.stdout.readline() == "heartbeat\n"
