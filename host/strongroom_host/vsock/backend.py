@@ -19,7 +19,7 @@ from typing import Final
 
 from strongroom_host.vsock.connection import Connection
 from strongroom_host.vsock.device import Device
-from strongroom_host.vsock.errors import BadMapping, FrontEndFault, GuestFault, MalformedMessage
+from strongroom_host.vsock.errors import BadMapping, FrontEndFault, GuestFault
 from strongroom_host.vsock.frontend import FrontEnd
 from strongroom_host.vsock.heartbeat import Heartbeat
 from strongroom_host.vsock.listeners import dial, listen, pair
@@ -35,7 +35,8 @@ _PAUSE_S: Final = 0.1
 """How long accepting rests when this process is out of descriptors."""
 _STREAM: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
-_ANCILLARY: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+_ANCILLARY: Final = socket.CMSG_SPACE((MAX_DESCRIPTORS + 1) * array.array("i").itemsize)
+"""Room for one descriptor too many: so the message that has too many is seen to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,8 @@ class Backend:
             try:
                 self._serve()
             except GuestFault:
-                self._session.fail()
+                with contextlib.suppress(FrontEndFault):
+                    self._session.fail()
                 raise
 
     def stop(self) -> None:
@@ -189,23 +191,17 @@ class Backend:
     def _listen_to(self, front: socket.socket | None) -> None:
         while front is not None and self._running:
             try:
-                data, ancillary, flags, _ = front.recvmsg(
+                data, ancillary, _, _ = front.recvmsg(
                     self._reader.wanted, _ANCILLARY, socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
                 return
             except OSError:
-                data, ancillary, flags = b"", [], 0  # it died
-            descriptors = _descriptors(ancillary)
+                data, ancillary = b"", []  # it died
             if not data:
                 self._end()
                 return
-            message = self._reader.receive(data, descriptors)
-            if flags & socket.MSG_CTRUNC:
-                raise MalformedMessage(
-                    "too many descriptors in one vhost-user message",
-                    expected=f"at most {MAX_DESCRIPTORS}",
-                )
+            message = self._reader.receive(data, _descriptors(ancillary))
             if message is not None and (answer := self._session.handle(message)) is not None:
                 self._answer(front, answer)
 
@@ -228,14 +224,14 @@ class Backend:
             self._transmitting = True  # what was there before the kick descriptor
 
     def _kicked(self, descriptor: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            try:
-                if not os.read(descriptor, 8):
-                    raise FrontEndFault("a kick descriptor is at its end")
-            except BlockingIOError:
-                raise
-            except OSError as error:
-                raise FrontEndFault(f"a kick descriptor cannot be read: {error}") from error
+        try:
+            usable = bool(os.read(descriptor, 8))
+        except BlockingIOError:
+            usable = True
+        except OSError:
+            usable = False
+        if not usable:
+            raise FrontEndFault("a kick descriptor cannot be read")
         # Buffers to receive may also be what sending was waiting for.
         self._transmitting = True
 
@@ -253,19 +249,20 @@ class Backend:
             except OSError:  # out of descriptors, most likely: the client waits a little
                 self._unwatch(listener.fileno())
                 self._paused.append((listener, port))
+                self._resume_at = time.monotonic() + _PAUSE_S
                 return
             stream = self._stream(client)
             connection = self.device.open(port, stream, time.monotonic())
             if connection is not None:
                 self._watch_stream(client, connection)
 
-    def _resume(self, now: float, due: float | None) -> float:
+    def _resume(self, now: float, due: float | None) -> float | None:
         """Accepts again, after a rest; returns when to look again."""
         if self._resume_at <= now:
             for listener, port in self._paused:
                 self._watch_listener(listener, port)
             self._paused.clear()
-        self._resume_at = now + _PAUSE_S
+            return due
         return self._resume_at if due is None else min(due, self._resume_at)
 
     def _dial(self, connection: Connection) -> SocketStream:
