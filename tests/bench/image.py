@@ -22,9 +22,12 @@ from strongroom_eif.recipe.pins import Pins
 from strongroom_eif.recipe.record import ReleaseRecord, parse_record
 from strongroom_eif.recipe.store import Store, default_cache
 from strongroom_host.cli.emulators import find_or_build
-from strongroom_host.cli.trading import ClientFolder, Trader
+from strongroom_host.cli.trading import Trader, open_trader
 from strongroom_host.enclave_client.address import parse_enclave_address
+from strongroom_host.enclave_client.identity import ClientIdentity
+from strongroom_host.owner.signed import read_manifest
 from strongroom_host.runners.emulator import chosen_emulator, installed
+from strongroom_host.trust.record import EvidencePolicy, Trust
 from strongroom_wire.frames import Intent, Kind, OrderIntent
 
 from tests.bench import NotMeasured
@@ -38,7 +41,7 @@ __all__ = ["rows"]
 
 ROOT = Path(__file__).parents[2]
 GOAL_MIB, GOAL_MEMORY_MIB = 64, 512
-MEMORIES = (384, 320, 256, 224, 192, 160, 128, 96)
+MEMORIES = (256, 224, 192, 160, 128, 96)
 BULK, PIECE = 32 << 20, 1 << 20
 _FIRST = "run `make test-image` first"
 Row = dict[str, object]
@@ -147,9 +150,11 @@ def traded(platform: tuple[str, ...], folder: Path, venue: Venue) -> Iterator[tu
         desk.owner("provision enroll main")
         for name in ("trust.json", "manifest.signed.json"):
             shutil.copy2(folder / "owner" / name, folder / "bot" / name)
-        with ClientFolder(folder / "bot").trader(
-            parse_enclave_address(boot.address), None, None
-        ) as trader:
+        bot = folder / "bot"
+        manifest = read_manifest(bot / "manifest.signed.json")[0].manifest
+        policy = EvidencePolicy.pinned(Trust.load(bot / "trust.json"))
+        address = parse_enclave_address(boot.address)
+        with open_trader(ClientIdentity.load(bot), address, policy, manifest) as trader:
             yield boot, trader
 
 
@@ -167,7 +172,7 @@ def _least_memory(image: Path, folder: Path, venue: Venue) -> Row:
     folder.mkdir()
     least = GOAL_MEMORY_MIB
     for memory in MEMORIES:
-        words = (str(image), "--memory", str(memory), "--timeout", "60")
+        words = (str(image), "--memory", str(memory), "--timeout", "45")
         try:
             with traded(words, folder / str(memory), venue) as (_, trader):
                 ask(trader, venue.token)
