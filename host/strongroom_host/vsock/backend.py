@@ -25,7 +25,7 @@ from strongroom_host.vsock.heartbeat import Heartbeat
 from strongroom_host.vsock.listeners import dial, listen, pair
 from strongroom_host.vsock.messages import MAX_DESCRIPTORS, MessageReader
 from strongroom_host.vsock.streams import DialRefused, SocketStream
-from strongroom_host.vsock.table import Limits
+from strongroom_host.vsock.table import PARENT_CID, Limits
 
 __all__ = ["Backend", "BackendConfig"]
 
@@ -45,7 +45,7 @@ class BackendConfig:
 
     Attributes:
         device: Unix socket for the front-end (QEMU's chardev), which connects to it once.
-        cid: The guest's; 3 or more.
+        cid: The guest's; 4 or more, as we are 3.
         listen: For each port of the guest, the Unix socket where clients of the host connect.
         connect: For each port of the host, the Unix socket where a service listens.
         heartbeat: Port of the host that answers a starting enclave's heartbeat.
@@ -66,8 +66,10 @@ class BackendConfig:
             BadMapping: a CID or port out of range, a port or path twice.
         """
         ports = [*self.listen, *self.connect, *([] if self.heartbeat is None else [self.heartbeat])]
-        if not 3 <= self.cid < 0xFFFFFFFF:
-            raise BadMapping("no CID a guest can have", expected="3 to 4294967294", actual=self.cid)
+        if not PARENT_CID < self.cid < 0xFFFFFFFF:
+            raise BadMapping(
+                "no CID an enclave can have", expected="4 to 4294967294", actual=self.cid
+            )
         for port in ports:
             if not 0 <= port < 0xFFFFFFFF:
                 raise BadMapping("no vsock port", expected="0 to 4294967294", actual=port)

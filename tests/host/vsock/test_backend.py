@@ -141,7 +141,7 @@ def test_what_comes_back_is_what_was_sent(seed: int) -> None:
     whims = random.Random(seed)  # noqa: S311  what varies, reproducible
     window = whims.choice([1024, 5000, 65536, 262144])
     size = whims.choice([8, 32, 128])
-    data = whims.randbytes(whims.randint(1, 200_000))
+    data = whims.randbytes(whims.randint(1, 80_000))
     with Bench(Limits(window=window)) as bench:
         layout = whims.choice([(3776,), (44, 500), (4140,), (10, 34, 1, 70)])
         guest = bench.boot(size=size, layout=layout, buffers=max(1, size // len(layout)), seed=seed)

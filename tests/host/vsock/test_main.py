@@ -104,7 +104,7 @@ def test_it_replaces_what_nobody_listens_on_and_nothing_else(folder: Path) -> No
 
 def test_what_it_cannot_serve_is_refused(folder: Path) -> None:
     path = f"{folder}/a"
-    assert "CID" in refused(folder, cid=2)
+    assert "CID" in refused(folder, cid=3)
     assert "vsock port" in refused(folder, "--listen", f"4294967295={path}")
     assert "PORT=PATH" in refused(folder, "--listen", path)
     assert "PORT=PATH" in refused(folder, "--connect", f"x={path}")
