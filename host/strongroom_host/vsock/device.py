@@ -41,7 +41,11 @@ class Device:
     Attributes:
         rx: The guest's receive queue while it runs (we fill it).
         tx: The guest's transmit queue while it runs.
-        counts: How often each thing happened.
+        counts: How often connections were ``opened``, ``refused`` (no service), ``redialled`` (a
+            busy one), ``busy`` (too many), ``absent`` (no guest), ``expired`` or ``broken``; how
+            often packets were ``malformed``, ``misaddressed``, out of turn (``protocol``), beyond
+            the credit (``overrun``) or of impossible credit (``credit lie``); ``bytes_up`` from
+            the guest, ``bytes_down`` to it.
     """
 
     def __init__(

@@ -16,6 +16,8 @@ from tests.host.vsock.conftest import SERVICE, Bench
 from tests.host.vsock.driver import eventually
 from tests.host.vsock.guest import NO_RECEIVE, NO_SEND, RST, Guest, Socket
 
+pytestmark = pytest.mark.timeout(3600)  # a soak may take its time
+
 
 def read_all(guest: Guest, client: socket.socket) -> bytes:
     """Returns what a client reads until its end, while the guest runs."""

@@ -36,6 +36,8 @@ from tests.host.vsock.driver import (
 )
 from tests.host.vsock.guest import RST, RW, Packet
 
+pytestmark = pytest.mark.timeout(3600)  # a soak may take its time
+
 
 def ends(bench: Bench, kind: type[HostError]) -> HostError:
     """Waits for the backend to end; returns its error, which is of that kind."""
