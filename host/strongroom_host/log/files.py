@@ -367,8 +367,8 @@ def _records(data: bytes) -> tuple[list[bytes], int]:
         start = at + 2
         end = start + int.from_bytes(data[at:start], "big")
         entry, following = data[start:end], end + _CHECKSUM
-        # No entry is empty: zeros, which some file systems leave behind, are the end.
-        if not entry or data[end:following] != leaf_hash(entry)[:_CHECKSUM]:
+        # Zeros, which some file systems leave behind, are no record: no checksum is zero.
+        if data[end:following] != leaf_hash(entry)[:_CHECKSUM]:
             break
         entries.append(entry)
         at = following

@@ -278,6 +278,7 @@ def test_killed_before_every_single_step(
             assert start <= size <= end
             assert list(again.reader().entries()) == ENTRIES_600[:size]
             assert again.published in (start, end)
+            assert {tail.name for tail in folder.glob("tail.*")} <= {f"tail.{size // 256}"}
             again.append(start, ENTRIES_600[start:end])
             again.publish(checkpoint(again.head))
             assert again.head == grown(ENTRIES_600[:end]).head
@@ -332,6 +333,16 @@ def _damage() -> dict[str, Callable[[Path], object]]:
             checkpoint(grown(ENTRIES_600[:521]).head)
         ),
     }
+
+
+@pytest.mark.parametrize("name", [name for name in _damage() if " is gone" in name][:3])
+def test_a_gap_is_found_without_a_checkpoint_too(tmp_path: Path, name: str) -> None:
+    with LogFiles(tmp_path) as log:
+        log.append(0, ENTRIES_600[:520])
+    _damage()[name](tmp_path)
+    with pytest.raises(LogDamaged):
+        LogFiles(tmp_path)
+    assert (tmp_path / "tail.2").exists()
 
 
 @pytest.mark.parametrize("damage", _damage().values(), ids=_damage())

@@ -169,9 +169,10 @@ def test_cosignatures_bind_time_and_text() -> None:
 
 
 def test_a_witness_that_signs_twice_counts_once_with_its_first_time() -> None:
-    note = cosigned(cosigned(NOTE, 9, time=TIME + 5), 9, time=TIME)
-    opened = open_checkpoint(note, ORIGIN, [key_of(1)], [WITNESS])
-    assert opened.witnesses == {WITNESS: TIME}
+    for first, second in ((TIME, TIME + 5), (TIME + 5, TIME)):
+        note = cosigned(cosigned(NOTE, 9, time=first), 9, time=second)
+        opened = open_checkpoint(note, ORIGIN, [key_of(1)], [WITNESS])
+        assert opened.witnesses == {WITNESS: TIME}
 
 
 def test_a_log_key_is_no_witness() -> None:
@@ -189,7 +190,9 @@ def _flawed_notes() -> dict[str, bytes]:
         "text alone": TEXT,
         "no empty line": TEXT + line,
         "no signatures": TEXT + b"\n",
+        "signatures alone": line,
         "no newline at the end": NOTE[:-1],
+        "another end than a newline": NOTE[:-1] + b"x",
         "a line after": NOTE + b"x\n",
         "an empty line after": NOTE + b"\n",
         "carriage returns": NOTE.replace(b"\n", b"\r\n"),
@@ -264,6 +267,18 @@ def test_extension_lines_are_kept() -> None:
 def test_a_flawed_verifier_key_is_refused(text: str) -> None:
     with pytest.raises(KeyMalformed):
         VerifierKey.parse(text)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\n", "a\u2003b", "a\x1fb", "\ud800"])
+def test_no_key_has_a_name_that_a_note_cannot_carry(name: str) -> None:
+    with pytest.raises(KeyMalformed):
+        VerifierKey(name, bytes(32))
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_no_key_has_another_length(length: int) -> None:
+    with pytest.raises(KeyMalformed):
+        VerifierKey("name", bytes(length))
 
 
 @given(st.text(min_size=1, max_size=20), st.binary(min_size=32, max_size=32))

@@ -140,6 +140,15 @@ def test_one_change_to_an_inclusion_proof_is_refused(data: st.DataObject) -> Non
             verify_inclusion(*arguments)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 6, 8])
+def test_the_proof_of_the_first_or_last_leaf_is_none_for_a_place_outside(size: int) -> None:
+    leaves = LEAVES[:size]
+    for index, outside in ((0, -1), (size - 1, size), (size - 1, size + 5)):
+        proof = inclusion_proof(index, size, Naive(leaves))
+        with pytest.raises(NotIncluded):
+            verify_inclusion(leaf_hash(leaves[index]), outside, head_of(leaves), proof)
+
+
 @given(st.data())
 def test_one_change_to_a_consistency_proof_is_refused(data: st.DataObject) -> None:
     size = data.draw(st.integers(2, 70))

@@ -67,6 +67,15 @@ def test_a_smaller_head_is_read_from_tiles_of_a_larger_tree() -> None:
         LogReader(stored(entries), grown(ENTRIES_600).head, 300)
 
 
+def test_a_bundle_ends_with_the_head() -> None:
+    log = LogReader(stored(ENTRIES_600), grown(ENTRIES_600[:300]).head, 600)
+    assert log.bundle(1) == ENTRIES_600[256:300]
+    assert log.bundle(2) == []
+    for index in (-1, 3):
+        with pytest.raises(OutsideLog):
+            log.bundle(index)
+
+
 def test_a_full_tile_stands_for_the_partial_one_that_went() -> None:
     entries = ENTRIES_600[:300]
     storage = Memory({**stored(ENTRIES_600[:512]), **stored(entries)})

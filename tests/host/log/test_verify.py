@@ -127,6 +127,12 @@ def test_an_edit_is_found_at_its_very_place_by_the_stores_own_tiles() -> None:
     assert found(report) == [(Problem.EDITED, 20, 21)]
 
 
+def test_an_edit_is_not_hidden_by_something_else_that_is_wrong() -> None:
+    wrong = {**HISTORY.attested, byte(3): AttestedBoot(byte(0), byte(0))}
+    report = verify(edited(20), expected(openings={}, boots=wrong))
+    assert found(report) == [(Problem.WRONG_BOOT, 12, 13), (Problem.EDITED, 12, 33)]
+
+
 def test_an_answer_that_is_not_in_the_log() -> None:
     report = verify(E[:30], Expected(KNOWN[:2], {31: E[31]}))
     assert found(report) == [(Problem.SHORTER, 31, 32)]
@@ -199,8 +205,9 @@ def test_a_fork_is_named_when_both_heads_are_known() -> None:
 
 def test_two_signed_heads_of_one_size_are_a_fork_whatever_is_stored() -> None:
     twin = KnownHead(LogHead(33, byte(1)), "witness")
-    report = verify(E, Expected([*KNOWN, twin]))
-    assert (Problem.FORKED, 0, 33) in found(report)
+    for entries in (E, E[:20], []):
+        report = verify(entries, Expected([*KNOWN, twin]))
+        assert (Problem.FORKED, 0, 33) in found(report)
 
 
 # --- boots ----------------------------------------------------------------------------------------
@@ -230,6 +237,12 @@ def _go_on_after_another(history: History) -> None:
 def _no_start(history: History) -> None:
     history.epoch = byte(2)
     history.add(Kind.SIGNED)
+
+
+def _start_again_later(history: History) -> None:
+    _second_boot(history, history.tree.head)
+    history.epoch = byte(1)
+    _start_twice(history)
 
 
 def _start_twice(history: History) -> None:
@@ -263,6 +276,7 @@ BROKEN: Mapping[str, tuple[Callable[[History], None], list[tuple[Problem, int, i
         [(Problem.WRONG_CONTINUATION, 4, 5)],
     ),
     "goes on after another": (_go_on_after_another, [(Problem.EPOCH_BROKEN, 6, 7)]),
+    "starts again later": (_start_again_later, [(Problem.EPOCH_BROKEN, 6, 7)]),
     "does not start": (_no_start, [(Problem.EPOCH_BROKEN, 4, 5)]),
     "starts twice": (_start_twice, [(Problem.EPOCH_BROKEN, 4, 5)]),
     "clock goes back": (
