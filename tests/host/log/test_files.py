@@ -345,6 +345,15 @@ def test_a_gap_is_found_without_a_checkpoint_too(tmp_path: Path, name: str) -> N
     assert (tmp_path / "tail.2").exists()
 
 
+def test_a_gap_is_found_where_no_leaf_is_after_the_last_bundle(tmp_path: Path) -> None:
+    with LogFiles(tmp_path) as log:
+        log.append(0, ENTRIES_600[:512])
+    (tmp_path / Tile(ENTRIES, 0).path).unlink()
+    with pytest.raises(LogDamaged) as damaged:
+        LogFiles(tmp_path)
+    assert damaged.value.expected == Tile(ENTRIES, 0).path
+
+
 @pytest.mark.parametrize("damage", _damage().values(), ids=_damage())
 def test_a_damaged_log_is_not_gone_on_with(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     published(tmp_path, ENTRIES_600[:520])
