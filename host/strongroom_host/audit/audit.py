@@ -118,9 +118,7 @@ class _Audit:
     fault: int = 0
 
     def add(self, *found: Finding) -> None:
-        for finding in found:
-            self.findings.append(finding)
-            self.progress(f"{finding.result.value:<14} {finding.title}")
+        self.findings += found
 
 
 def audit(

@@ -40,8 +40,11 @@ def print_report(report: Report) -> None:
         for number, value in pcrs.items() if isinstance(pcrs, dict) else ():
             say(f"  PCR{number}    {value}")
     counts = ", ".join(f"{report.count(result)} {result.value}" for result in Result)
-    verdict = "audit passed" if report.exit_status == 0 else "audit FAILED"
-    style = "bold green" if report.exit_status == 0 else "bold red"
+    verdict, style = "audit FAILED", "bold red"
+    if report.exit_status == 0:
+        # A warning is something that nobody looked at: the word must not cover it.
+        warned = report.count(Result.WARNING)
+        verdict, style = ("no check failed", "bold yellow") if warned else ("passed", "bold green")
     say(Text(f"\n{verdict}", style=style).append(f": {counts}", style="not bold default"))
 
 
