@@ -494,3 +494,27 @@ def test_a_device_without_rings_does_nothing(desk: Desk) -> None:
     client = FakeStream()
     assert desk.device.open(7, client, desk.now) is None
     assert client.closed()
+
+
+def test_a_flood_goes_on_when_there_are_buffers_for_its_answers(desk: Desk) -> None:
+    """No kick tells of them: they were there before the flood stopped."""
+    desk.receive(100)
+    for port in range(100):
+        data = Packet(RW, SERVICE, port).serialise()
+        at = (1 << 20) + 64 * port
+        desk.view[at : at + 44] = data
+        assert desk.tx.add([(at, 44)], writable=False) is not None
+    assert desk.device.transmit(desk.now)
+    assert len(desk.device._resets) == 8
+
+
+def test_what_nobody_takes_is_lost_in_the_end(desk: Desk) -> None:
+    stream = desk.accept()
+    stream.room = 0
+    desk.send(desk.packet(RW, bytes(900)), desk.packet(SHUTDOWN, flags=NO_RECEIVE | NO_SEND))
+    assert desk.ops() == [RST]
+    desk.tick(59)
+    assert not stream.closed()
+    desk.tick(2)
+    assert stream.closed()
+    assert len(desk.device) == 0

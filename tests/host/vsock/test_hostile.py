@@ -18,7 +18,10 @@ from tests.host.vsock.driver import (
     ENABLE,
     GET_BASE,
     GET_CONFIG,
+    GET_FEATURES,
+    NEED_REPLY,
     NO_DESCRIPTOR,
+    PAGE,
     RESET_DEVICE,
     SET_ADDR,
     SET_BASE,
@@ -29,6 +32,7 @@ from tests.host.vsock.driver import (
     SET_KICK,
     SET_MEM_TABLE,
     SET_NUM,
+    SET_OWNER,
     SET_PROTOCOL,
     USER_LOW,
     Driver,
@@ -129,6 +133,23 @@ def test_too_many_descriptors(bench: Bench) -> None:
     driver.send(SET_CALL, struct.pack("<Q", 0), [driver.file] * 100)
     ends(bench, MalformedMessage)
     assert descriptors() < before
+
+
+def test_one_descriptor_too_many_is_not_overlooked(bench: Bench) -> None:
+    driver = fresh(bench)
+    table = struct.pack("<II", 8, 0)
+    for index in range(8):
+        table += struct.pack("<QQQQ", index * PAGE, PAGE, index * PAGE, index * PAGE)
+    assert driver.tell(SET_MEM_TABLE, table, [driver.file] * 8) == 0
+    driver.send(SET_MEM_TABLE, table, [driver.file] * 9)
+    ends(bench, MalformedMessage)
+
+
+def test_replies_on_demand_are_for_who_negotiated_them(bench: Bench) -> None:
+    driver = bench.driver()
+    driver.send(SET_PROTOCOL, bytes(8), flags=1 | NEED_REPLY)
+    driver.send(SET_OWNER, flags=1 | NEED_REPLY)
+    assert driver.ask(GET_FEATURES)
 
 
 def test_descriptors_of_requests_that_want_none_are_closed(bench: Bench) -> None:
