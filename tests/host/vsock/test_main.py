@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,16 +23,18 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def start(folder: Path, *more: str, cid: int = CID) -> subprocess.Popen[str]:
+@contextmanager
+def start(folder: Path, *more: str, cid: int = CID) -> Iterator[subprocess.Popen[str]]:
+    """Yields the process; whatever the test finds, it is gone afterwards."""
     command = [sys.executable, "-P", "-m", "strongroom_host.vsock", "--cid", str(cid)]
     command += ["--device", str(folder / "device.sock"), *more]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def refused(folder: Path, *more: str, cid: int = CID) -> str:
