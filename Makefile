@@ -7,7 +7,7 @@ BIN := .venv/bin
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo image test test-image lint bench soak format proto lock pins clean env env-dev
+.PHONY: help demo image audit test test-image lint bench soak format proto lock pins clean env env-dev
 
 help: ## Show what there is to run
 	@echo "Strongroom. First run: make demo"; echo
@@ -18,6 +18,13 @@ demo: env ## Boot an attested signer on this machine and get one Polymarket orde
 
 image: env ## Build the measured image, its release record and SBOM into build/image (a minute; the first time ten)
 	@$(BIN)/strongroom image build $(if $(INPUTS),--inputs $(INPUTS)) $(if $(FRESH),--fresh)
+
+# INPUTS=DIR, RELEASE=FILE, IMAGE=FILE, DOCUMENT=FILE, ENCLAVE=ADDRESS, OUT=DIR, OFFLINE=1. `make`
+# says only whether it failed; `strongroom audit` itself exits with 1, 2 or 5.
+audit: env-dev ## Rebuild the image twice, compare it with a release and with what runs; report (ten minutes)
+	@$(BIN)/strongroom audit $(if $(INPUTS),--inputs "$(INPUTS)") $(if $(RELEASE),--release "$(RELEASE)") \
+	  $(if $(IMAGE),--image "$(IMAGE)") $(if $(DOCUMENT),--document "$(DOCUMENT)") \
+	  $(if $(ENCLAVE),--enclave "$(ENCLAVE)") $(if $(OUT),--out "$(OUT)") $(if $(OFFLINE),--offline)
 
 test: env-dev ## Run all tests (about five minutes on two cores)
 	@$(BIN)/python -m pytest -n $(JOBS)

@@ -103,7 +103,8 @@ class PackageIndex:
                         raise IndexUnreachable(f"{url}: the answer is too large")
             answer = msgspec.json.decode(data, type=_AnswerJson)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise IndexUnreachable(f"{url}: {str(error) or type(error).__name__}") from error
+            why = str(error).partition("\n")[0] or type(error).__name__
+            raise IndexUnreachable(f"{url}: {why}") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise IndexUnreachable(f"{url}: not an answer of this interface: {error}") from error
         # Some mirrors answer for the newest version whatever was asked.
