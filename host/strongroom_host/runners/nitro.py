@@ -7,6 +7,7 @@ more. Owners believe the evidence, never this host.
 """
 
 import os
+import resource
 import secrets
 import select
 import subprocess
@@ -56,6 +57,8 @@ _BOOTSTRAP, _CONTROL, _FRAMES, _EGRESS = 5003, 5000, 5001, 5002
 _LEAST_CID, _ANY_CID = 4, (1 << 32) - 1
 _EIF_RATIO: Final = 4
 """nitro-cli refuses less memory than this times the file's size."""
+_CONSOLE_BYTES: Final = 4 << 20
+"""A guest that writes without end gets this much of the disk; then its copier is ended."""
 _KEEPER_READY_S: Final = 20.0
 LONGEST_START: Final = 240.0
 """Seconds for `run-enclave`, at most."""
@@ -232,6 +235,8 @@ class NitroRunner(Boot):
             if self._debug:
                 with open(self.console, "ab", opener=private) as console:
                     self._copier = self._cli.console(self._enclave.enclave_id, console)
+                limit = (_CONSOLE_BYTES, _CONSOLE_BYTES)
+                resource.prlimit(self._copier.pid, resource.RLIMIT_FSIZE, limit)
             if self._keeper is not None:
                 _write(self._keeper, f"cid {self._enclave.enclave_cid}")
                 self._hear("open")

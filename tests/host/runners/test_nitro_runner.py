@@ -151,7 +151,12 @@ def test_an_image_that_is_measured_otherwise_is_refused_and_ended(aws: Instance)
             aws.runner().start()
         assert refused.value.exit_status == 3
         assert aws.fake.machines() == []
-    assert aws.fake.calls()[-1][0] != "run-enclave"
+    boot = aws.runner()
+    boot.spawn()
+    with pytest.raises(MeasuredOtherwise):
+        until(boot.may_answer, "never refused")
+    assert aws.fake.machines() == [], "it runs no longer than it takes to see what it is"
+    boot.stop()
 
 
 def test_a_file_exchanged_between_check_and_boot_is_refused(aws: Instance) -> None:
@@ -181,6 +186,15 @@ def test_debug_mode_that_was_asked_for_has_a_console(aws: Instance) -> None:
     debug = nitro_platform(aws.image, run, nitro_cli=program, debug_console=True)
     assert not any("debug" in note for note in plain.notes)
     assert any("proves no image" in note for note in debug.notes)
+
+
+def test_a_console_without_end_costs_a_bounded_amount_of_disk(aws: Instance) -> None:
+    aws.fake.plan(Plan(console="x" * (6 << 20)))
+    boot = running(aws, debug_console=True)
+    until(lambda: boot.console.stat().st_size >= 4 << 20, "it never filled up")
+    boot.check()
+    boot.stop()
+    assert boot.console.stat().st_size <= 4 << 20
 
 
 def test_what_nitro_cli_refuses_is_said_as_it_is(aws: Instance) -> None:
