@@ -66,7 +66,12 @@ from strongroom_eif.writer import write
 
 __all__ = ["CMDLINE", "PINS", "Built", "build_image"]
 
-CMDLINE: Final = "console=ttyS0 reboot=t panic=-1 random.trust_cpu=on rootfstype=ramfs rdinit=/init"
+CMDLINE: Final = (
+    "console=ttyS0 reboot=t panic=-1 random.trust_cpu=on rootfstype=ramfs"
+    # Nobody traces another process, and nobody without privileges measures one.
+    " sysctl.kernel.yama.ptrace_scope=3 sysctl.kernel.perf_event_paranoid=3"
+    " rdinit=/init"
+)
 """Ends without `--`: the hypervisor appends where its devices are, and the kernel reads that."""
 
 
