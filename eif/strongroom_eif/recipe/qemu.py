@@ -3,7 +3,7 @@
 Debian builds QEMU without libcbor, which that machine needs, so it is built from Debian's own
 source, in the sandbox. The result carries its libraries and firmware with it and is started through
 its own dynamic loader: it runs on any distribution, as any user, and nothing of it gets into the
-image. A QEMU of the system that has the machine will do as well.
+image. Whether the system's own QEMU will do is the runner's question.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from strongroom_eif.recipe.pins import PinnedFile, Pins
 from strongroom_eif.recipe.root import Root
 from strongroom_eif.recipe.store import Store
 
-__all__ = ["MACHINE", "Emulator", "build_qemu", "find_emulator", "find_system_qemu"]
+__all__ = ["MACHINE", "Emulator", "build_qemu"]
 
 MACHINE: Final = "nitro-enclave"
 
@@ -82,29 +82,11 @@ class Emulator:
 
     Attributes:
         command: What to execute, to be followed by `-M nitro-enclave,...`.
-        firmware: The files that it loads into the guest; empty for a QEMU of the system.
+        firmware: The files that it loads into the guest.
     """
 
     command: tuple[str, ...]
     firmware: tuple[Path, ...] = ()
-
-
-def find_emulator(store: Store, pins: Pins) -> Emulator:
-    """Returns the system's QEMU if it has the machine, else ours, built once.
-
-    Raises:
-        See `build_qemu`.
-    """
-    return find_system_qemu() or build_qemu(store, pins)
-
-
-def find_system_qemu() -> Emulator | None:
-    """Returns the QEMU on the PATH, if there is one and it has the Nitro machine."""
-    found = shutil.which(_BINARY)
-    if found is None:
-        return None
-    emulator = Emulator((found,))
-    return emulator if MACHINE in _machines(emulator) else None
 
 
 def build_qemu(store: Store, pins: Pins, *, fresh: bool = False) -> Emulator:

@@ -5,54 +5,33 @@ from pathlib import Path
 import pytest
 from strongroom_eif.recipe import errors, qemu
 from strongroom_eif.recipe.pins import Pins
-from strongroom_eif.recipe.qemu import Emulator, build_qemu, find_emulator, find_system_qemu
+from strongroom_eif.recipe.qemu import Emulator, build_qemu
 from strongroom_eif.recipe.store import Store
 
 from tests.eif.recipe.checkout import PINS
 
 HAS = '#!/bin/sh\n[ "$1 $2" = "-M help" ] && echo \'nitro-enclave        AWS Nitro Enclave\'\n'
 LACKS = "#!/bin/sh\necho 'microvm  microvm'\n"
-BROKEN = "#!/absent/interpreter\n"
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> str:
+def install(folder: Path, script: str) -> str:
     program = folder / "qemu-system-x86_64"
     program.write_text(script)
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder))
     return str(program)
 
 
-def test_a_system_qemu_with_the_machine_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = install(tmp_path, monkeypatch, HAS)
-    assert find_system_qemu() == Emulator((program,))
-    store = Store(tmp_path / "cache", offline=True)
-    assert find_emulator(store, Pins.load(PINS)) == Emulator((program,))
-
-
-@pytest.mark.parametrize("script", [LACKS, BROKEN])
-def test_a_system_qemu_without_it_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
-) -> None:
-    install(tmp_path, monkeypatch, script)
-    assert find_system_qemu() is None
-
-
-def test_no_system_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_system_qemu() is None
-
-
-def test_what_was_built_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = install(tmp_path, monkeypatch, HAS)
+def test_what_was_built_is_tried(tmp_path: Path) -> None:
+    program = install(tmp_path, HAS)
     qemu.check_machine(Emulator((program,)))
     Path(program).write_text(LACKS)
     with pytest.raises(errors.EmulatorUnusable, match="lacks the Nitro machine"):
         qemu.check_machine(Emulator((program,)))
     with pytest.raises(errors.EmulatorUnusable):
         qemu.check_machine(Emulator((str(tmp_path / "absent"),)))
+    Path(program).write_text("#!/absent/interpreter\n")
+    with pytest.raises(errors.EmulatorUnusable):
+        qemu.check_machine(Emulator((program,)))
 
 
 def test_another_machine_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
