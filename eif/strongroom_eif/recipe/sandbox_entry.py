@@ -120,7 +120,9 @@ def _enter(task: Task) -> None:
     _mount("tmpfs", f"{root}/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")  # noqa: S108
     _inputs(f"{root}/in", task["read"])
     _bind(task["work"], f"{root}/work", writable=True)
-    _mount("proc", f"{root}/proc", "proc", _MS_NOSUID | _MS_NODEV | 8)
+    # Read-only: to the kernel's settings (core_pattern names a program that it starts as root,
+    # outside) user 0 may write without any capability.
+    _mount("proc", f"{root}/proc", "proc", _MS_RDONLY | _MS_NOSUID | _MS_NODEV | 8)
     kept = sum(flag for bit, flag in _KEPT.items() if os.statvfs(root).f_flag & bit)
     _mount("", root, "", _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | kept)
     os.chdir(root)

@@ -87,6 +87,14 @@ def test_only_its_own_processes_are_visible(root: Root, tmp_path: Path) -> None:
     assert said(root, tmp_path, "echo $$; echo /proc/[0-9]*") == "2\n/proc/1 /proc/2"
 
 
+def test_the_settings_of_the_kernel_are_read_only(root: Root, tmp_path: Path) -> None:
+    """Who writes core_pattern has the kernel start a program of his as root, outside."""
+    for path in ("sys/kernel/core_pattern", "self/oom_score_adj"):
+        text = said(root, tmp_path, f"(: >> /proc/{path}) 2>&1 || echo refused")
+        assert "Read-only file system" in text, path
+        assert text.endswith("refused"), path
+
+
 def test_inputs_are_read_only(root: Root, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in")
     (tmp_path / "folder").mkdir()
