@@ -49,18 +49,21 @@ def harden(lifetime: int = 0) -> None:
     RLIMIT_CORE=0 keeps the kernel from writing a core file; a pipe in core_pattern ignores it, and
     dumpable=0 covers that, ptrace by the same user, and /proc/<pid>/mem. no_new_privs makes
     set-user-ID files powerless. pdeathsig=SIGKILL ends the worker when the thread that started it
-    ends; if that was before, the closed link does. Outside Linux only the first exists.
+    ends; if that was before, the closed link does. Outside Linux only the limits exist.
 
     Args:
         lifetime: Seconds after which the kernel ends the process, whatever it waits for; 0: none.
+            Such a process cannot start another, which would live on: RLIMIT_NPROC=0.
 
     Raises:
         HardeningFailed: a measure that this system has was refused.
     """
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if lifetime:
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     except OSError as error:
-        raise HardeningFailed("RLIMIT_CORE", "(0, 0)", error) from error
+        raise HardeningFailed("RLIMIT_CORE, RLIMIT_NPROC", "(0, 0)", error) from error
     signal.alarm(lifetime)
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None, use_errno=True).prctl

@@ -88,6 +88,27 @@ def test_another_process_of_the_same_user_cannot_read_memory() -> None:
 
 
 @LINUX
+@pytest.mark.parametrize(("lifetime", "expected"), [(0, "forked"), (45, "refused")])
+def test_who_has_a_lifetime_leaves_no_child_behind(lifetime: int, expected: str) -> None:
+    # The kernel counts only for users without privileges, as workers are in the image.
+    out = run(
+        f"""
+        import os
+        if os.getuid() == 0:
+            os.setuid(65534)
+        harden({lifetime})
+        try:
+            if os.fork() == 0:
+                os._exit(0)
+            print("forked")
+        except BlockingIOError:
+            print("refused")
+        """
+    )
+    assert out.stdout.strip() == expected
+
+
+@LINUX
 def test_a_worker_does_not_outlive_its_parent() -> None:
     # The middle process starts a worker, waits until it is hardened, and dies.
     out = run(
