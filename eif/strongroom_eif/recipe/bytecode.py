@@ -72,7 +72,7 @@ def compiled(items: Iterable[Item], results: Results, root: Root) -> Iterator[It
         with tempfile.TemporaryDirectory(dir=results.scratch()) as folder:
             _compile(sources, root, Path(folder))
             for number in range(len(sources)):
-                shutil.move(Path(folder) / "out" / str(number), place / str(number))
+                shutil.move(sandbox.result(Path(folder), f"out/{number}"), place / str(number))
 
     made = results.make("bytecode", state.hexdigest(), build)
     for number, item in enumerate(sources):
@@ -100,7 +100,7 @@ def gzipped(pieces: Iterable[Bytes], results: Results, root: Root) -> bytes:
             command = ["/bin/sh", "-c", "exec gzip -9n < plain > packed"]
             log = Path(folder) / "log"
             sandbox.run(root, command, work=Path(folder), read={}, env={}, log=log)
-            shutil.move(packed, place / packed.name)
+            shutil.move(sandbox.result(Path(folder), packed.name), place / packed.name)
 
         return (results.make("ramdisk", state.hexdigest(), build) / packed.name).read_bytes()
 

@@ -39,6 +39,11 @@ _ENVIRONMENT: Final = {
 _IMAGE: Final = "bzImage"
 _CONFIG: Final = "config"
 _VERSION: Final = "version"
+_RESULTS: Final = (
+    ("build/arch/x86/boot/bzImage", _IMAGE),
+    ("build/.config", _CONFIG),
+    ("build/include/config/kernel.release", _VERSION),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +169,13 @@ def _build(
     run(*_UNPACK)
     store.say("building the kernel (some minutes)")
     make("tinyconfig")
-    with (tree / "build/.config").open("a", encoding="ascii") as stream:
+    with sandbox.result(tree, "build/.config").open("a", encoding="ascii") as stream:
         stream.write(fragment)
     make("olddefconfig")
-    check_options(wanted, (tree / "build/.config").read_text())
+    check_options(wanted, sandbox.result(tree, "build/.config").read_text())
     make(f"-j{len(os.sched_getaffinity(0))}", _IMAGE)
-    shutil.copyfile(tree / "build/arch/x86/boot/bzImage", place / _IMAGE)
-    shutil.copyfile(tree / "build/.config", place / _CONFIG)
-    shutil.copyfile(tree / "build/include/config/kernel.release", place / _VERSION)
+    for name, target in _RESULTS:
+        shutil.copyfile(sandbox.result(tree, name), place / target)
 
 
 _UNPACK: Final[Sequence[str]] = (

@@ -24,7 +24,7 @@ from strongroom_eif.recipe.machine import writing
 from strongroom_eif.recipe.root import Root
 from strongroom_eif.recipe.sandbox_entry import Task
 
-__all__ = ["ENVIRONMENT", "run"]
+__all__ = ["ENVIRONMENT", "result", "run"]
 
 ENVIRONMENT: Final = {
     "HOME": "/nonexistent",
@@ -87,6 +87,25 @@ def run(
                     return
                 refusals.append(_tail(log, before).strip())
     raise _unavailable(refusals)
+
+
+def result(work: Path, name: str) -> Path:
+    """Returns a file that a program left in its work directory, for reading or writing it here.
+
+    In the sandbox a link to any file of this machine leads nowhere; here it would be followed.
+
+    Raises:
+        BuildFailed: There is none, or it is a link or lies behind one.
+    """
+    path = work.resolve() / name
+    if not path.is_file() or path.resolve() != path:
+        raise BuildFailed(
+            f"a program in the sandbox did not leave the file {name}",
+            expected="a file, no link to one",
+            actual=f"a link to {path.resolve()}" if path.exists() else "nothing",
+            remedy="look at which package brought that program",
+        )
+    return path
 
 
 def _attempt(

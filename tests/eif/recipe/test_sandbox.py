@@ -114,6 +114,29 @@ def test_work_is_writable_and_stays(root: Root, tmp_path: Path) -> None:
     assert (tmp_path / "work/made").stat().st_mode == 0o100644
 
 
+@pytest.fixture
+def left(tmp_path: Path) -> Path:
+    """A work directory as a hostile program leaves it. It cannot read the secret, but point to
+    it."""
+    (tmp_path / "secret").write_text("of this machine")
+    work = tmp_path / "work"
+    (work / "a").mkdir(parents=True)
+    (work / "a/file").write_text("x")
+    for name, target in (("link", "../secret"), ("folder", ".."), ("inner", "a/file")):
+        (work / name).symlink_to(target)
+    return work
+
+
+def test_a_result_is_a_file_that_lies_in_the_work_directory(left: Path) -> None:
+    assert sandbox.result(left, "a/file").read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ["link", "folder/secret", "a", "absent", "inner"])
+def test_no_result_leads_out_of_the_work_directory(left: Path, name: str) -> None:
+    with pytest.raises(BuildFailed, match=name):
+        sandbox.result(left, name)
+
+
 def test_nothing_stays_mounted(root: Root, tmp_path: Path) -> None:
     said(root, tmp_path, ":")
     assert str(root.path) not in Path("/proc/self/mounts").read_text()
