@@ -3,9 +3,11 @@
     <cache>/sha256/ab/abcdef...       inputs, fetched or taken from an inputs directory
     <cache>/slots/<kind>/<key>/       results: a directory, and beside it its seal
 
-Everything is verified again whenever it is handed out, so a damaged disk, an interrupted run or
-somebody's editing shows as a fetch or a build more, never as a different image. Several processes
-may use one cache: files appear by rename, and a slot is built under a lock.
+Everything is verified again whenever it is handed out, so a damaged disk or an interrupted run
+shows as a fetch or a build more, never as a different image. Inputs are held to the pins' digests.
+A result is held to its seal only, which whoever can write here can forge: a release is built afresh
+(`FRESH=1`), and the audit takes nothing but inputs from a cache. Several processes may use one
+cache: files appear by rename, and a slot is built under a lock.
 """
 
 import fcntl

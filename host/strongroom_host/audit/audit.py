@@ -283,7 +283,7 @@ def _check_image(
         running.add(failed("image.files", title, str(error), remedy="take another image"))
         return
     running.add(*image_checks.check_contents(image, rules))
-    running.add(image_checks.check_source_in_image(image, source))
+    running.add(image_checks.check_source_in_image(image, source, rebuilt=running.request.rebuild))
     if papers is not None:
         record, sbom = papers
         sbom_data = product.sbom.read_bytes()

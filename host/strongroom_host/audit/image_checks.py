@@ -35,7 +35,7 @@ from strongroom_eif.recipe.record import ReleaseRecord
 from strongroom_eif.recipe.rules import Rules
 from strongroom_eif.recipe.sbom import Sbom
 
-from strongroom_host.audit.findings import Finding, failed, passed
+from strongroom_host.audit.findings import Finding, failed, passed, warned
 
 __all__ = ["check_contents", "check_format", "check_papers", "check_source_in_image"]
 
@@ -178,11 +178,12 @@ def _check_record(data: Bytes, record: ReleaseRecord, sbom_data: bytes) -> Findi
     return passed("record.names", title, "both digests are right", digests)
 
 
-def check_source_in_image(image: Image, source: Path) -> Finding:
+def check_source_in_image(image: Image, source: Path, *, rebuilt: bool) -> Finding:
     """Returns whether our packages in the image are the source's files, byte for byte.
 
     Looked at without the recipe: paths and digests of the ramdisks against the files in `enclave/`.
-    Bytecode is not source; that it follows from it, the second build shows.
+    Bytecode is not source, and bytecode is what runs. That it follows from the source, only a
+    build shows: for an image that was taken as it was given, this does not pass.
     """
     title = "Our packages in the image are the files of this source, all of them and no other"
     wanted = dict(_sources(source / "enclave"))
@@ -209,6 +210,14 @@ def check_source_in_image(image: Image, source: Path) -> Finding:
         )
     digest = sha256("".join(f"{wanted[path]} {path}\n" for path in sorted(wanted)).encode())
     evidence = {"files": len(wanted), "sha256_of_list": digest.hexdigest()}
+    if not rebuilt:
+        return warned(
+            "image.source",
+            title,
+            f"{len(wanted)} files are equal, but the bytecode beside them is what runs",
+            evidence,
+            remedy="leave out --no-rebuild",
+        )
     return passed("image.source", title, f"{len(wanted)} files are equal", evidence)
 
 
