@@ -1,0 +1,98 @@
+"""A role's append-only log, in constant memory: the tree's frontier and the latest leaves.
+
+Leaves and tree live with the host, who stores them, and with the clients, who are handed each leaf
+with the answer it is about. What is kept here is what it takes to append, and to hand out again
+what a host or client lost in a crash.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from secrets import token_bytes
+
+from strongroom_wire.bundle import LogHead, Role
+from strongroom_wire.checkpoint import checkpoint_text, log_origin, signed_note
+from strongroom_wire.errors import Code, Refused
+from strongroom_wire.leaves import Kind, Leaf, commitment
+from strongroom_wire.merkle import Frontier, leaf_hash
+from strongroom_wire.pages import Entry, LogPage
+
+from strongroom_enclave.identity import Identity
+
+__all__ = ["Ledger"]
+
+_RECENT = 4096
+_WAITING = 64
+_PAGE = 60_000  # bytes of leaves in one answer
+
+
+class Ledger:
+    """The log of `role` in this boot. Closed until a permit says which history it continues.
+
+    What happens before that (keys can be made, and a kill switch pulled, without a permit) waits in
+    order, and is appended after the boot's own leaf.
+    """
+
+    def __init__(
+        self, identity: Identity, role: Role, account: str, now: Callable[[], int]
+    ) -> None:
+        """`now` returns ms since the epoch, or 0 where there is no time to be had."""
+        self._identity, self._now = identity, now
+        self._origin = log_origin(identity.boot.owner_root, account, role)
+        self._tree: Frontier | None = None
+        self._waiting: list[tuple[Kind, bytes, bytes]] = []
+        self._recent: deque[Entry] = deque(maxlen=_RECENT)
+
+    def open(self, tree: Frontier, record: bytes, public: bytes) -> None:
+        """Continues `tree` with this boot's leaf, and with what waited for it."""
+        self._tree = tree
+        self.append(Kind.BOOT, record, public)
+        for event in self._waiting:
+            self.append(*event)
+        self._waiting.clear()
+
+    @property
+    def opened(self) -> bool:
+        """Whether it says already which history it continues."""
+        return self._tree is not None
+
+    @property
+    def head(self) -> LogHead:
+        """The tree's head, of an empty tree while closed."""
+        return (self._tree or Frontier()).head
+
+    def append(self, kind: Kind, record: bytes, public: bytes = b"") -> Entry:
+        """Appends one leaf and returns it, to be handed out with the answer it is about.
+
+        Raises:
+            Refused: BUSY, when more waits for the log to open than it holds.
+        """
+        if self._tree is None:
+            if len(self._waiting) >= _WAITING:
+                raise Refused(Code.BUSY, "events before the first permit", _WAITING, "more")
+            self._waiting.append((kind, record, public))
+            return Entry()
+        opening, boot = token_bytes(32) + record, self._identity.boot.boot_id
+        place = self._tree.size, self._now()
+        leaf = Leaf(kind, boot, *place, commitment(opening), public).serialise()
+        self._tree.append(leaf_hash(leaf))
+        self._recent.append(entry := Entry(leaf, opening))
+        return entry
+
+    def page(self, start: int, *, opened: bool) -> bytes:
+        """Returns the signed head and the leaves from index `start` on that are still here, as many
+        as fit; with their openings if `opened`.
+
+        Raises:
+            Refused: WRONG_LOG_HEAD, when the log is closed, or `start` is beyond its end.
+        """
+        if self._tree is None or start > self._tree.size:
+            raise Refused(Code.WRONG_LOG_HEAD, "index", "one of an open log", start)
+        text, key = checkpoint_text(self._origin, self._tree.head), self._identity.public[32:]
+        first, room, entries = self._tree.size - len(self._recent), _PAGE, list[Entry]()
+        for entry in list(self._recent)[max(start - first, 0) :]:
+            room -= len(entry.leaf) + len(entry.opening) + 8
+            if room < 0:
+                break
+            entries.append(entry if opened else Entry(entry.leaf))
+        note = signed_note(text, self._origin, key, self._identity.sign(text))
+        return LogPage(note, tuple(entries)).serialise()
