@@ -20,6 +20,8 @@ __all__ = ["Boot", "Desk", "Venue", "processes"]
 
 PLATFORM: tuple[str, ...] = ("--platform", "qemu")
 _STOP = 60
+_MACHINE = ("STRONGROOM_CACHE", "STRONGROOM_QEMU")
+"""What of the caller's own settings is about the machine, and so holds for the tests too."""
 
 
 def processes(mark: str) -> dict[int, str]:
@@ -39,7 +41,7 @@ def serving(words: Sequence[str], folder: Path) -> Iterator[tuple[dict[str, obje
     with subprocess.Popen(
         [*words, "--with-stdin"],
         cwd=folder,
-        env=environment(),
+        env=environment(**{name: os.environ[name] for name in _MACHINE if name in os.environ}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -51,7 +53,7 @@ def serving(words: Sequence[str], folder: Path) -> Iterator[tuple[dict[str, obje
             line = process.stdout.readline()
             if not line:
                 _, said = process.communicate(timeout=_STOP)
-                raise AssertionError(f"{words[-1]} did not start: {said}")
+                raise AssertionError(f"{' '.join(words)} did not start: {said}")
             yield json.loads(line), served
         finally:
             if process.poll() is None:
@@ -69,7 +71,8 @@ class Served:
 
     def ended(self) -> tuple[int, str, str]:
         """Returns exit status and output of a command that ends by itself."""
-        out, err = self.process.communicate(timeout=_STOP)
+        self.process.wait(_STOP)  # first: reading closes its stdin, which would end it too
+        out, err = self.process.communicate()
         return self.process.returncode, out, err
 
     def stop(self) -> tuple[int, str, str]:

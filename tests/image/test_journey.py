@@ -145,7 +145,10 @@ def test_keys_come_to_be_inside_or_are_brought_sealed(desk: Desk, found: Found) 
 
 def test_nothing_is_signed_without_a_permit(desk: Desk, found: Found) -> None:
     assert "WRONG_PHASE" in desk.owner("provision enroll main", status=DENIED)
-    desk.owner("permit --budget main=200:400 --budget brought=200:400")
+    # The image has nowhere yet to take its half of a sealing key from, and says so.
+    budgets = "--budget main=200:400 --budget brought=200:400"
+    assert "SEALED_STATE_REFUSED" in desk.owner(f"permit {budgets}", status=DENIED)
+    desk.owner(f"permit --no-share {budgets}")
     found("nothing signed for a venue before the owner's permit for this very boot")
 
 
@@ -194,7 +197,7 @@ def test_it_stops_clean(boot: Boot, desk: Desk, found: Found) -> None:
     assert (status, err) == (0, "")
     passed = json.loads(out.splitlines()[-1])
     assert passed["stopped"] is True
-    assert passed["egress"]["opened"] >= 2
+    assert passed["egress"].get("opened", 0) >= 2
     assert processes(str(boot.run)) == {}
     desk.owner("enclave evidence", status=ENVIRONMENT)
     found("stopped clean: no process left")

@@ -263,7 +263,18 @@ def _tar(stream: _Inflated) -> tarfile.TarFile:
 
 
 class _BoundedInfo(tarfile.TarInfo):
-    """Refuses extended headers of absurd size, before tarfile reads them into memory."""
+    """Refuses what tarfile would take: extended headers of any size, and an archive that breaks off
+    where a header should be, which it reads as the end.
+    """
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "_BoundedInfo":
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.HeaderError as error:
+            if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
+                raise
+            raise ValueError(f"no entry and no end where one has to be: {error}") from error
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _EXTENDED and not 0 <= self.size <= _MAX_HEADERS:
@@ -333,9 +344,12 @@ def _kind(path: Path, info: tarfile.TarInfo) -> EntryKind:
 def _content(path: Path, archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
     check_file_size(path, info)
     stream = archive.extractfile(info)
-    data = stream.read(info.size) if stream is not None else b""
+    data = bytearray()
+    # In pieces: read(size) would take the memory before there is anything to put there.
+    while stream is not None and (piece := stream.read(min(_PIECE, info.size - len(data)))):
+        data += piece
     check_whole(path, info, data)
-    return data
+    return bytes(data)
 
 
 def _fields(path: Path, text: bytes) -> dict[str, str]:
@@ -408,7 +422,7 @@ def check_file_size(path: Path, info: tarfile.TarInfo) -> None:
         )
 
 
-def check_whole(path: Path, info: tarfile.TarInfo, data: bytes) -> None:
+def check_whole(path: Path, info: tarfile.TarInfo, data: bytearray) -> None:
     """Refuses a file whose content ends before its size."""
     if len(data) != info.size:
         raise DebInvalid(

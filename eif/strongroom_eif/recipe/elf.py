@@ -65,9 +65,8 @@ def _read(data: bytes, path: str) -> Elf:
         raise WrongMachine(f"{path} is for another machine", expected="x86-64 (62)", actual=machine)
     loads, dynamic, interpreter = [], b"", ""
     for number in range(count):
-        type_, _, offset, address, _, size, _, _ = _SEGMENT.unpack_from(
-            data, segments_at + number * each
-        )
+        segment = _cut(data, segments_at + number * each, _SEGMENT.size, path)
+        type_, _, offset, address, _, size, _, _ = _SEGMENT.unpack(segment)
         if type_ == _PT_LOAD:
             loads.append((address, offset, size))
         elif type_ == _PT_DYNAMIC:

@@ -64,16 +64,16 @@ _FIRMWARE: Final = (
     "usr/share/seabios/bios-microvm.bin",
 )
 
-_COLLECT: Final = """
+_COLLECT: Final = f"""
 set -eu
-strip -o /work/result/bin/{binary} /work/build/{binary}
-loaded=$(ldd /work/result/bin/{binary})
+strip -o /work/result/bin/{_BINARY} /work/build/{_BINARY}
+loaded=$(ldd /work/result/bin/{_BINARY})
 echo "$loaded"
 echo "$loaded" | awk '$2 == "=>" {{ print $3 }}' | while read -r library; do
     cp -L "$library" /work/result/lib/
 done
-cp -L /lib64/{loader} /work/result/lib/
-""".format(binary=_BINARY, loader=_LOADER)
+cp -L /lib64/{_LOADER} /work/result/lib/
+"""
 
 
 @dataclass(frozen=True, slots=True)

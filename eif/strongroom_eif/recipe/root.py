@@ -19,7 +19,7 @@ from strongroom_eif.recipe.store import Store
 
 __all__ = ["MOUNT_POINTS", "Root"]
 
-_RECIPE: Final = "strongroom root 1"
+_RECIPE: Final = "strongroom root 2"
 """Part of the key: changed whenever the same packages would give another root."""
 
 MOUNT_POINTS: Final = ("dev", "in", "proc", "tmp", "work")
@@ -50,6 +50,9 @@ _FILES: Final = {
     "etc/passwd": "root:x:0:0:root:/nonexistent:/bin/sh\n",
     "etc/group": "root:x:0:\n",
 }
+
+_CERTIFICATES: Final = "usr/share/ca-certificates/"
+_BUNDLE: Final = "etc/ssl/certs/ca-certificates.crt"
 
 _EXPECTED_SIZE: Final = 5
 """How much larger than its packages a root is at most."""
@@ -140,11 +143,18 @@ class _Building:
             if path not in self._made and beside in self._made:
                 self._link(path, target)
         for path, text in _FILES.items():
-            if path not in self._made:
-                self._directory(path.rpartition("/")[0])
-                self._file(path, text.encode(), executable=False)
+            self._default(path, text.encode())
+        # Python's pip refuses to start without this one, though there is no network to use it for.
+        found = sorted(p for p in self._made if p.startswith(_CERTIFICATES) and p.endswith(".crt"))
+        self._default(_BUNDLE, b"".join((self.place / path).read_bytes() for path in found))
         for name in MOUNT_POINTS:
             self._directory(name)
+
+    def _default(self, path: str, data: bytes) -> None:
+        """Makes a file that no package brought."""
+        if data and path not in self._made:
+            self._directory(path.rpartition("/")[0])
+            self._file(path, data, executable=False)
 
     def _merged(self, path: str) -> str:
         """Returns where a path is in a merged /usr; packages may still say /lib."""

@@ -7,10 +7,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.text import Text
-from strongroom_eif.recipe.assemble import PINS
-from strongroom_eif.recipe.pins import Pins
-from strongroom_eif.recipe.qemu import build_qemu
-from strongroom_eif.recipe.store import Store, default_cache, mirrors
 
 from strongroom_host.cli.output import say
 from strongroom_host.runners.emulator import Emulator, NoEmulator, chosen_emulator, installed
@@ -47,6 +43,12 @@ def find_or_build(name: str | None, *, fresh: bool = False) -> Emulator:
 
 
 def _build(*, fresh: bool) -> Emulator:
+    # Imported here: most commands that offer --qemu never build one.
+    from strongroom_eif.recipe.assemble import PINS
+    from strongroom_eif.recipe.pins import Pins
+    from strongroom_eif.recipe.qemu import build_qemu
+    from strongroom_eif.recipe.store import Store, default_cache, mirrors
+
     folder, machine = CHECKOUT / PINS, platform.machine()
     if not folder.is_dir() or machine != "x86_64":
         raise NoEmulator(

@@ -1,0 +1,265 @@
+"""Leaves, their public parts, records and commitments: layout by hand, one flaw at a time."""
+
+import struct
+from collections.abc import Callable
+from hashlib import sha256
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strongroom_wire.bundle import LogHead
+from strongroom_wire.encoding import pack, unpack
+from strongroom_wire.errors import Code, Malformed, Rule, TooLarge, WireError
+from strongroom_wire.frames import Reply
+from strongroom_wire.leaves import MAX_LEAF, Boot, Decision, Kind, Leaf, WrongOpening, commitment
+from strongroom_wire.statements import Action
+
+from tests.wire.samples import byte
+from tests.wire.strategies import REPLIES
+from tests.wire.test_encoding import packed
+
+LEAF, BOOT = b"strongroom/leaf/v1", b"strongroom/leaf/boot/v1"
+DECISION = b"strongroom/leaf/decision/v1"
+TIME = 1_800_000_000_000
+B32 = st.binary(min_size=32, max_size=32)
+U64 = st.integers(0, 2**64 - 1)
+NAMES = st.text(st.characters(codec="ascii"), max_size=30)
+HEADS = st.builds(LogHead, U64, B32)
+BOOTS = st.builds(Boot, HEADS, B32, B32, B32, NAMES)
+PUBLIC: dict[Kind, st.SearchStrategy[bytes]] = {
+    Kind.BOOT: BOOTS.map(Boot.serialise),
+    Kind.KEY: st.sampled_from(Action).map(lambda action: bytes([action])),
+    Kind.DENIED: st.sampled_from(Rule).map(lambda rule: bytes([rule])),
+    Kind.PERMIT: B32,
+}
+LEAVES = st.sampled_from(Kind).flatmap(
+    lambda kind: st.builds(Leaf, st.just(kind), B32, U64, U64, B32, PUBLIC.get(kind, st.just(b"")))
+)
+TOLD = REPLIES.map(lambda reply: msgspec.structs.replace(reply, request=b""))
+DECISIONS = st.builds(Decision, NAMES, NAMES, B32, B32, U64, U64, TOLD)
+
+
+def boot() -> Boot:
+    """Return what a boot that continues seven leaves says of itself."""
+    return Boot(LogHead(7, byte(1)), byte(2), byte(3), byte(4), "1.2.3")
+
+
+def leaf(kind: Kind = Kind.SIGNED, public: bytes = b"") -> Leaf:
+    """Return a leaf of that kind at index 7."""
+    return Leaf(kind, byte(0x11), 7, TIME, commitment(OPENING), public)
+
+
+def decision() -> Decision:
+    """Return the record of two orders approved."""
+    told = Reply(Code.OK, 9, order_hashes=(byte(5), byte(6)))
+    return Decision("main", "bot", byte(7), byte(8), 25_000_000, 2, told)
+
+
+OPENING = byte(0x5A) + decision().serialise()
+
+
+def test_leaf_layout_is_the_documented_one() -> None:
+    fixed = struct.pack(">IQQ", 3, 7, TIME) + byte(0x11) + commitment(OPENING)
+    assert leaf().serialise() == packed(LEAF, fixed, b"")
+    denied = leaf(Kind.DENIED, b"\x06")
+    fixed = struct.pack(">IQQ", 4, 7, TIME) + byte(0x11) + commitment(OPENING)
+    assert denied.serialise() == packed(LEAF, fixed, b"\x06")
+    assert (len(leaf().serialise()), len(denied.serialise())) == (112, 113)
+
+
+def test_boot_layout_is_the_documented_one() -> None:
+    head = struct.pack(">Q", 7) + byte(1)
+    by_hand = packed(BOOT, head, byte(2), byte(3), byte(4), b"1.2.3")
+    assert boot().serialise() == by_hand
+    assert Boot.parse(by_hand) == boot()
+
+
+def test_decision_layout_is_the_documented_one() -> None:
+    fixed = struct.pack(">QQ", 25_000_000, 2) + byte(7) + byte(8)
+    by_hand = packed(DECISION, fixed, b"main", b"bot", decision().reply.serialise())
+    assert decision().serialise() == by_hand
+    assert Decision.parse(by_hand) == decision()
+
+
+def test_published_kinds_keep_their_number() -> None:
+    names = ["BOOT", "KEY", "SIGNED", "DENIED", "KILL", "PERMIT", "MODEL", "SYNC", "RETURNS"]
+    found = [(kind.name, int(kind)) for kind in Kind]
+    assert found == list(zip(names, range(1, 10), strict=True))
+
+
+def test_commitment_is_the_documented_one() -> None:
+    by_hand = packed(b"strongroom/leaf/commitment/v1", OPENING)
+    assert commitment(OPENING) == sha256(by_hand).digest()
+
+
+def test_a_leaf_gives_its_record_to_the_right_opening() -> None:
+    assert leaf().record(OPENING) == decision().serialise()
+    assert Leaf(Kind.KILL, byte(1), 0, 0, commitment(byte(9))).record(byte(9)) == b""
+
+
+def _wrong_openings() -> dict[str, bytes]:
+    flipped = OPENING[:-1] + bytes([OPENING[-1] ^ 1])
+    return {
+        "another salt": byte(0x5B) + OPENING[32:],
+        "another record": flipped,
+        "cut": OPENING[:-1],
+        "longer": OPENING + b"\x00",
+        "the record alone": OPENING[32:],
+        "nothing": b"",
+    }
+
+
+@pytest.mark.parametrize("opening", _wrong_openings().values(), ids=_wrong_openings())
+def test_another_opening_is_refused(opening: bytes) -> None:
+    with pytest.raises(WrongOpening):
+        leaf().record(opening)
+
+
+def test_an_opening_without_a_whole_salt_is_refused_even_if_it_is_committed_to() -> None:
+    short = byte(1, 31)
+    with pytest.raises(WrongOpening):
+        Leaf(Kind.KILL, byte(1), 0, 0, commitment(short)).record(short)
+
+
+@given(LEAVES)
+def test_leaves_round_trip(value: Leaf) -> None:
+    data = value.serialise()
+    assert Leaf.parse(data) == value
+    assert Leaf.parse(data).serialise() == data
+    assert len(data) <= MAX_LEAF
+
+
+@given(BOOTS)
+def test_boots_round_trip(value: Boot) -> None:
+    assert Boot.parse(value.serialise()) == value
+
+
+@given(DECISIONS)
+def test_decisions_round_trip(value: Decision) -> None:
+    assert Decision.parse(value.serialise()).serialise() == value.serialise()
+
+
+@given(LEAVES, LEAVES)
+def test_two_leaves_never_have_the_same_bytes(one: Leaf, other: Leaf) -> None:
+    assert (one == other) == (one.serialise() == other.serialise())
+
+
+def _flawed_leaves() -> dict[str, bytes]:
+    fixed, public = unpack(LEAF, leaf().serialise())
+
+    def kind(number: int, public: bytes = b"") -> bytes:
+        return pack(LEAF, number.to_bytes(4, "big") + fixed[4:], public)
+
+    started = boot().serialise()
+    return {
+        "nothing": b"",
+        "no public field": pack(LEAF, fixed),
+        "a field more": pack(LEAF, fixed, public, b""),
+        "a byte short": pack(LEAF, fixed[:-1], public),
+        "a byte long": pack(LEAF, fixed + b"\x00", public),
+        "kind 0": kind(0),
+        "kind 10": kind(10),
+        "kind 259, the low byte good": kind(259),
+        "signed with a public part": kind(Kind.SIGNED, b"\x00"),
+        "kill with a public part": kind(Kind.KILL, byte(1)),
+        "model with a public part": kind(Kind.MODEL, b"x"),
+        "sync with a public part": kind(Kind.SYNC, b"x"),
+        "returns with a public part": kind(Kind.RETURNS, b"x"),
+        "denied without a rule": kind(Kind.DENIED),
+        "denied by an unknown rule": kind(Kind.DENIED, b"\xff"),
+        "denied by a rule of two bytes": kind(Kind.DENIED, b"\x00\x01"),
+        "key event without an action": kind(Kind.KEY),
+        "key event of action 0": kind(Kind.KEY, b"\x00"),
+        "key event of action 8": kind(Kind.KEY, b"\x08"),
+        "permit without a digest": kind(Kind.PERMIT),
+        "permit with 31 bytes": kind(Kind.PERMIT, byte(1, 31)),
+        "permit with 33 bytes": kind(Kind.PERMIT, byte(1, 33)),
+        "boot without what it says": kind(Kind.BOOT),
+        "boot with a byte more": kind(Kind.BOOT, started + b"\x00"),
+        "boot cut": kind(Kind.BOOT, started[:-1]),
+        "another domain": pack(b"strongroom/leaf/v2", fixed, public),
+        "trailing byte": leaf().serialise() + b"\x00",
+    }
+
+
+@pytest.mark.parametrize("data", _flawed_leaves().values(), ids=_flawed_leaves())
+def test_a_flawed_leaf_is_refused(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        Leaf.parse(data)
+
+
+def test_a_leaf_above_its_bound_is_refused_before_it_is_read() -> None:
+    with pytest.raises(TooLarge):
+        Leaf.parse(bytes(MAX_LEAF + 1))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Leaf(Kind.SIGNED, byte(1, 31), 0, 0, byte(2)),
+        lambda: Leaf(Kind.SIGNED, byte(1, 33), 0, 0, byte(2, 31)),
+        lambda: Leaf(Kind.SIGNED, byte(1), 0, 0, byte(2, 33)),
+        lambda: Leaf(Kind.SIGNED, byte(1), 0, 0, byte(2), b"x"),
+        lambda: Leaf(Kind.BOOT, byte(1), 0, 0, byte(2)),
+        lambda: Leaf(Kind.DENIED, byte(1), 0, 0, byte(2), b"\xff"),
+        lambda: Leaf(Kind.KEY, byte(1), 0, 0, byte(2), b"\x01\x01"),
+        lambda: Leaf(Kind.PERMIT, byte(1), 0, 0, byte(2), byte(3, 16)),
+        lambda: Leaf(Kind.SIGNED, byte(1), -1, 0, byte(2)).serialise(),
+        lambda: Leaf(Kind.SIGNED, byte(1), 1 << 64, 0, byte(2)).serialise(),
+        lambda: Leaf(Kind.SIGNED, byte(1), 0, 1 << 64, byte(2)).serialise(),
+        lambda: Boot(LogHead(1, byte(1, 31)), byte(2), byte(3), byte(4), "").serialise(),
+        lambda: Boot(LogHead(-1, byte(1)), byte(2), byte(3), byte(4), "").serialise(),
+        lambda: Boot(LogHead(1, byte(1)), byte(2), byte(3, 31), byte(4), "").serialise(),
+        lambda: Boot(LogHead(1, byte(1)), byte(2), byte(3), byte(4), "ä").serialise(),
+        lambda: Boot(LogHead(1, byte(1)), byte(2), byte(3), byte(4), "1" * 500).serialise(),
+        lambda: Decision("ä", "bot", byte(1), byte(2), 0, 0, Reply(Code.OK, 1)),
+        lambda: Decision("main", "ä", byte(1), byte(2), 0, 0, Reply(Code.OK, 1)),
+        lambda: Decision("main", "bot", byte(1, 31), byte(2), 0, 0, Reply(Code.OK, 1)),
+        lambda: Decision("main", "bot", byte(1), byte(2, 33), 0, 0, Reply(Code.OK, 1)),
+        lambda: Decision("main", "bot", byte(1), byte(2), 0, 0, Reply(Code.OK, 1, request=b"x")),
+        lambda: Decision("a", "b", byte(1), byte(2), -1, 0, Reply(Code.OK, 1)).serialise(),
+        lambda: Decision("a", "b", byte(1), byte(2), 0, 1 << 64, Reply(Code.OK, 1)).serialise(),
+    ],
+)
+def test_what_would_not_be_read_is_never_written(make: Callable[[], object]) -> None:
+    with pytest.raises(WireError):
+        make()
+
+
+def _flawed_decisions() -> dict[str, bytes]:
+    fixed, key, client, reply = unpack(DECISION, decision().serialise())
+    with_request = Reply(Code.OK, 1, request=b"POST /order").serialise()
+    return {
+        "nothing": b"",
+        "numbers a byte short": pack(DECISION, fixed[1:], key, client, reply),
+        "numbers a byte long": pack(DECISION, fixed + b"\x00", key, client, reply),
+        "key not ASCII": pack(DECISION, fixed, b"\xff", client, reply),
+        "client not ASCII": pack(DECISION, fixed, key, "ä".encode(), reply),
+        "reply cut": pack(DECISION, fixed, key, client, reply[:-1]),
+        "reply with a request in it": pack(DECISION, fixed, key, client, with_request),
+        "no reply": pack(DECISION, fixed, key, client),
+        "a field more": pack(DECISION, fixed, key, client, reply, b""),
+        "another domain": pack(b"strongroom/leaf/decision/v2", fixed, key, client, reply),
+    }
+
+
+@pytest.mark.parametrize("data", _flawed_decisions().values(), ids=_flawed_decisions())
+def test_a_flawed_decision_is_refused(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        Decision.parse(data)
+
+
+def test_boots_that_are_none() -> None:
+    head, *digests, _ = unpack(BOOT, boot().serialise())
+    for data in (
+        pack(BOOT, head[1:], *digests, b""),
+        pack(BOOT, head, *digests[1:], b""),
+        pack(BOOT, head, *digests, b"\xff"),
+        pack(BOOT, head, *digests, b"", b""),
+        pack(b"strongroom/leaf/boot/v2", head, *digests, b""),
+    ):
+        with pytest.raises(Malformed):
+            Boot.parse(data)
+    with pytest.raises(TooLarge):
+        Boot.parse(pack(BOOT, head, *digests, bytes(500)))
