@@ -1,10 +1,10 @@
-"""What the signer hands out of its log: leaves, their openings, and the head that is signed over."""
+"""What the signer hands out of its log: leaves, their openings, and the signed head."""
 
 from typing import NamedTuple
 
 from msgspec import Struct
 
-from strongroom_wire.encoding import emit, pack, unpack
+from strongroom_wire.encoding import emit, pack, unpack_fields
 from strongroom_wire.errors import Malformed
 
 __all__ = ["Entry", "LogPage", "answer_body", "read_answer_body"]
@@ -22,28 +22,30 @@ class Entry(NamedTuple):
 
 
 class LogPage(Struct, frozen=True):
-    """The answer to READ_LOG: the head as a signed note, and leaves in order without a gap, from
-    the index that was asked for or, if that is forgotten, from the oldest that is still there."""
+    """The answer to READ_LOG: a checkpoint's text with its Ed25519 signature (64 bytes, by the
+    role's receipt key), and leaves in order without a gap, from the index that was asked for or, if
+    that is forgotten, from the oldest that is still there."""
 
-    note: bytes
+    checkpoint: bytes
+    signature: bytes
     entries: tuple[Entry, ...]
 
     def serialise(self) -> bytes:
         """Returns the canonical encoding."""
         parts = [part for entry in self.entries for part in entry]
-        return emit(self, pack(_PAGE, self.note, *parts), LogPage.parse)
+        return emit(self, pack(_PAGE, self.checkpoint, self.signature, *parts), LogPage.parse)
 
     @classmethod
     def parse(cls, data: bytes) -> "LogPage":
-        """Returns the page encoded in `data`; note and leaves are checked elsewhere.
+        """Returns the page encoded in `data`; signature and leaves are checked elsewhere.
 
         Raises:
-            TooLarge, Malformed: no note, or a leaf without an opening beside it.
+            TooLarge, Malformed: no such layout, or a leaf without an opening beside it.
         """
-        note, *parts = unpack(_PAGE, data) or [b""]
-        if not note or len(parts) % 2:
-            raise Malformed("log page", "a note, then pairs", len(parts))
-        return cls(note, tuple(map(Entry, parts[::2], parts[1::2])))
+        checkpoint, signature, *parts = unpack_fields(_PAGE, data, None, 64, more=True)
+        if len(parts) % 2:
+            raise Malformed("log page", "pairs of leaf and opening", len(parts))
+        return cls(checkpoint, signature, tuple(map(Entry, parts[::2], parts[1::2])))
 
 
 def answer_body(body: bytes, entry: Entry) -> bytes:
@@ -53,7 +55,5 @@ def answer_body(body: bytes, entry: Entry) -> bytes:
 
 def read_answer_body(data: bytes) -> tuple[bytes, Entry]:
     """Returns what `answer_body` put together, or raises `Malformed`."""
-    parts = unpack(_BODY, data)
-    if len(parts) != 3:
-        raise Malformed("answer", "a body, a leaf, an opening", len(parts))
-    return parts[0], Entry(*parts[1:])
+    body, leaf, opening = unpack_fields(_BODY, data, None, None, None)
+    return body, Entry(leaf, opening)

@@ -34,8 +34,8 @@ class Permit:
     re-issuing a permit cannot refill them; `serial` must grow within a boot.
 
     `not_after` is in ms since the epoch. `share` is the unlock share, HPKE-sealed to init, or empty
-    when nothing is sealed. `signer_log` is the encoded `Frontier` of the log this boot continues: the
-    owners name the history, so nobody else has to be asked, and none can hand over another.
+    when nothing is sealed. `signer_log` is the encoded `Frontier` of the log this boot continues:
+    the owners name the history, so nobody else is asked, and none can hand over another.
     """
 
     owner_root: bytes

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from secrets import token_bytes
 
 from strongroom_wire.bundle import LogHead, Role
-from strongroom_wire.checkpoint import checkpoint_text, log_origin, signed_note
+from strongroom_wire.checkpoint import checkpoint_text, log_origin
 from strongroom_wire.errors import Code, Refused
 from strongroom_wire.leaves import Kind, Leaf, commitment
 from strongroom_wire.merkle import Frontier, leaf_hash
@@ -87,12 +87,11 @@ class Ledger:
         """
         if self._tree is None or start > self._tree.size:
             raise Refused(Code.WRONG_LOG_HEAD, "index", "one of an open log", start)
-        text, key = checkpoint_text(self._origin, self._tree.head), self._identity.public[32:]
+        text = checkpoint_text(self._origin, self._tree.head)
         first, room, entries = self._tree.size - len(self._recent), _PAGE, list[Entry]()
         for entry in list(self._recent)[max(start - first, 0) :]:
             room -= len(entry.leaf) + len(entry.opening) + 8
             if room < 0:
                 break
             entries.append(entry if opened else Entry(entry.leaf))
-        note = signed_note(text, self._origin, key, self._identity.sign(text))
-        return LogPage(note, tuple(entries)).serialise()
+        return LogPage(text, self._identity.sign(text), tuple(entries)).serialise()

@@ -25,7 +25,8 @@ __all__ = ["Desk"]
 _TICKS = tuple(amounts.Tick)
 _MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
 _CALLS: tuple[manifest.Call, ...] = (
-    "order", "template", "cancel", "cancel", "cancel", "heartbeat", "query", "query", "query", "log",
+    "order", "template", "cancel", "cancel", "cancel", "heartbeat", "query", "query", "query",
+    "log",
 )  # fmt: skip
 """The permission that each `Kind` needs, in the order of their numbers."""
 _LOGGED = range(Kind.ORDERS, Kind.HEARTBEAT)
