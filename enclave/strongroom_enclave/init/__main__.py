@@ -5,8 +5,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from strongroom_wire.errors import Code, Refused
-
 from strongroom_enclave.init.boot import Init
 from strongroom_enclave.platform import console, hardening, machine, nsm, spawn
 
@@ -15,13 +13,6 @@ __all__ = ["main"]
 _USERS = {"front": 61001, "signer": 61002, "enroll": 61003}
 _CONTROL, _FRAMES, _EGRESS, _BOOTSTRAP = 5000, 5001, 5002, 5003  # vsock ports
 _SOCKETS = Path("/run/front")
-
-
-class _NoSealer:
-    """Stands for KMS and the SNP derived key until the image has them: nothing can be sealed."""
-
-    def secret(self, context: bytes) -> bytes:
-        raise Refused(Code.SEALED_STATE_REFUSED, "sealer", "a platform secret", len(context))
 
 
 def _command(role: str) -> list[str]:
@@ -41,7 +32,7 @@ def main() -> None:
         workers = spawn.Workers(_command, _USERS, {})
         listeners = machine.listen(_BOOTSTRAP), machine.listen(_CONTROL)
         egress = partial(machine.connect, _EGRESS)
-        Init(device, _NoSealer(), workers, machine.listen(_FRAMES), egress, listeners).serve()
+        Init(device, None, workers, machine.listen(_FRAMES), egress, listeners).serve()
     except Exception as error:  # noqa: BLE001  whatever it was, nobody is left to handle it
         console.halted(type(error).__name__)
     machine.restart()

@@ -40,7 +40,7 @@ class Init:
     def __init__(
         self,
         device: Platform,
-        sealer: Sealer,
+        sealer: Sealer | None,
         workers: spawn.Workers,
         frames: Socket,
         egress: Dial,
@@ -50,7 +50,8 @@ class Init:
 
         Args:
             device: The measured machine.
-            sealer: Source of the platform half of sealing keys.
+            sealer: Source of the platform half of sealing keys, where there is one: without it an
+                unlock share opens nothing, and nothing can be exported or restored.
             workers: How to start processes.
             frames: Listening socket of the fast channel, handed to the signer.
             egress: Connects to the host's CONNECT proxy.
@@ -193,7 +194,7 @@ class Init:
             if expected != actual:
                 raise Refused(code, "permit", expected, actual)
         sealing_key = b""
-        if permit.share:
+        if permit.share and self._sealer:
             share = self._identity.open(b"unlock-share", permit.share)
             secret = self._sealer.secret(bundle.owner_root)
             sealing_key = sealing.role_key(secret, share, bundle.owner_root, Role.SIGNER)

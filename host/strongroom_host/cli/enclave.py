@@ -69,7 +69,6 @@ def status(enclave: EnclaveOption = DEFAULT_ENCLAVE, json: JsonOption = False) -
     say(f"{phase.name.lower()}: {_PHASES[phase]} (its own word; `enclave evidence` verifies)")
 
 
-_NOBODY = "nobody signed this evidence"
 _PHASES = {
     Phase.UNKNOWN: "a phase that this version does not know",
     Phase.BOOTED: "waits for a manifest; has no keys",
@@ -111,11 +110,10 @@ def evidence(
     if json:
         print_json(facts)
         return
-    table("Verified evidence", ("what", "value"), facts.items())
-    if not found.signed:
-        warn(f"{_NOBODY}: whoever runs that machine could have made it up, keys and all")
-    elif record.mode == "development":
-        warn("development: this proves nothing about the machine it runs on")
+    title = "Verified evidence" if found.signed else "Verified evidence, signed by nobody"
+    table(title, ("what", "value"), facts.items())
+    if record.caution:
+        warn(record.caution)
 
 
 @app.command("load")
@@ -208,10 +206,7 @@ def trust_command(
     say(f"root  {record.roots[0] if record.roots else 'none'}")
     say(f"PCR0  {record.images[0].pcr0}")
     if record.unsigned:
-        warn(
-            "this file accepts evidence that nobody signed: it proves nothing about any machine,"
-            " and is for an emulator of your own"
-        )
+        warn(f"{record.caution}. For an emulator of your own, and for development only")
     if unsigned_release:
         warn("nobody vouches for these measurements but whoever wrote the record")
     if development:

@@ -158,8 +158,8 @@ def open_session(
     address = parse_enclave_address(enclave)
     verified, _ = read_manifest(manifest or folder.manifest_path)
     record = Trust.load(trust or folder.trust_path)
-    if record.mode == "development":
-        warn("development trust file: this proves nothing about the machine")
+    if record.caution:
+        warn(record.caution)
     if any_version:
         record = msgspec.structs.replace(record, manifest_digest=None)
     policy = EvidencePolicy.for_manifest(record, verified)

@@ -98,8 +98,8 @@ class ClientFolder:
         identity = ClientIdentity.load(self.root)
         verified, _ = read_manifest(manifest or self.root / "manifest.signed.json")
         record = Trust.load(trust or self.root / "trust.json")
-        if record.mode == "development":
-            warn("development trust file: this proves nothing about the machine")
+        if record.caution:
+            warn(record.caution)
         policy = EvidencePolicy.for_manifest(record, verified)
         with open_trader(identity, address, policy, verified.manifest) as trader:
             yield trader

@@ -109,6 +109,18 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
         ).check()
 
     @property
+    def caution(self) -> str:
+        """What evidence under this record does not prove, in a sentence; "" in production."""
+        if self.unsigned:
+            return (
+                "nobody signed this evidence: whoever runs that machine could have made it up, keys"
+                " and all"
+            )
+        if self.mode == "development":
+            return "development trust file: this proves nothing about the machine"
+        return ""
+
+    @property
     def attest_mode(self) -> Mode:
         """The verifier's mode."""
         return Mode(self.mode)

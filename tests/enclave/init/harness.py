@@ -131,6 +131,7 @@ class Harness:
     machine: Machine = field(default_factory=Machine)
     processes: Processes = field(default_factory=Processes)
     sealing: Sealing = field(default_factory=Sealing)
+    sealed: bool = True
     egress: Callable[[], socket] | None = None
     listener: socket | None = None
     numbers: int = 0
@@ -141,7 +142,9 @@ class Harness:
         ours, self.far = socketpair()
         self.frames = self.listener or ours
         egress = self.egress or self._no_proxy
-        self.init = Init(self.machine, self.sealing, self.processes, self.frames, egress)  # type: ignore[arg-type]
+        self.init = Init(
+            self.machine, self.sealing if self.sealed else None, self.processes, self.frames, egress
+        )  # type: ignore[arg-type]
         self.thread = Thread(target=self.init.serve, name="init", daemon=True)
         self.thread.start()
 

@@ -254,6 +254,15 @@ def test_the_signer_gets_its_own_sealing_key_and_nothing_else() -> None:
         assert key == b""
 
 
+def test_without_a_sealer_a_share_opens_nothing() -> None:
+    with Harness(sealed=False) as harness:
+        assert harness.ask(Kind.LOAD_MANIFEST, MANIFEST).code is Code.OK
+        statement = permit(bundle_of(harness), 1, secrets.token_bytes(32)).serialise()
+        assert harness.ask(Kind.SUBMIT_PERMIT, statement).code is Code.OK
+        carried, key = unpack(b"permit", harness.until(harness.signer, Kind.PERMIT).payload)
+        assert (carried, key) == (statement, b"")
+
+
 def test_a_refused_permit_reaches_nobody() -> None:
     with bring(Phase.CONFIGURED) as harness:
         bundle = bundle_of(harness)

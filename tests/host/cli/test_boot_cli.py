@@ -12,6 +12,7 @@ import pytest
 from strongroom_eif import measure, parse
 from strongroom_host.cli import emulators
 from strongroom_host.runners.boot_image import read_boot_image
+from strongroom_host.runners.emulator import NoEmulator
 
 from tests.e2e.commands import STRONGROOM, environment, one_message, run
 from tests.eif.samples import baseline
@@ -138,7 +139,7 @@ def test_no_qemu_and_no_way_to_build_one_says_what_to_do(
     monkeypatch.setattr(emulators, "CHECKOUT", short)
     monkeypatch.setattr(emulators, "installed", lambda: None)
     monkeypatch.delenv("STRONGROOM_QEMU", raising=False)
-    with pytest.raises(emulators.NoEmulator) as refused:
+    with pytest.raises(NoEmulator) as refused:
         emulators.find_or_build(None)
     assert "--qemu" in refused.value.remedy
     assert "no checkout" in str(refused.value.actual)

@@ -78,6 +78,12 @@ def test_evidence_that_nobody_signs_is_for_development_and_instead_of_a_root() -
         Trust.parse(changed(roots=(), mode="development"))
 
 
+def test_what_a_record_does_not_prove_is_said() -> None:
+    assert "nobody signed" in Trust.emulator(IMAGE).caution
+    assert "proves nothing" in Trust.development("aa" * 32, IMAGE).caution
+    assert PRODUCTION.caution == ""
+
+
 @pytest.mark.parametrize("value", [None, 1, "true"])
 def test_only_true_is_true(value: object) -> None:
     fields = msgspec.to_builtins(Trust.emulator(IMAGE)) | {"unsigned": value}
