@@ -7,11 +7,11 @@ BIN := .venv/bin
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo image test lint bench soak format proto lock clean env env-dev
+.PHONY: help demo image audit test test-image lint bench soak format proto lock pins clean env env-dev
 
 help: ## Show what there is to run
 	@echo "Strongroom. First run: make demo"; echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: env ## Boot an attested signer on this machine and get one Polymarket order signed and filled
 	@$(BIN)/strongroom demo
@@ -19,8 +19,20 @@ demo: env ## Boot an attested signer on this machine and get one Polymarket orde
 image: env ## Build the measured image, its release record and SBOM into build/image (a minute; the first time ten)
 	@$(BIN)/strongroom image build $(if $(INPUTS),--inputs $(INPUTS)) $(if $(FRESH),--fresh)
 
+# INPUTS=DIR, RELEASE=FILE, IMAGE=FILE, DOCUMENT=FILE, ENCLAVE=ADDRESS, OUT=DIR, OFFLINE=1. `make`
+# says only whether it failed; `strongroom audit` itself exits with 1, 2 or 5.
+audit: env-dev ## Rebuild the image twice, compare it with a release and with what runs; report (ten minutes)
+	@$(BIN)/strongroom audit $(if $(INPUTS),--inputs "$(INPUTS)") $(if $(RELEASE),--release "$(RELEASE)") \
+	  $(if $(IMAGE),--image "$(IMAGE)") $(if $(DOCUMENT),--document "$(DOCUMENT)") \
+	  $(if $(ENCLAVE),--enclave "$(ENCLAVE)") $(if $(OUT),--out "$(OUT)") $(if $(OFFLINE),--offline)
+
 test: env-dev ## Run all tests (about five minutes on two cores)
 	@$(BIN)/python -m pytest -n $(JOBS)
+
+# STRONGROOM_IMAGE=FILE tests another image, with its release record beside it.
+test-image: env-dev image ## Boot the image in QEMU and use it as its owner does; QEMU's PCRs against ours
+	@STRONGROOM_IMAGE=$${STRONGROOM_IMAGE:-$$(ls -t build/image/*.eif | head -n 1)} \
+	  $(BIN)/python -m pytest tests/image
 
 lint: env-dev ## Check style, types, import contracts and that generated stubs are fresh
 	@$(BIN)/python .tools/lint.py
@@ -40,6 +52,11 @@ proto: env-dev ## Re-make the protobuf stubs of the wire contract
 lock: env-dev ## Re-make the hashed locks from the declared ranges (UPGRADE=1 takes newer versions)
 	@test -x build/lock-tools/bin/uv || $(BIN)/python -m pip install -q --target build/lock-tools uv
 	@$(BIN)/python .tools/lock.py $(if $(UPGRADE),--upgrade)
+	@$(BIN)/python .tools/wheel_pins.py
+
+pins: env-dev ## Resolve the image's packages to exact versions and hashes (Debian or Ubuntu; CHECK=1 only compares)
+	@$(BIN)/python .tools/wheel_pins.py $(if $(CHECK),--check)
+	@$(BIN)/python .tools/pins.py $(if $(CHECK),--check)
 
 clean: ## Remove the environment, caches and build output
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache

@@ -76,7 +76,7 @@ class Apt:
 
     def __init__(self, archives: list[ArchiveRequest]) -> None:
         """Fetch the archives' indices; apt checks their signatures and dates."""
-        for tool in ("apt-get", "apt-cache", "gpgv"):
+        for tool in ("apt-get", "apt-cache", "dpkg", "gpgv"):
             if shutil.which(tool) is None:
                 raise Unusable(f"make pins needs {tool}: run it on Debian or Ubuntu (apt, gpgv)")
         if not KEYRING.exists():

@@ -16,9 +16,12 @@ def test_every_rule_of_the_container_is_in_the_table() -> None:
 
 
 def test_every_module_is_in_the_layout() -> None:
-    layout = README[README.index("## Layout") : README.index("## Testing")]
-    modules = {path.name for path in Path(strongroom_eif.__path__[0]).glob("*.py")}
-    assert set(re.findall(r"\w+\.py", layout)) == modules - {"__init__.py"}
+    package = Path(strongroom_eif.__path__[0])
+    layout = README[README.index("## Layout") : README.index("## The recipe")]
+    recipe = README[README.index("## The recipe") : README.index("## Testing")]
+    for table, folder in ((layout, package), (recipe, package / "recipe")):
+        modules = {path.name for path in folder.glob("*.py")}
+        assert set(re.findall(r"\w+\.py", table)) == modules - {"__init__.py"}
 
 
 def test_every_name_offered_exists() -> None:

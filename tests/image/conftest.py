@@ -54,7 +54,10 @@ def probes(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Probes:
 
 @pytest.fixture
 def found(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Report something that the run has shown, or measured: `found("boot", "12 s")`."""
+    """Report something that the run has shown, or measured: `found("boot", "12 s")`.
+
+    What several tests have shown is one line, with all that they say of it.
+    """
 
     def report(what: str, how: str = "") -> None:
         request.node.user_properties.append((FINDING, [what, how]))
@@ -80,8 +83,11 @@ class Findings:
         if not self.lines:
             return
         terminalreporter.section("what the image has shown")
+        shown: dict[str, list[str]] = {}
         for what, how in self.lines:
-            terminalreporter.write_line(f"  {what}" + (f": {how}" if how else ""))
+            shown.setdefault(what, []).append(how)
+        for what, hows in shown.items():
+            terminalreporter.write_line(f"  {what}" + (f": {'; '.join(hows)}" if any(hows) else ""))
 
 
 def pytest_configure(config: pytest.Config) -> None:

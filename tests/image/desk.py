@@ -18,7 +18,6 @@ from tests.e2e.commands import STRONGROOM, environment, run
 
 __all__ = ["Boot", "Desk", "Venue", "processes"]
 
-PLATFORM: tuple[str, ...] = ("--platform", "qemu")
 _STOP = 60
 _MACHINE = ("STRONGROOM_CACHE", "STRONGROOM_QEMU")
 """What of the caller's own settings is about the machine, and so holds for the tests too."""
@@ -98,7 +97,7 @@ class Venue:
             markets, port = ready["markets"], ready["port"]
             assert isinstance(markets, list)
             assert isinstance(port, int)
-            yield cls(port, Path(str(ready["ca"])), markets[0]["tokens"][0])
+            yield cls(port, folder / str(ready["ca"]), markets[0]["tokens"][0])
 
     @property
     def address(self) -> str:
@@ -115,10 +114,10 @@ class Boot:
 
     @classmethod
     @contextmanager
-    def of(cls, image: Path, folder: Path, run: Path, venue: str) -> Iterator["Boot"]:
-        """Boots the image with the venue within its reach."""
+    def of(cls, what: Sequence[str], folder: Path, run: Path, venue: str) -> Iterator["Boot"]:
+        """Boots an image (or what else the words say) with the venue within its reach."""
         words = [
-            *STRONGROOM, "enclave", "boot", str(image), *PLATFORM, "--run", str(run),
+            *STRONGROOM, "enclave", "boot", *what, "--run", str(run),
             "--listen", "127.0.0.1:0", "--map", f"clob.testnet={venue}", "--json",
         ]  # fmt: skip
         with serving(words, folder) as (ready, served):
@@ -132,20 +131,20 @@ class Boot:
     def seconds(self) -> float:
         return float(str(self.ready["boot_s"]))
 
-    def emulator(self) -> int:
-        """Returns QEMU's process id."""
-        [pid] = [p for p, line in processes(str(self.run)).items() if "-M nitro-enclave" in line]
-        return pid
+    def emulator(self) -> tuple[int, str]:
+        """Returns QEMU's process id and command line."""
+        running = processes(str(self.run)).items()
+        [found] = [(pid, line) for pid, line in running if "-M nitro-enclave" in line]
+        return found
 
     def memory(self) -> int:
-        """Returns the bytes of the guest's memory that it has ever touched."""
-        lines = Path(f"/proc/{self.emulator()}/status").read_text().splitlines()
-        [shared] = [line.split()[1] for line in lines if line.startswith("RssShmem:")]
-        return int(shared) << 10
+        """Returns how much memory the machine was given, in MiB."""
+        words = self.emulator()[1].split()
+        return int(words[words.index("-m") + 1].removesuffix("M"))
 
     def kill(self) -> None:
         """Kills QEMU, as a host can at any time."""
-        os.kill(self.emulator(), signal.SIGKILL)
+        os.kill(self.emulator()[0], signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """The benchmark report shows what was measured and refuses rows that nobody could read."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from tests.bench import NotMeasured
 from tests.tools.loading import load
 
 BENCH = load("bench")
@@ -46,3 +49,32 @@ def test_columns_that_hold_nothing_are_left_out() -> None:
 def test_unreadable_rows_are_refused(row: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="module: "):
         BENCH.checked([row], "module")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (NotMeasured("build the image first"), 0, "was not measured: build the image first"),
+        (ValueError("broken"), 1, "failed: ValueError: broken"),
+    ],
+    ids=["what it needs is not here", "it is broken"],
+)
+def test_what_cannot_be_measured_is_told_from_what_fails(
+    error: Exception,
+    status: int,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def rows() -> list[dict[str, Any]]:
+        raise error
+
+    monkeypatch.setattr(BENCH.importlib, "import_module", lambda _: SimpleNamespace(rows=rows))
+    monkeypatch.setattr(BENCH, "ROOT", tmp_path)
+    monkeypatch.setattr(BENCH, "RESULT", tmp_path / "build" / "bench.json")
+    monkeypatch.setattr(BENCH, "machine", dict)
+    (tmp_path / "tests" / "bench").mkdir(parents=True)
+    (tmp_path / "tests" / "bench" / "image.py").touch()
+    assert BENCH.main(["image"]) == status
+    assert f"image {says}" in capsys.readouterr().out

@@ -8,11 +8,12 @@ import ast
 import hashlib
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import strongroom_eif
 from strongroom_eif.recipe.content_errors import SourceUnexpected
 from strongroom_eif.recipe.contents import DIST_PACKAGES, PYTHON, SOURCE, Item
 
@@ -22,18 +23,23 @@ __all__ = [
     "PACKAGES",
     "SourceFile",
     "application",
+    "check_recipe",
+    "digest_of",
+    "snapshot",
     "source_digest",
     "source_files",
     "version",
+    "write_snapshot",
 ]
 
 PACKAGES: Final = ("strongroom_enclave", "strongroom_wire")
 ENTRY_POINT: Final = "strongroom_enclave/init/__main__.py"
 """What `/init` leads to."""
 
+RECIPE_SOURCE: Final = "eif/strongroom_eif"
 INPUTS: Final = (
     "enclave",
-    "eif/strongroom_eif",
+    RECIPE_SOURCE,
     "reproducible-build/pins",
     "reproducible-build/kernel",
     "reproducible-build/system.toml",
@@ -92,9 +98,9 @@ def version(source: Path) -> str:
     Raises:
         SourceUnexpected: There is none, or it could not be part of a file name.
     """
-    path = source / "enclave" / "strongroom_enclave" / "__init__.py"
+    path = "enclave/strongroom_enclave/__init__.py"
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse((source / path).read_text(encoding="utf-8"))
     except (OSError, SyntaxError) as error:
         raise SourceUnexpected(
             f"cannot read the version from {path}: {error}",
@@ -130,7 +136,7 @@ def source_files(source: Path, below: str) -> Iterator[SourceFile]:
     for path in sorted(start.iterdir(), key=lambda path: path.name.encode()):
         if _IGNORED.fullmatch(path.name):
             continue
-        inner = f"{below}/{path.name}"
+        inner = path.name if below == "." else f"{below}/{path.name}"
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             raise SourceUnexpected(f"{inner} is neither file nor folder")
         if path.is_dir():
@@ -139,19 +145,62 @@ def source_files(source: Path, below: str) -> Iterator[SourceFile]:
             yield _source_file(source, path)
 
 
-def source_digest(source: Path) -> str:
-    """Returns a SHA-256 over everything in the repository that decides what the image is.
+def snapshot(source: Path) -> tuple[SourceFile, ...]:
+    """Returns everything in the repository that decides what the image is, sorted by path as bytes.
 
-    It is over one line per file, sorted by path as bytes: mode as git has it, SHA-256 of the
-    content, path; under a first line that names the format. Git is not needed for it, so that it
-    can be compared for a tree that came as an archive.
+    Read once: what is measured is then what is built, though somebody may be editing meanwhile.
+
+    Raises:
+        SourceUnexpected: A part is absent, or there is a link or special file.
+    """
+    files = (file for below in INPUTS for file in source_files(source, below))
+    return tuple(sorted(files, key=lambda file: file.path.encode()))
+
+
+def digest_of(files: Iterable[SourceFile]) -> str:
+    """Returns a SHA-256 over a snapshot.
+
+    It is over one line per file: mode as git has it, SHA-256 of the content, path; under a first
+    line that names the format. Git is not needed for it, so that it can be compared for a tree
+    that came as an archive.
     """
     state = hashlib.sha256(b"strongroom source tree/1\n")
-    files = [file for below in INPUTS for file in source_files(source, below)]
-    for file in sorted(files, key=lambda file: file.path.encode()):
+    for file in files:
         mode = "100755" if file.executable else "100644"
         state.update(f"{mode} {hashlib.sha256(file.content).hexdigest()} {file.path}\n".encode())
     return state.hexdigest()
+
+
+def source_digest(source: Path) -> str:
+    """Returns the digest of what decides the image, as the repository is now."""
+    return digest_of(snapshot(source))
+
+
+def write_snapshot(files: Iterable[SourceFile], place: Path) -> None:
+    """Writes a snapshot below a folder, as a checkout that nobody edits."""
+    for file in files:
+        path = place / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+        path.chmod(0o755 if file.executable else 0o644)
+
+
+def check_recipe(files: Iterable[SourceFile]) -> None:
+    """Refuses a checkout with another recipe than the one that runs: its record would name it.
+
+    Raises:
+        SourceUnexpected: Naming the first file that differs.
+    """
+    here = Path(strongroom_eif.__file__).parent
+    prefix = f"{RECIPE_SOURCE}/"
+    theirs = {f.path.removeprefix(prefix): f for f in files if f.path.startswith(prefix)}
+    mine = {f.path: f for f in source_files(here, ".")}
+    for path in sorted(theirs.keys() | mine.keys()):
+        if path not in theirs or path not in mine or theirs[path].content != mine[path].content:
+            raise SourceUnexpected(
+                f"{prefix}{path} of the checkout is not what runs here",
+                remedy="build with the checkout's own code: `make image` in it",
+            )
 
 
 def _source_file(source: Path, path: Path) -> SourceFile:

@@ -10,7 +10,6 @@ import io
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +23,25 @@ from strongroom_eif.image import Image
 from strongroom_eif.measurements import measure
 from strongroom_eif.metadata import BuildMetadata, Metadata
 from strongroom_eif.paths import OWN
-from strongroom_eif.recipe.application import INPUTS, application, source_digest, version
-from strongroom_eif.recipe.bytecode import check_same_python, compiled, gzipped
-from strongroom_eif.recipe.contents import RECIPE, SOURCE, Item, with_directories
+from strongroom_eif.recipe.application import (
+    INPUTS,
+    check_recipe,
+    digest_of,
+    snapshot,
+    version,
+    write_snapshot,
+)
+from strongroom_eif.recipe.bytecode import check_same_python, gzipped
+from strongroom_eif.recipe.ingredients import (
+    KERNEL_CONFIG,
+    LOCK,
+    PINS,
+    SYSTEM_RULES,
+    components,
+    gather,
+)
 from strongroom_eif.recipe.inspection import check_tree, read_tree
-from strongroom_eif.recipe.kernel import Kernel, build_kernel
+from strongroom_eif.recipe.kernel import build_kernel
 from strongroom_eif.recipe.machine import check_architecture, writing
 from strongroom_eif.recipe.pins import Pins
 from strongroom_eif.recipe.record import (
@@ -45,20 +58,9 @@ from strongroom_eif.recipe.record import (
 )
 from strongroom_eif.recipe.results import Results
 from strongroom_eif.recipe.root import Root
-from strongroom_eif.recipe.rules import Pruner, Rules
-from strongroom_eif.recipe.sbom import Component, debian_purl, pypi_purl, read_sbom, write_sbom
+from strongroom_eif.recipe.sbom import read_sbom, write_sbom
 from strongroom_eif.recipe.store import Store
-from strongroom_eif.recipe.system import SYSTEM, Installed, install
-from strongroom_eif.recipe.system import origin_of as debian_origin
-from strongroom_eif.recipe.wheels import (
-    Unpacked,
-    locked,
-    read_lock,
-    read_pins,
-    unpack,
-    wheel_file,
-)
-from strongroom_eif.recipe.wheels import origin_of as wheel_origin
+from strongroom_eif.recipe.system import SYSTEM
 from strongroom_eif.verification import verify
 from strongroom_eif.writer import write
 
@@ -67,15 +69,9 @@ __all__ = ["CMDLINE", "PINS", "Built", "build_image"]
 CMDLINE: Final = "console=ttyS0 reboot=t panic=-1 random.trust_cpu=on rootfstype=ramfs rdinit=/init"
 """Ends without `--`: the hypervisor appends where its devices are, and the kernel reads that."""
 
-PINS: Final = Path("reproducible-build/pins")
-SYSTEM_RULES: Final = Path("reproducible-build/system.toml")
-KERNEL_CONFIG: Final = Path("reproducible-build/kernel/config")
-LOCK: Final = Path("enclave/requirements.lock")
-WHEEL_PINS: Final = PINS / "wheels.json"
 
 NAME: Final = "strongroom"
 TOOLCHAIN: Final = "toolchain"
-KERNEL_PACKAGE: Final = "linux-source-6.12"
 _LABEL_TIME: Final = "1970-01-01T00:00:00Z"
 """The label's build time says nothing: two builds of one source are one image."""
 _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -124,121 +120,19 @@ def build_image(
         RecipeError: A subclass for whatever is wrong with inputs, machine, build or result.
     """
     check_architecture()
-    source = source.absolute()
     results = Results(store, fresh, work)
+    files = snapshot(source)
+    check_recipe(files)
+    tree = digest_of(files)
 
     def make(place: Path) -> None:
-        _make(place, results, pins, source)
+        with tempfile.TemporaryDirectory(dir=results.scratch()) as folder:
+            with writing(Path(folder)):
+                write_snapshot(files, Path(folder))
+            _make(place, results, pins, Path(folder), tree)
 
-    made = results.make("image", source_digest(source), make)
+    made = results.make("image", tree, make)
     return _publish(made, source, output)
-
-
-# --- Contents ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Contents:
-    """All of the image but the kernel."""
-
-    rules: Rules
-    packages: tuple[Installed, ...]
-    wheels: tuple[Unpacked, ...]
-    boot: tuple[Item, ...]
-    application: tuple[Item, ...]
-    notes: dict[str, str]
-
-
-def _contents(results: Results, pins: Pins, source: Path, root: Root) -> _Contents:
-    store = results.store
-    rules = Rules.load(source / SYSTEM_RULES)
-    pruner = Pruner(rules)
-    packages = tuple(install(store, pins, pruner))
-    chosen = locked(read_pins(source / WHEEL_PINS), read_lock(source / LOCK))
-    wheels = tuple(unpack(wheel_file(store, wheel), wheel, pruner) for wheel in chosen)
-    pruner.check_all_used()
-    installed = [item for package in packages for item in package.items]
-    installed += [item for wheel in wheels for item in wheel.items]
-    files = rules.permitted([*installed, *application(source)])
-    own = [item for item in files if item.origin == SOURCE]
-    boot = [*rules.added(), *(item for item in files if item.origin != SOURCE)]
-    boot += compiled(boot, results, root)
-    own += compiled(own, results, root)
-    notes = {}
-    for origin in {left.origin for left in pruner.left_out}:
-        sizes = [left.size for left in pruner.left_out if left.origin == origin]
-        notes[origin] = f"{len(sizes)} files of {sum(sizes)} bytes are left out by {SYSTEM_RULES}"
-    return _Contents(
-        rules,
-        packages,
-        wheels,
-        boot=tuple(with_directories(boot)),
-        application=tuple(with_directories(own)),
-        notes=notes,
-    )
-
-
-def _components(
-    contents: _Contents, kernel: Kernel, pins: Pins, release: str
-) -> Iterator[Component]:
-    """Yields what the SBOM is made of: each origin with all of its entries, bytecode included."""
-    by_origin: dict[str, list[Item]] = {}
-    seen: set[str] = set()
-    for item in (*contents.boot, *contents.application):
-        # A directory that both ramdisks make is one directory.
-        if item.path not in seen:
-            by_origin.setdefault(item.origin, []).append(item)
-            seen.add(item.path)
-    for part in contents.packages:
-        package = part.package
-        origin = debian_origin(package.name)
-        yield Component(
-            origin=origin,
-            name=package.name,
-            version=package.version,
-            purl=debian_purl(package.name, package.version, package.architecture),
-            sha256=package.sha256,
-            licence=part.licence,
-            items=by_origin.get(origin, ()),
-            note=contents.notes.get(origin, ""),
-        )
-    for unpacked in contents.wheels:
-        wheel = unpacked.wheel
-        origin = wheel_origin(wheel.name)
-        yield Component(
-            origin=origin,
-            name=wheel.name,
-            version=wheel.version,
-            purl=pypi_purl(wheel.name, wheel.version, wheel.filename),
-            sha256=wheel.sha256,
-            licence=unpacked.licence,
-            items=by_origin.get(origin, ()),
-            note=contents.notes.get(origin, ""),
-        )
-    yield Component(
-        SOURCE, "strongroom-enclave", release, "", "", ("MIT",), by_origin[SOURCE],
-        "the code inside the trust boundary, from this repository",
-    )  # fmt: skip
-    yield Component(
-        RECIPE, "image-layout", release, "", "", ("MIT",), by_origin[RECIPE],
-        "directories, links and the console, as reproducible-build/system.toml names them",
-    )  # fmt: skip
-    yield _kernel_component(kernel, pins)
-
-
-def _kernel_component(kernel: Kernel, pins: Pins) -> Component:
-    packages = [p for members in pins.sets.values() for p in members if p.name == KERNEL_PACKAGE]
-    package = packages[0]
-    return Component(
-        origin="debian:linux",
-        name="linux",
-        version=package.version,
-        purl=debian_purl(package.name, package.version, package.architecture),
-        sha256=package.sha256,
-        licence=("GPL-2.0-only WITH Linux-syscall-note",),
-        note=f"Linux {kernel.version}, built from Debian's source with {KERNEL_CONFIG}; it is the "
-        "section of its own that boots",
-    )
 
 
 # --- The three files -----------------------------------------------------------------------------
@@ -246,13 +140,13 @@ def _kernel_component(kernel: Kernel, pins: Pins) -> Component:
 _IMAGE, _RECORD, _SBOM = "image.eif", "record.json", "sbom.cdx.json"
 
 
-def _make(place: Path, results: Results, pins: Pins, source: Path) -> None:
+def _make(place: Path, results: Results, pins: Pins, source: Path, tree: str) -> None:
     store = results.store
     release = version(source)
     check_same_python(pins)
     root = Root.prepare(store, pins, TOOLCHAIN)
     # Before the kernel, which takes minutes: a mistake in here shows at once.
-    contents = _contents(results, pins, source, root)
+    contents = gather(results, pins, source, root)
     ramdisks = [
         gzipped(archive(item.node for item in part), results, root)
         for part in (contents.boot, contents.application)
@@ -269,13 +163,13 @@ def _make(place: Path, results: Results, pins: Pins, source: Path) -> None:
     verify((place / _IMAGE).read_bytes(), _ANY_TIME, OWN)
     ramdisk_of = {item.path: 1 for item in contents.application}
     ramdisk_of |= {item.path: 0 for item in contents.boot}
-    sbom = write_sbom(release, _components(contents, kernel, pins, release), ramdisk_of)
+    sbom = write_sbom(release, components(contents, kernel, pins, release), ramdisk_of)
     programs = (program.path for program in contents.rules.programs)
     check_tree(read_tree(image), programs, read_sbom(sbom).descriptions)
     record = ReleaseRecord(
         format=FORMAT,
         version=release,
-        source=Source(tree=source_digest(source), commit=None),
+        source=Source(tree=tree, commit=None),
         eif=Artefact(name=f"{_stem(release)}.eif", size=image.size, sha256=image_sha256(image)),
         pcrs=_pcrs(image),
         cmdline=CMDLINE,

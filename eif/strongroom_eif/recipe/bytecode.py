@@ -1,9 +1,10 @@
 """Bytecode and compression, made by the toolchain's own programs.
 
-Python's bytecode is not promised to be the same twice: what marshal writes depends on the order of
-sets, hence on the hash seed, and on which objects happen to be shared in the process. So the seed
-is fixed, and each file is compiled in a process that has compiled nothing before it. A `.pyc`
-depends on its source, its path and the interpreter, and on no other file.
+Nothing promises that Python writes the same bytecode twice: what marshal writes may depend on the
+hash seed, and on which objects happen to be shared in the process. So the seed is fixed, and each
+file is compiled in a process that has compiled nothing before it. A `.pyc` depends on its source,
+its path and the interpreter, and on no other file. (Python 3.13 wrote all files of the image alike
+without that, forwards and backwards; another version need not.)
 
 They are "unchecked": Python runs them without looking whether the source beside them is newer,
 since times are all zero and the image does not change.

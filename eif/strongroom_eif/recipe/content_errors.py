@@ -38,6 +38,7 @@ class ContentError(RecipeError):
     """The inputs do not make the image that the recipe describes."""
 
     code = "content-error"
+    exit_status = 2
 
 
 class RulesMalformed(ContentError):

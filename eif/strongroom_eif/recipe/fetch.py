@@ -29,7 +29,7 @@ DEFAULT_MIRRORS: Final = (
 )
 
 _PIECE: Final = 1 << 18
-_TIMEOUT_S: Final = 60
+_TIMEOUT_S: Final = 30
 _TRIES: Final = 3
 _WORTH_A_LINE: Final = 8 << 20
 _GONE: Final = (404, 410)
@@ -87,6 +87,9 @@ class Fetcher:
                     return
                 except InputUnreachable as error:
                     failure: InputError = error
+                    # A server that does not answer at all is not waited for again.
+                    if isinstance(error.__cause__, TimeoutError):
+                        break
                 except InputError as error:
                     failure = error
                     break
@@ -114,8 +117,9 @@ class Fetcher:
                 raise InputGone(f"{url}: {error.code}") from error
             raise InputUnreachable(f"{url}: {error.code} {error.reason}") from error
         except urllib.error.URLError as error:
-            raise InputUnreachable(f"{url}: {error.reason}") from error
-        except (http.client.HTTPException, ValueError) as error:
+            cause = error.reason if isinstance(error.reason, OSError) else error
+            raise InputUnreachable(f"{url}: {error.reason}") from cause
+        except (http.client.HTTPException, TimeoutError, ValueError) as error:
             raise InputUnreachable(f"{url}: {error}") from error
 
     def _receive(

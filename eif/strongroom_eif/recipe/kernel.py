@@ -80,16 +80,16 @@ def build_kernel(
     check_architecture()
     wanted = options(_fragment(config))
     [source] = pins.package_set("kernel")
-    root = Root.prepare(store, pins, "toolchain")
     inputs = {
         "source": f"{source.name} {source.version}",
         "source_sha256": source.sha256,
-        "toolchain": root.digest,
+        "toolchain": Root.digest_of(pins, "toolchain"),
         "fragment_sha256": hashlib.sha256(_fragment(config).encode()).hexdigest(),
     }
     key = hashlib.sha256("\n".join([_RECIPE, *inputs.values()]).encode()).hexdigest()
 
     def make(place: Path) -> None:
+        root = Root.prepare(store, pins, "toolchain")
         with _workplace(store, work) as folder:
             _build(store, source, root, _fragment(config), wanted, folder, place)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from strongroom_eif.recipe.content_errors import LicenceUnknown
 
-__all__ = ["Licence", "of_debian", "of_wheel"]
+__all__ = ["Licence", "is_expression", "of_debian", "of_wheel"]
 
 _FORMAT: Final = re.compile(r"Format: https?://\S*copyright-format/1\.0/?")
 _CLASSIFIER: Final = "License :: "

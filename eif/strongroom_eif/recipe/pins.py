@@ -9,6 +9,8 @@ own.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
@@ -16,13 +18,25 @@ import msgspec
 
 from strongroom_eif.recipe.errors import PinMissing, PinsInvalid
 
-__all__ = ["FILES", "MAX_INPUT_BYTES", "PACKAGES", "Archive", "Package", "PinnedFile", "Pins"]
+__all__ = [
+    "FILES",
+    "MAX_INPUT_BYTES",
+    "PACKAGES",
+    "SNAPSHOT",
+    "Archive",
+    "Package",
+    "PinnedFile",
+    "Pins",
+]
 
 PACKAGES: Final = "packages.json"
 FILES: Final = "files.json"
 MAX_INPUT_BYTES: Final = 1 << 30
 """No input of ours is near this; the kernel's source is 141 MB."""
 
+SNAPSHOT: Final = "https://snapshot.debian.org/archive"
+
+_IMPORTED_AFTER: Final = timedelta(hours=12)
 _MAX_JSON: Final = 8 << 20
 _FORMAT: Final = "strongroom-pins/1"
 
@@ -176,6 +190,8 @@ class Pins:
             )
             for name, pin in packages.packages.items()
         }
+        for archive in packages.archives:
+            check_date(path, archive.date)
         sets = {}
         for name, chosen in packages.sets.items():
             check_listed(path, name, chosen.packages, known)
@@ -187,6 +203,23 @@ class Pins:
                 name: PinnedFile(name, pin.size, pin.sha256, tuple(pin.urls), pin.origin)
                 for name, pin in files.files.items()
             },
+        )
+
+    def snapshots(self) -> tuple[str, ...]:
+        """Returns roots under which Debian keeps the archives as they were when versions were
+        chosen: what its mirrors have dropped since is there.
+
+        snapshot.debian.org answers with the last state at or before the time that is asked for. A
+        new index is imported some hours after its date, and old files stay for more than a day.
+        """
+        newest: dict[str, datetime] = {}
+        for archive in self.archives:
+            name = archive.url.rpartition("/")[2]
+            date = parsedate_to_datetime(archive.date)
+            newest[name] = max(date, newest.get(name, date))
+        return tuple(
+            f"{SNAPSHOT}/{name}/{date + _IMPORTED_AFTER:%Y%m%dT%H%M%SZ}"
+            for name, date in sorted(newest.items())
         )
 
     def package_set(self, name: str) -> tuple[Package, ...]:
@@ -280,6 +313,21 @@ def check_format(path: Path, found: str) -> None:
     if found != _FORMAT:
         raise PinsInvalid(
             f"{path} is of another format", expected=_FORMAT, actual=found, remedy=_RESTORE
+        )
+
+
+def check_date(path: Path, date: str) -> None:
+    """Refuses what is no date of a signed index, which is always in UTC."""
+    try:
+        offset = parsedate_to_datetime(date).utcoffset()
+    except ValueError:
+        offset = None
+    if offset != timedelta(0):
+        raise PinsInvalid(
+            f"{path / PACKAGES}: an archive's date is not understood",
+            expected="as in Sat, 12 Sep 2026 07:55:41 UTC",
+            actual=ascii(date[:80]),
+            remedy=_RESTORE,
         )
 
 

@@ -67,7 +67,7 @@ _FIRMWARE: Final = (
 _COLLECT: Final = f"""
 set -eu
 strip -o /work/result/bin/{_BINARY} /work/build/{_BINARY}
-loaded=$(ldd /work/result/bin/{_BINARY})
+loaded=$(/lib64/{_LOADER} --list /work/result/bin/{_BINARY})
 echo "$loaded"
 echo "$loaded" | awk '$2 == "=>" {{ print $3 }}' | while read -r library; do
     cp -L "$library" /work/result/lib/
@@ -122,12 +122,11 @@ def build_qemu(store: Store, pins: Pins, *, fresh: bool = False) -> Emulator:
     """
     check_architecture()
     source = _source(pins)
-    root = Root.prepare(store, pins, "qemu")
-    state = [_RECIPE, source.sha256, root.digest, *_CONFIGURE, *_FIRMWARE]
+    state = [_RECIPE, source.sha256, Root.digest_of(pins, "qemu"), *_CONFIGURE, *_FIRMWARE]
     key = hashlib.sha256("\n".join(state).encode()).hexdigest()
 
     def make(place: Path) -> None:
-        _build(store, source, root, place)
+        _build(store, source, Root.prepare(store, pins, "qemu"), place)
         check_machine(_emulator(place))
 
     emulator = _emulator(store.built("qemu", key, make, fresh=fresh))

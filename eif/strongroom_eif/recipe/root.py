@@ -70,6 +70,15 @@ class Root:
     path: Path
     digest: str
 
+    @staticmethod
+    def digest_of(pins: Pins, set_name: str) -> str:
+        """Returns the digest that the root of a package set has, without making it.
+
+        Raises:
+            PinMissing: There is no such set.
+        """
+        return hashlib.sha256(f"{_RECIPE}\n{pins.digest(set_name)}\n".encode()).hexdigest()
+
     @classmethod
     def prepare(cls, store: Store, pins: Pins, set_name: str) -> "Root":
         """Returns the root of a package set, unpacked if the store has none or a damaged one.
@@ -80,7 +89,7 @@ class Root:
             InputError, MachineError: A package is not to be had, or there is no room for it.
         """
         check_architecture()
-        digest = hashlib.sha256(f"{_RECIPE}\n{pins.digest(set_name)}\n".encode()).hexdigest()
+        digest = cls.digest_of(pins, set_name)
 
         def unpack(place: Path) -> None:
             packages = pins.package_set(set_name)
@@ -120,6 +129,8 @@ class _Building:
         path = self._merged(entry.path)
         there = self._made.get(path)
         if entry.kind is EntryKind.DIRECTORY:
+            if path in _MERGED:
+                return
             check_same(package, path, there, "directory")
             self._directory(path)
             return
@@ -198,9 +209,7 @@ def _fingerprint(entry: DebEntry) -> str:
 
 def check_same(package: Package, path: str, there: str | None, new: str) -> None:
     """Refuses to replace what is there by something else: which one wins would be chance."""
-    # A directory of one package may be a link of the merged /usr.
-    merged = path in _MERGED and new == "directory"
-    if there is not None and there != new and not merged:
+    if there is not None and there != new:
         raise PinsOverlap(
             f"{package.name} installs /{path}, which is there already and different",
             expected=there,

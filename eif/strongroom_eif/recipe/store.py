@@ -27,7 +27,7 @@ from strongroom_eif.recipe.errors import (
 )
 from strongroom_eif.recipe.fetch import DEFAULT_MIRRORS, Fetcher, megabytes
 from strongroom_eif.recipe.machine import writing
-from strongroom_eif.recipe.pins import MAX_INPUT_BYTES, Package, PinnedFile
+from strongroom_eif.recipe.pins import MAX_INPUT_BYTES, Package, PinnedFile, Pins
 
 __all__ = ["DEFAULT_MIRRORS", "QUIET", "Progress", "Store", "default_cache", "mirrors"]
 
@@ -53,10 +53,15 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "strongroom"
 
 
-def mirrors() -> tuple[str, ...]:
-    """Returns the Debian archives to ask: $STRONGROOM_DEBIAN_MIRROR first, if set."""
+def mirrors(pins: Pins | None = None) -> tuple[str, ...]:
+    """Returns the Debian archives to ask, in this order.
+
+    $STRONGROOM_DEBIAN_MIRROR if set, the mirrors of the day, and last, for given pins, the archives
+    as they were when those were made.
+    """
     own = os.environ.get("STRONGROOM_DEBIAN_MIRROR")
-    return ((own.rstrip("/"),) if own else ()) + DEFAULT_MIRRORS
+    first = (own.rstrip("/"),) if own else ()
+    return (*first, *DEFAULT_MIRRORS, *(pins.snapshots() if pins else ()))
 
 
 class Store:

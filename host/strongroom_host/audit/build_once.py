@@ -25,14 +25,14 @@ def main() -> int:
     status = 0
     outcome: dict[str, object]
     try:
+        pins = Pins.load(source / "reproducible-build" / "pins")
         store = Store(
             Path(job["cache"]),
             [Path(path) for path in job["inputs"]],
-            mirrors(),
+            mirrors(pins),
             _say,
             job["offline"],
         )
-        pins = Pins.load(source / "reproducible-build" / "pins")
         work, output = Path(job["work"]), Path(job["output"])
         built = build_image(store, pins, source, fresh=True, work=work, output=output)
         outcome = {

@@ -10,7 +10,7 @@ from strongroom_eif import Comparison, EifError, Image, diff, parse
 from strongroom_eif.difference import Difference
 from strongroom_eif.image import Bytes
 
-from strongroom_host.audit.findings import Finding, failed, inapplicable, passed
+from strongroom_host.audit.findings import Finding, failed, inapplicable, passed, warned
 from strongroom_host.audit.rebuild import FIRST, SECOND, Product
 from strongroom_host.mapped_file import mapped
 from strongroom_host.trust.release import VerifiedRelease
@@ -22,6 +22,9 @@ __all__ = [
     "compare_with_image",
     "compare_with_release",
     "first_difference",
+    "no_release",
+    "not_built",
+    "unusable_release",
 ]
 
 _BUILDS: Final = "Two builds in different circumstances give the same image, byte for byte"
@@ -73,17 +76,17 @@ def _compare_papers(first: Product, second: Product) -> Finding:
     return passed("rebuild.papers", _RECORDS, "both are equal to the last byte", digests)
 
 
-def compare_with_release(
-    image: Path, release: VerifiedRelease, reference: Path | None
-) -> list[Finding]:
-    """Returns whether an image is the released one, and whether anybody signed the release.
+def not_built() -> list[Finding]:
+    """Returns that nothing was built, so that nothing is known of the way from source to image."""
+    what, remedy = "not built: the image was taken as it was given", "leave out --no-rebuild"
+    return [
+        warned("rebuild.identical", _BUILDS, what, remedy=remedy),
+        warned("rebuild.papers", _RECORDS, what, remedy=remedy),
+    ]
 
-    Args:
-        image: What was built.
-        release: What it should be.
-        reference: The released image file itself if there is one at hand; only with it can the
-            first differing file be named, a record has no files in it.
-    """
+
+def compare_with_release(image: Path, release: VerifiedRelease) -> list[Finding]:
+    """Returns whether an image is the released one, and whether anybody signed the release."""
     record = release.record
     names = [f"{entry.name} ({entry.role})" for entry in release.signers]
     title = f"Pinned keys signed the release {record.version}"
@@ -110,9 +113,6 @@ def compare_with_release(
             "expected": str(error.expected),
             "found": str(error.actual),
         }
-        if reference is not None:
-            text, more = first_difference(parse(data), parse(mapped(reference)))
-            detail, evidence = f"{detail}. {text}", evidence | more
         remedy = (
             "check out the released commit and audit that; if it is the released one, this release"
             " was not made from this source"
@@ -133,6 +133,17 @@ def no_release(version: str) -> list[Finding]:
         inapplicable("release.signed", "Pinned keys signed the release", reason, remedy),
         inapplicable("release.identical", _RELEASE, reason, remedy),
     ]
+
+
+def unusable_release(error: ReleaseRefused) -> list[Finding]:
+    """Returns that a release was refused, so that comparing with it would say nothing."""
+    detail = f"{error.what} [{error.code}]"
+    evidence = {"expected": str(error.expected), "found": str(error.actual)}
+    return [
+        failed("release.signed", "Pinned keys signed the release", detail, evidence,
+               remedy=error.remedy),
+        inapplicable("release.identical", _RELEASE, "not compared: the release was refused"),
+    ]  # fmt: skip
 
 
 def compare_with_image(image: Path, reference: Path) -> Finding:

@@ -155,7 +155,8 @@ class ProcessBuilder:
     """Builds in a process of its own, by the recipe that is part of the copied source.
 
     Attributes:
-        cache: The content cache, for inputs only: a build from scratch takes no results from it.
+        cache: The content cache. Only its inputs are used, and those by their hash; the toolchain's
+            root and every other result is made anew for each build.
         inputs: Folders with inputs, searched before any server.
         offline: Whether to ask no server.
         progress: Is given one line at a time.
@@ -172,12 +173,13 @@ class ProcessBuilder:
         copy_inputs(source, copied, around)
         home = folder / "home"
         home.mkdir(parents=True)
+        own = _with_inputs_of(self.cache, folder / "cache")
         result = folder / "result.json"
         job = {
             "source": str(copied),
             "work": str(folder / "work"),
             "output": str(folder / "output"),
-            "cache": str(self.cache.absolute()),
+            "cache": str(own),
             "inputs": [str(path.absolute()) for path in self.inputs],
             "offline": self.offline,
             "result": str(result),
@@ -226,6 +228,22 @@ class ProcessBuilder:
             except BaseException:
                 process.terminate()
                 raise
+
+
+def _with_inputs_of(cache: Path, own: Path) -> Path:
+    """Returns a new cache that shares nothing with the old one but files named by their hash."""
+    shared = cache.absolute() / "sha256"
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+        own.mkdir(parents=True)
+        (own / "sha256").symlink_to(shared, target_is_directory=True)
+    except OSError as error:
+        raise BuildStopped(
+            f"cannot use the content cache {cache}: {error.strerror or error}",
+            status=5,
+            remedy="set STRONGROOM_CACHE to a folder that you may write to",
+        ) from error
+    return own.absolute()
 
 
 def copy_inputs(source: Path, target: Path, around: Circumstances) -> None:

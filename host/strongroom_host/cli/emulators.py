@@ -59,8 +59,8 @@ def _build(*, fresh: bool) -> Emulator:
             remedy="name a QEMU with --qemu or in STRONGROOM_QEMU; or run `strongroom host qemu`"
             " in a checkout on such a machine",
         )
-    store = Store(default_cache(), (), mirrors(), _tell)
-    built = build_qemu(store, Pins.load(folder), fresh=fresh)
+    pins = Pins.load(folder)
+    built = build_qemu(Store(default_cache(), (), mirrors(pins), _tell), pins, fresh=fresh)
     return Emulator(built.command, (), "built from Debian's source")
 
 

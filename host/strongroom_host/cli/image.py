@@ -86,8 +86,8 @@ def build(
             if progress.disable and not as_json:
                 say(line)
 
-        store = Store(default_cache(), inputs or (), mirrors(), told, offline)
         pins = Pins.load(source / PINS)
+        store = Store(default_cache(), inputs or (), mirrors(pins), told, offline)
         built = build_image(store, pins, source, output=target, fresh=fresh, work=work)
     record = parse_release(built.record.read_bytes())
     if as_json:

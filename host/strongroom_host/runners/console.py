@@ -4,6 +4,7 @@ The console comes from the machine's least trusted corner: cut to the end, one l
 without anything a terminal would act upon.
 """
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,8 @@ _CAUSES: Final = (
     ("Address already in use", "another boot uses these sockets: stop it, or choose another --run"),
     ("AF_UNIX path too long", "choose a shorter --run, for instance under /tmp"),
     ("No space left on device", "make room on the disk of the run and state directories"),
+    ("Could not access KVM", "leave --kvm out"),
+    ("failed to initialize kvm", "leave --kvm out"),
     ("Permission denied", "check who owns the run and state directories"),
     ("MemoryError", "give the machine more memory"),
     # QEMU's own words.
@@ -28,8 +31,6 @@ _CAUSES: Final = (
     ("Expected EIF", "QEMU refuses the image: `strongroom eif verify IMAGE` names the rule"),
     ("could not load PC BIOS", "QEMU's firmware is missing: install qemu-system-data, or use the"
      " QEMU of `strongroom host qemu`"),
-    ("Could not access KVM", "leave --kvm out"),
-    ("failed to initialize kvm", "leave --kvm out"),
     ("cannot set up guest memory", "this machine has too little memory for the guest: give --memory"
      " less, or free some"),
     ("Cannot allocate memory", "this machine has too little memory for the guest: give --memory"
@@ -56,8 +57,19 @@ _CAUSES: Final = (
 _NOTES: Final = ("local platform: all processes under one user",)
 """What an enclave says in good health."""
 
-_TRACES: Final = ("Traceback (most recent", "Exception ignored in", " ", "\t")
-"""How the lines of a traceback begin, all but the last, which says what it was."""
+_TRACES: Final = (
+    "Traceback (most recent", "Exception ignored in", " ", "\t",
+    "Call Trace:", "CPU: ", "Hardware name: ", "Kernel Offset: ", "RIP: ", "Code: ",
+)  # fmt: skip
+"""How the lines of a traceback begin, all but the one that says what it was; Python's and the
+kernel's."""
+
+_KERNEL_TIME: Final = re.compile(r"\[ *\d+\.\d{6}\] ")
+
+_AFTERMATH: Final = (
+    "Failed to set msg fds", "Failed to write msg", "ring restore failed", "set_vring_call failed",
+)  # fmt: skip
+"""What QEMU says about its vsock device as it ends, whyever it ends."""
 
 
 def tail(path: Path, lines: int = 12) -> list[str]:
@@ -71,9 +83,7 @@ def tail(path: Path, lines: int = 12) -> list[str]:
     except OSError:
         return []
     found = data.decode("utf-8", "replace").splitlines()
-    return [_clean(line) for line in found if line.strip() and not line.startswith(_TRACES)][
-        -lines:
-    ]
+    return [_clean(line) for line in found if _tells(line)][-lines:]
 
 
 def quoted(name: str, lines: list[str]) -> str:
@@ -88,6 +98,13 @@ def explain(lines: list[str]) -> str:
         if any(mark in line for line in telling):
             return remedy
     return ""
+
+
+def _tells(line: str) -> bool:
+    words = _KERNEL_TIME.sub("", line, count=1)
+    if not words.strip() or words.startswith(_TRACES):
+        return False
+    return not any(mark in words for mark in _AFTERMATH)
 
 
 def _clean(line: str) -> str:

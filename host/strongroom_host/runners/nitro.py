@@ -7,6 +7,7 @@ more. Owners believe the evidence, never this host.
 """
 
 import os
+import resource
 import secrets
 import select
 import subprocess
@@ -39,6 +40,7 @@ __all__ = [
     "DEFAULT_CPUS",
     "DEFAULT_MEMORY_MIB",
     "DEFAULT_TIMEOUT",
+    "LONGEST_START",
     "DebugModeFound",
     "EnclaveStillRuns",
     "MeasuredOtherwise",
@@ -55,8 +57,11 @@ _BOOTSTRAP, _CONTROL, _FRAMES, _EGRESS = 5003, 5000, 5001, 5002
 _LEAST_CID, _ANY_CID = 4, (1 << 32) - 1
 _EIF_RATIO: Final = 4
 """nitro-cli refuses less memory than this times the file's size."""
+_CONSOLE_BYTES: Final = 4 << 20
+"""A guest that writes without end gets this much of the disk; then its copier is ended."""
 _KEEPER_READY_S: Final = 20.0
-_RUN_S: Final = 240.0
+LONGEST_START: Final = 240.0
+"""Seconds for `run-enclave`, at most."""
 _GONE_S: Final = 20.0
 _KEEPER: Final = (sys.executable, "-P", "-m", "strongroom_host.runners.nitro_keeper")
 _MACHINES: Final = {"x86_64": "x86_64", "aarch64": "arm64"}
@@ -93,8 +98,10 @@ def nitro_platform(
 
     Raises:
         BadInput: no such enclave can boot this image.
+        NitroCliMissing: this machine has no nitro-cli.
     """
     _check(image, memory_mib, cpus, cid)
+    NitroCli(nitro_cli).check()
     notes = ["what owners have to compare is the evidence (`strongroom enclave evidence`)"]
     if debug_console:
         notes.append(
@@ -228,6 +235,8 @@ class NitroRunner(Boot):
             if self._debug:
                 with open(self.console, "ab", opener=private) as console:
                     self._copier = self._cli.console(self._enclave.enclave_id, console)
+                limit = (_CONSOLE_BYTES, _CONSOLE_BYTES)
+                resource.prlimit(self._copier.pid, resource.RLIMIT_FSIZE, limit)
             if self._keeper is not None:
                 _write(self._keeper, f"cid {self._enclave.enclave_cid}")
                 self._hear("open")
@@ -346,7 +355,7 @@ class NitroRunner(Boot):
                 # Nothing can be ended before it has been started: wait for that.
                 starting, self._starting = self._starting, None
                 with suppress(NitroCliFailed, NitroCliUnreadable):
-                    self._enclave = self._started(starting, _RUN_S)
+                    self._enclave = self._started(starting, LONGEST_START)
             for enclave_id in self._left():
                 self._cli.terminate(enclave_id)
             if self._machine >= 0 and not _ended(self._machine, _GONE_S):

@@ -9,6 +9,7 @@ The measurements it reports are its own reading of the file, not the hypervisor'
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -39,6 +40,10 @@ _TIMEOUT: Final = 30.0
 _OUTPUT: Final = 1 << 20
 _PCR: Final = re.compile(r"PCR(\d{1,2})")
 _DIGEST_CHARS: Final = 96
+_INSTALL: Final = (
+    "install it (Amazon Linux 2023: `sudo dnf install aws-nitro-enclaves-cli`) and see that it is"
+    " on PATH; elsewhere use --platform qemu"
+)
 _GONE: Final = frozenset({"E08", "E11", "E40"})
 ResultT = TypeVar("ResultT")
 
@@ -209,6 +214,19 @@ class NitroCli:
         """
         self.program, self._timeout = program, timeout
 
+    def check(self) -> None:
+        """Returns if there is such a program.
+
+        Raises:
+            NitroCliMissing: there is none.
+        """
+        if shutil.which(self.program) is None:
+            raise NitroCliMissing(
+                f"there is no {self.program} here",
+                expected="nitro-cli 1.2 or later, on an EC2 instance launched for enclaves",
+                remedy=_INSTALL,
+            )
+
     def run(self, request: RunRequest) -> Starting:
         """Begins to start a machine; it goes on whether or not the result is waited for.
 
@@ -289,8 +307,7 @@ class NitroCli:
             raise NitroCliMissing(
                 f"{self.program} cannot be run: {error.strerror or error}",
                 expected="nitro-cli 1.2 or later, on an EC2 instance launched for enclaves",
-                remedy="install it (Amazon Linux 2023: `sudo dnf install aws-nitro-enclaves-cli`),"
-                " or name it with --nitro-cli; elsewhere use --platform qemu",
+                remedy=_INSTALL,
             ) from error
 
 

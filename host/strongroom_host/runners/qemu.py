@@ -25,6 +25,7 @@ from strongroom_host.runners.process_group import end_group, ending
 from strongroom_host.runners.run_directory import RunDirectory
 from strongroom_host.runners.runner import Boot, Platform, private
 from strongroom_host.runners.supervise import Plan
+from strongroom_host.runners.timestamp_counter import clock_arguments
 
 __all__ = [
     "DEFAULT_MEMORY_MIB",
@@ -214,6 +215,7 @@ class QemuRunner(Boot):
             # No default devices and no network; the serial line is our stdout. An image that
             # restarts has ended: another boot would have other keys.
             *("-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"),
+            *(clock_arguments() if self._accelerator is Accelerator.TCG else ()),
         )
 
     def _listen(self) -> None:

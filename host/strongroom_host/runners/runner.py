@@ -25,6 +25,9 @@ __all__ = ["Boot", "Platform", "Runner", "private"]
 
 _ANSWER_TIMEOUT: Final = 5.0
 _POLL: Final = 0.02
+_SEARCHED: Final = 60
+"""Lines of the console in which the cause is looked for: a kernel says much after it."""
+_QUOTED: Final = 12
 BootT = TypeVar("BootT", bound="Boot")
 
 
@@ -290,11 +293,11 @@ class Boot(ABC):
         return True
 
     def _failure(self, kind: type[EnclaveDidNotStart | EnclaveEnded], what: str) -> HostError:
-        lines = tail(self.console)
+        lines = tail(self.console, _SEARCHED)
         return kind(
             what,
             expected="a running enclave",
-            actual=quoted("its console", lines),
+            actual=quoted("its console", lines[-_QUOTED:]),
             remedy=explain(lines) or self.advice(),
         )
 

@@ -18,6 +18,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ _SET_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _CONSOLE_BYTES: Final = 4 << 20
 _CHUNK: Final = 64 * 1024
 _PANIC: Final = b"Kernel panic - not syncing"
-_LAST_WORDS_S: Final = 5.0
+_LAST_WORDS_S: Final = 3.0
 """A kernel that panics should restart, which ends the machine; one that hangs instead is ended."""
 _END_S: Final = 3.0
 _OTHER_ENDS_S: Final = 1.0
@@ -231,7 +232,10 @@ def _report(line: str) -> None:
 
 def main() -> int:
     """Runs the family of the plan in the first argument."""
-    Family(Plan.decode(sys.argv[1])).run()
+    # QEMU takes the image apart into temporary files, and leaves them there if it is ended then.
+    with tempfile.TemporaryDirectory(prefix="strongroom-", ignore_cleanup_errors=True) as scratch:
+        os.environ["TMPDIR"] = scratch
+        Family(Plan.decode(sys.argv[1])).run()
     return 0
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from strongroom_host.errors import HostError
+from strongroom_host.errors import EnvironmentFault, HostError
 from strongroom_host.vsock.backend import Backend, BackendConfig
 from strongroom_host.vsock.errors import BadMapping
 
@@ -41,6 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
         detail = "".join(f"\n  {name}: {fact}" for name, fact in facts if fact not in (None, ""))
         sys.stderr.write(f"vsock: {error}{detail}\n")
         return error.exit_status
+    except OSError as error:  # this machine is out of something that we cannot go on without
+        sys.stderr.write(f"vsock: {error.strerror or error}\n")
+        return EnvironmentFault.exit_status
     return 0
 
 

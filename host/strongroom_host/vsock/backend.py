@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import array
 import contextlib
-import errno
 import os
 import select
 import socket
@@ -19,13 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from strongroom_host.vsock.connection import Connection
-from strongroom_host.vsock.device import Device, Limits
-from strongroom_host.vsock.errors import BadMapping, FrontEndFault, GuestFault, MalformedMessage
+from strongroom_host.vsock.device import Device
+from strongroom_host.vsock.errors import BadMapping, FrontEndFault, GuestFault
 from strongroom_host.vsock.frontend import FrontEnd
 from strongroom_host.vsock.heartbeat import Heartbeat
-from strongroom_host.vsock.listeners import dial, listen
+from strongroom_host.vsock.listeners import dial, listen, pair
 from strongroom_host.vsock.messages import MAX_DESCRIPTORS, MessageReader
 from strongroom_host.vsock.streams import DialRefused, SocketStream
+from strongroom_host.vsock.table import PARENT_CID, Limits
 
 __all__ = ["Backend", "BackendConfig"]
 
@@ -35,8 +35,8 @@ _PAUSE_S: Final = 0.1
 """How long accepting rests when this process is out of descriptors."""
 _STREAM: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
-_ANCILLARY: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
-_OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_ANCILLARY: Final = socket.CMSG_SPACE((MAX_DESCRIPTORS + 1) * array.array("i").itemsize)
+"""Room for one descriptor too many: so the message that has too many is seen to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class BackendConfig:
 
     Attributes:
         device: Unix socket for the front-end (QEMU's chardev), which connects to it once.
-        cid: The guest's; 3 or more.
+        cid: The guest's; 4 or more, as we are 3.
         listen: For each port of the guest, the Unix socket where clients of the host connect.
         connect: For each port of the host, the Unix socket where a service listens.
         heartbeat: Port of the host that answers a starting enclave's heartbeat.
@@ -66,8 +66,10 @@ class BackendConfig:
             BadMapping: a CID or port out of range, a port or path twice.
         """
         ports = [*self.listen, *self.connect, *([] if self.heartbeat is None else [self.heartbeat])]
-        if not 3 <= self.cid < 0xFFFFFFFF:
-            raise BadMapping("no CID a guest can have", expected="3 to 4294967294", actual=self.cid)
+        if not PARENT_CID < self.cid < 0xFFFFFFFF:
+            raise BadMapping(
+                "no CID an enclave can have", expected="4 to 4294967294", actual=self.cid
+            )
         for port in ports:
             if not 0 <= port < 0xFFFFFFFF:
                 raise BadMapping("no vsock port", expected="0 to 4294967294", actual=port)
@@ -98,7 +100,8 @@ class Backend:
         self._front: socket.socket | None = None
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stopper, self._stopped = socket.socketpair()
+        self._stopper.setblocking(False)
         self._running = True
         self._transmitting = False
         self._paused: list[tuple[socket.socket, int]] = []
@@ -116,7 +119,7 @@ class Backend:
         """
         with contextlib.ExitStack() as stack:
             stack.callback(self._close)
-            self._watch(self._wake, select.EPOLLIN, lambda _: self._end())
+            self._watch(self._stopped.fileno(), select.EPOLLIN, lambda _: self._end())
             door = stack.enter_context(listen(self._config.device, 1))
             self._watch(door.fileno(), select.EPOLLIN, lambda _: self._admit(door))
             for port, path in self._config.listen.items():
@@ -126,13 +129,14 @@ class Backend:
             try:
                 self._serve()
             except GuestFault:
-                self._session.fail()
+                with contextlib.suppress(FrontEndFault):
+                    self._session.fail()
                 raise
 
     def stop(self) -> None:
         """Ends `run`; from any thread or signal handler."""
         with contextlib.suppress(OSError):  # it ended already
-            os.eventfd_write(self._wake, 1)
+            self._stopper.send(b"x")
 
     # The loop.
 
@@ -173,8 +177,8 @@ class Backend:
         for heart in self._hearts:
             heart.close()
         self._epoll.close()
-        os.close(self._wake)
-        self._wake = -1
+        self._stopper.close()
+        self._stopped.close()
 
     # The front-end.
 
@@ -189,23 +193,17 @@ class Backend:
     def _listen_to(self, front: socket.socket | None) -> None:
         while front is not None and self._running:
             try:
-                data, ancillary, flags, _ = front.recvmsg(
+                data, ancillary, _, _ = front.recvmsg(
                     self._reader.wanted, _ANCILLARY, socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
                 return
             except OSError:
-                data, ancillary, flags = b"", [], 0  # it died
-            descriptors = _descriptors(ancillary)
+                data, ancillary = b"", []  # it died
             if not data:
                 self._end()
                 return
-            message = self._reader.receive(data, descriptors)
-            if flags & socket.MSG_CTRUNC:
-                raise MalformedMessage(
-                    "too many descriptors in one vhost-user message",
-                    expected=f"at most {MAX_DESCRIPTORS}",
-                )
+            message = self._reader.receive(data, _descriptors(ancillary))
             if message is not None and (answer := self._session.handle(message)) is not None:
                 self._answer(front, answer)
 
@@ -228,13 +226,14 @@ class Backend:
             self._transmitting = True  # what was there before the kick descriptor
 
     def _kicked(self, descriptor: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            try:
-                os.read(descriptor, 8)
-            except BlockingIOError:
-                raise
-            except OSError as error:
-                raise FrontEndFault(f"a kick descriptor cannot be read: {error}") from error
+        try:
+            usable = bool(os.read(descriptor, 8))
+        except BlockingIOError:
+            usable = True
+        except OSError:
+            usable = False
+        if not usable:
+            raise FrontEndFault("a kick descriptor cannot be read")
         # Buffers to receive may also be what sending was waiting for.
         self._transmitting = True
 
@@ -249,24 +248,23 @@ class Backend:
                 client, _ = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError as error:
-                if error.errno not in _OUT_OF_DESCRIPTORS:
-                    raise
+            except OSError:  # out of descriptors, most likely: the client waits a little
                 self._unwatch(listener.fileno())
                 self._paused.append((listener, port))
+                self._resume_at = time.monotonic() + _PAUSE_S
                 return
             stream = self._stream(client)
             connection = self.device.open(port, stream, time.monotonic())
             if connection is not None:
                 self._watch_stream(client, connection)
 
-    def _resume(self, now: float, due: float | None) -> float:
+    def _resume(self, now: float, due: float | None) -> float | None:
         """Accepts again, after a rest; returns when to look again."""
         if self._resume_at <= now:
             for listener, port in self._paused:
                 self._watch_listener(listener, port)
             self._paused.clear()
-        self._resume_at = now + _PAUSE_S
+            return due
         return self._resume_at if due is None else min(due, self._resume_at)
 
     def _dial(self, connection: Connection) -> SocketStream:
@@ -278,7 +276,7 @@ class Backend:
         """
         port = connection.key.host_port
         if port == self._config.heartbeat:
-            near, far = socket.socketpair()
+            near, far = pair()
             heart = Heartbeat(far, self._heard)
             self._hearts.add(heart)
             self._watch(heart.fileno(), select.EPOLLIN, lambda _: self._beat(heart))

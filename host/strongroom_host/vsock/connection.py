@@ -107,8 +107,6 @@ class Connection:
         host_ended: The host will send no more.
         host_gone: The host will not read any more.
         readable: The stream may have bytes for the guest.
-        queued: It waits for a turn to send them.
-        announced: It waits for a turn to send control packets.
         by_host: A client of the host asked for it, not the guest.
         shutdown: The directions that we have to tell the guest are over.
         credit_due: The guest should learn how much we consumed.
@@ -123,7 +121,6 @@ class Connection:
         "_sent",
         "_shutdown_sent",
         "_window",
-        "announced",
         "by_host",
         "credit_due",
         "guest_ended",
@@ -131,7 +128,6 @@ class Connection:
         "host_gone",
         "key",
         "pending",
-        "queued",
         "readable",
         "shutdown",
         "state",
@@ -145,7 +141,7 @@ class Connection:
         self.pending = bytearray()
         self.guest_ended = 0
         self.host_ended = self.host_gone = False
-        self.readable = self.queued = self.announced = False
+        self.readable = False
         self.by_host = state is State.REQUESTED
         self.shutdown = 0
         self.credit_due = False

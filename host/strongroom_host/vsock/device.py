@@ -12,9 +12,8 @@ guest that is there, for which it gave credit; bytes for the host are held up to
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -22,41 +21,18 @@ from strongroom_host.vsock.connection import BOTH, Action, Connection, Key, Stat
 from strongroom_host.vsock.packets import HEADER_SIZE, NO_RECEIVE, NO_SEND, STREAM, Header, Op
 from strongroom_host.vsock.slots import Slot, cut, split
 from strongroom_host.vsock.streams import DialBusy, DialRefused, Stream, StreamBroken
+from strongroom_host.vsock.table import PARENT_CID, Limits, Table
 from strongroom_host.vsock.virtqueue import Virtqueue
 
-__all__ = ["HOST_CID", "PARENT_CID", "Device", "Limits"]
+__all__ = ["HOST_CID", "Device"]
 
 HOST_CID: Final = 2
 """The host, as any guest knows it."""
-PARENT_CID: Final = 3
-"""The parent instance, as a Nitro enclave knows it; what we say we are."""
-
 _BATCH: Final = 16
 """Receive buffers filled from one stream before another has its turn."""
 _TURNS: Final = 128
 """Turns taken before the driver of the device looks at what else happened."""
 _REDIAL_S: Final = 0.01
-_FIRST_PORT: Final = 1 << 30
-_LAST_PORT: Final = 1 << 31
-"""Ports we connect from; above those that services of the host have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Counts; `window` in bytes per connection; times in seconds.
-
-    The guest's connections and the host's are counted apart: neither can use up the other's.
-    """
-
-    connections: int = 256
-    window: int = 256 * 1024
-    resets: int = 1024
-    request_s: float = 10.0
-    """Until the guest answers a request, or the host's socket has room for one."""
-    linger_s: float = 8.0
-    """Until the guest confirms an end; the time Linux waits as well."""
-    drain_s: float = 60.0
-    """Without a byte being taken, after which what a gone guest left for a host client is lost."""
 
 
 class Device:
@@ -65,7 +41,11 @@ class Device:
     Attributes:
         rx: The guest's receive queue while it runs (we fill it).
         tx: The guest's transmit queue while it runs.
-        counts: How often each thing happened.
+        counts: How often connections were ``opened``, ``refused`` (no service), ``redialled`` (a
+            busy one), ``busy`` (too many), ``absent`` (no guest), ``expired`` or ``broken``; how
+            often packets were ``malformed``, ``misaddressed``, out of turn (``protocol``), beyond
+            the credit (``overrun``) or of impossible credit (``credit lie``); ``bytes_up`` from
+            the guest, ``bytes_down`` to it.
     """
 
     def __init__(
@@ -83,16 +63,15 @@ class Device:
         self.rx: Virtqueue | None = None
         self.tx: Virtqueue | None = None
         self.counts: Counter[str] = Counter()
-        self._connections: dict[Key, Connection] = {}
-        self._draining: set[Connection] = set()
-        self._timed: dict[Connection, float] = {}
+        self._table = Table(self._limits)
         self._now = 0.0
-        self._ours = self._theirs = 0
-        self._next_port = _FIRST_PORT
         self._slots: deque[Slot] = deque()
-        self._resets: dict[Key, int] = {}
-        self._announced: deque[Connection] = deque()
-        self._queue: deque[Connection] = deque()
+        self._redial_at = 0.0
+        # What waits for buffers of the guest, each address and connection once: resets, control
+        # packets, bytes.
+        self._resets: OrderedDict[Key, int] = OrderedDict()
+        self._announced: OrderedDict[Connection, None] = OrderedDict()
+        self._queue: OrderedDict[Connection, None] = OrderedDict()
 
     # What the driver of this class calls.
 
@@ -102,16 +81,14 @@ class Device:
         Returns None, with the stream closed, if no guest runs or there are too many.
         """
         self._now = now
-        if self.rx is None or self._ours >= self._limits.connections:
+        key = self._table.free_key(port)
+        connection = None if self.rx is None else self._table.add(key, State.REQUESTED)
+        if connection is None:
             self.counts["absent" if self.rx is None else "busy"] += 1
             stream.close()
             return None
-        key = self._free_key(port)
-        connection = Connection(key, State.REQUESTED, self._limits.window)
         connection.stream = stream
-        self._ours += 1
-        self._connections[key] = connection
-        self._time(connection, self._limits.request_s)
+        self._expect(connection, self._limits.request_s)
         self._announce(connection)
         return connection
 
@@ -128,7 +105,8 @@ class Device:
         waiting = queue.waiting()
         for _ in range(waiting):
             if len(self._resets) >= self._limits.resets:
-                return False  # until the guest takes some, by giving us buffers
+                # The guest has to take some first; if it has no buffers, its next will wake us.
+                return self._slot() is not None
             chain = queue.look()
             queue.give_back(chain.head, 0)
             self._receive(chain.pieces)
@@ -145,12 +123,12 @@ class Device:
             if not (self._resets or self._announced or self._queue) or self._slot() is None:
                 return False
             if self._resets:
-                key = next(iter(self._resets))
-                self._put(self._header(key, Op.RST, kind=self._resets.pop(key)))
+                key, kind = self._resets.popitem(last=False)
+                self._put(self._header(key, Op.RST, kind=kind))
             elif self._announced:
-                self._tell(self._announced.popleft())
+                self._tell(self._announced.popitem(last=False)[0])
             else:
-                self._carry(self._queue.popleft())
+                self._carry(self._queue.popitem(last=False)[0])
         return True
 
     def ready(
@@ -160,7 +138,7 @@ class Device:
         self._now = now
         if connection.stream is None:
             return
-        if readable:
+        if readable and not connection.host_ended:
             connection.readable = True
             self._enqueue(connection)
         if hung_up:
@@ -171,15 +149,17 @@ class Device:
     def tick(self, now: float) -> float | None:
         """Ends what took too long; returns when to call again, or None if nothing is timed."""
         self._now = now
-        for connection, deadline in list(self._timed.items()):
-            if connection.state is State.DIALLING:
+        for connection in self._table.overdue(now):
+            self.counts["expired"] += 1
+            self._reset(connection)
+        dialling = self._table.dialling()
+        if not dialling:
+            return self._table.next_deadline()
+        if self._redial_at <= now:
+            self._redial_at = now + _REDIAL_S
+            for connection in dialling:
                 self._connect(connection)
-            elif deadline <= now:
-                self.counts["expired"] += 1
-                self._reset(connection)
-        if any(connection.state is State.DIALLING for connection in self._timed):
-            return now + _REDIAL_S
-        return min(self._timed.values(), default=None)
+        return self._redial_at
 
     def attach(self, *, rx: Virtqueue | None, tx: Virtqueue | None) -> None:
         """Takes the rings that run; connections live on where a ring stops for a while."""
@@ -189,15 +169,13 @@ class Device:
 
     def restart(self) -> None:
         """Ends every connection: the guest's driver began anew, or is gone."""
-        for connection in [*self._connections.values(), *self._draining]:
+        for connection in self._table:
             self._forget(connection)
         self._resets.clear()
-        self._announced.clear()
-        self._queue.clear()
 
     def __len__(self) -> int:
         """Returns how many connections there are, in any state."""
-        return len(self._connections) + len(self._draining)
+        return len(self._table)
 
     # Packets of the guest.
 
@@ -215,7 +193,7 @@ class Device:
             self.counts["misaddressed"] += 1
             return
         key = Key(header.destination_cid, header.destination_port, header.source_port)
-        connection = self._connections.get(key)
+        connection = self._table.find(key)
         if header.type != STREAM:
             if header.op != Op.RST:
                 self._resets[key] = header.type
@@ -254,23 +232,22 @@ class Device:
         self._enqueue(connection)
 
     def _accept(self, key: Key, header: Header) -> None:
-        connection = Connection(key, State.DIALLING, self._limits.window)
-        if self._theirs >= self._limits.connections or not connection.acknowledge(header):
+        connection = self._table.add(key, State.DIALLING)
+        if connection is None:
             self.counts["busy"] += 1
             self._resets[key] = STREAM
-            return
-        self._theirs += 1
-        self._connections[key] = connection
-        self._time(connection, self._limits.request_s)
-        self._connect(connection)
+        elif not connection.acknowledge(header):
+            self.counts["credit lie"] += 1
+            self._reset(connection)
+        else:
+            self._expect(connection, self._limits.request_s)
+            self._connect(connection)
 
     def _connect(self, connection: Connection) -> None:
         try:
             connection.stream = self._dial(connection)
         except DialBusy:
-            if self._timed[connection] <= self._now:
-                self.counts["refused"] += 1
-                self._reset(connection)
+            self.counts["redialled"] += 1
         except DialRefused:
             self.counts["refused"] += 1
             self._reset(connection)
@@ -282,7 +259,7 @@ class Device:
     def _opened(self, connection: Connection) -> None:
         connection.state = State.OPEN
         self.counts["opened"] += 1
-        self._time(connection, None)
+        self._expect(connection, None)
         if connection.host_gone:
             self._host_left(connection)
 
@@ -297,22 +274,22 @@ class Device:
             self._reset(connection)
             return
         self.counts["bytes_up"] += length
-        for piece in pieces:
-            piece = piece[:length]
-            length -= len(piece)
-            if connection.stream and not connection.pending and not connection.host_gone:
-                try:
-                    taken = connection.stream.write(piece)
-                except StreamBroken:
-                    taken = 0
-                    self._host_left(connection)
-                connection.consumed(taken)
-                piece = piece[taken:]
-            if connection.host_gone:
-                connection.consumed(len(piece))  # to nobody
-            else:
+        pieces, _ = cut(pieces, length)
+        taken = 0
+        if pieces and connection.stream and not connection.pending and not connection.host_gone:
+            try:
+                taken = connection.stream.write(pieces)
+            except StreamBroken:
+                self._host_left(connection)
+        if connection.host_gone:
+            taken = length  # by nobody
+        connection.consumed(taken)
+        if taken < length:
+            for piece in cut(pieces, taken)[1]:
                 connection.pending += piece
-        if connection.credit_due:
+            # Until its socket says that it is full: only then will it tell when it no longer is.
+            self._flush(connection)
+        elif connection.credit_due:
             self._announce(connection)
 
     def _half_close(self, connection: Connection, flags: int) -> None:
@@ -330,11 +307,11 @@ class Device:
         """Moves on what is kept for the host, as far as its socket takes it."""
         stream = connection.stream
         try:
-            while stream and connection.pending and (taken := stream.write(connection.pending)):
+            while stream and connection.pending and (taken := stream.write([connection.pending])):
                 del connection.pending[:taken]
                 connection.consumed(taken)
                 if connection.state is State.DRAINING:
-                    self._time(connection, self._limits.drain_s)
+                    self._expect(connection, self._limits.drain_s)
         except StreamBroken:
             self._host_left(connection)
             return
@@ -364,7 +341,6 @@ class Device:
 
     def _carry(self, connection: Connection) -> None:
         """Reads from a stream straight into buffers of the guest; a batch, then others' turn."""
-        connection.queued = False
         stream, credit = connection.stream, connection.sendable
         if stream is None or not credit or connection.state is not State.OPEN:
             return
@@ -406,10 +382,9 @@ class Device:
         if connection.guest_ended == BOTH:
             self._resets[connection.key] = STREAM
             if connection.pending:
-                del self._connections[connection.key]
-                connection.state = State.DRAINING
-                self._draining.add(connection)
-                self._time(connection, self._limits.drain_s)
+                self._announced.pop(connection, None)
+                self._table.drain(connection)
+                self._expect(connection, self._limits.drain_s)
             else:
                 self._forget(connection)
             return
@@ -418,23 +393,14 @@ class Device:
             connection.shutdown = BOTH
             connection.state = State.FINISHED
             self._announce(connection)
-            self._time(connection, self._limits.linger_s)
+            self._expect(connection, self._limits.linger_s)
             self._close(connection)
 
     # Housekeeping.
 
-    def _free_key(self, port: int) -> Key:
-        while True:
-            key = Key(PARENT_CID, self._next_port, port)
-            following = self._next_port + 1
-            self._next_port = following if following < _LAST_PORT else _FIRST_PORT
-            if key not in self._connections and key not in self._resets:
-                return key
-
     def _tell(self, connection: Connection) -> None:
         """Sends one control packet of a connection; if more are due, it has another turn."""
-        connection.announced = False
-        due = None if connection.state is State.GONE else connection.next_control()
+        due = connection.next_control()
         if due is not None:
             op, flags = due
             self._put(self._header(connection.key, op, flags=flags, connection=connection))
@@ -469,25 +435,15 @@ class Device:
             self.rx.give_back(slot.head, HEADER_SIZE + header.length)
 
     def _announce(self, connection: Connection) -> None:
-        if not connection.announced and connection.state is not State.DRAINING:
-            connection.announced = True
-            self._announced.append(connection)
+        if connection.state not in (State.DRAINING, State.GONE):
+            self._announced[connection] = None
 
     def _enqueue(self, connection: Connection) -> None:
-        if (
-            connection.readable
-            and not connection.queued
-            and connection.state is State.OPEN
-            and connection.sendable
-        ):
-            connection.queued = True
-            self._queue.append(connection)
+        if connection.readable and connection.sendable and connection.state is State.OPEN:
+            self._queue[connection] = None
 
-    def _time(self, connection: Connection, seconds: float | None) -> None:
-        if seconds is None:
-            self._timed.pop(connection, None)
-        else:
-            self._timed[connection] = self._now + seconds
+    def _expect(self, connection: Connection, seconds: float | None) -> None:
+        self._table.expect(connection, None if seconds is None else self._now + seconds)
 
     def _reset(self, connection: Connection) -> None:
         if connection.state is not State.DRAINING:
@@ -495,20 +451,11 @@ class Device:
         self._forget(connection)
 
     def _forget(self, connection: Connection) -> None:
-        if connection.state is State.GONE:
-            return
-        if connection.state is State.DRAINING:
-            self._draining.discard(connection)
-        else:
-            del self._connections[connection.key]
-        if connection.by_host:
-            self._ours -= 1
-        else:
-            self._theirs -= 1
-        connection.state = State.GONE
-        connection.pending.clear()
-        self._time(connection, None)
-        self._close(connection)
+        if self._table.remove(connection):
+            self._announced.pop(connection, None)
+            self._queue.pop(connection, None)
+            connection.pending.clear()
+            self._close(connection)
 
     def _close(self, connection: Connection) -> None:
         stream, connection.stream = connection.stream, None

@@ -299,14 +299,12 @@ def _refuse_running(ring: _Ring, what: str) -> None:
 
 
 def _signal(descriptor: int) -> None:
-    # A counter that is full already says what there is to say.
-    with contextlib.suppress(BlockingIOError):
-        try:
-            os.write(descriptor, _ONE)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            raise FrontEndFault(f"a call descriptor cannot be written: {error}") from error
+    try:
+        os.write(descriptor, _ONE)
+    except BlockingIOError:
+        return  # a counter that is full says already what there is to say
+    except OSError as error:
+        raise FrontEndFault(f"a call descriptor cannot be written: {error}") from error
 
 
 def _close(descriptor: int | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from strongroom_host.vsock.errors import BackendRefused
 from strongroom_host.vsock.streams import DialBusy, DialRefused
 
-__all__ = ["dial", "listen"]
+__all__ = ["dial", "listen", "pair"]
 
 
 @contextlib.contextmanager
@@ -64,6 +64,18 @@ def dial(path: Path) -> socket.socket:
         sock.close()
         raise DialRefused from error
     return sock
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Returns two connected sockets, for a service within this process.
+
+    Raises:
+        DialBusy: this process is out of descriptors.
+    """
+    try:
+        return socket.socketpair()
+    except OSError as error:
+        raise DialBusy from error
 
 
 def _remove_stale(path: Path) -> None:

@@ -42,8 +42,12 @@ def split(chain: Chain) -> Slot:
     Raises:
         RingBroken: it cannot hold a header and one byte.
     """
-    header, payload = cut(chain.pieces, HEADER_SIZE)
-    payload, _ = cut(payload[:_MAX_PIECES], MAX_PAYLOAD)
+    only = chain.pieces[0]
+    if len(chain.pieces) == 1 and len(only) > HEADER_SIZE:  # Linux's, which are very many
+        header, payload = [only[:HEADER_SIZE]], [only[HEADER_SIZE : HEADER_SIZE + MAX_PAYLOAD]]
+    else:
+        header, payload = cut(chain.pieces, HEADER_SIZE)
+        payload, _ = cut(payload[:_MAX_PIECES], MAX_PAYLOAD)
     capacity = sum(map(len, payload))
     if not capacity:
         raise RingBroken(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 __all__ = ["DialBusy", "DialRefused", "SocketStream", "Stream", "StreamBroken"]
+
+_PIECES: Final = 512
+"""Written in one system call: half of what Linux takes (IOV_MAX)."""
 
 
 class StreamBroken(Exception):
@@ -25,8 +28,8 @@ class DialBusy(Exception):
 class Stream(Protocol):
     """What a device needs of a stream."""
 
-    def write(self, data: memoryview | bytearray) -> int:
-        """Returns how many bytes were taken; 0 if there is no room now.
+    def write(self, pieces: Sequence[memoryview | bytearray]) -> int:
+        """Returns how many bytes of the pieces were taken; 0 if there is no room now.
 
         Raises:
             StreamBroken: the other end does not read any more.
@@ -57,10 +60,10 @@ class SocketStream:
         sock.setblocking(False)
         self._socket, self._closed = sock, closed
 
-    def write(self, data: memoryview | bytearray) -> int:
+    def write(self, pieces: Sequence[memoryview | bytearray]) -> int:
         """See `Stream.write`."""
         try:
-            return self._socket.send(data)
+            return self._socket.sendmsg(pieces[:_PIECES])
         except BlockingIOError:
             return 0
         except OSError as error:

@@ -12,6 +12,7 @@ an aligned item at once, in the host's order, which has to be the ring's: little
 them after it. x86 keeps that order by itself, except that a store may be overtaken by a later load:
 publishing an index and then reading whether the driver wants an interrupt. `_fence` keeps order
 everywhere: releasing a lock and taking it again are two atomic operations that nothing passes.
+Each queue has a lock for that alone, and one thread.
 """
 
 from __future__ import annotations
@@ -33,14 +34,6 @@ _NEXT: Final = 1
 _WRITABLE: Final = 2
 _NO_INTERRUPT: Final = 1
 _WRAP: Final = 0xFFFF
-
-_order = threading.Lock()
-_order.acquire()
-
-
-def _fence() -> None:
-    _order.release()
-    _order.acquire()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +91,8 @@ class Virtqueue:
         """Index of the next chain to take: what a restarted ring goes on from."""
         self._given = self._used_index[1]
         self._unpublished = False
+        self._order = threading.Lock()
+        self._order.acquire()
 
     def waiting(self) -> int:
         """Returns how many chains the driver has made available that we have not taken.
@@ -112,7 +107,7 @@ class Virtqueue:
                 expected=f"at most {self._size}",
                 actual=count,
             )
-        _fence()
+        self._fence()
         return count
 
     def look(self, ahead: int = 0) -> Chain:
@@ -162,10 +157,14 @@ class Virtqueue:
         if not self._unpublished:
             return False
         self._unpublished = False
-        _fence()
+        self._fence()
         self._used_index[1] = self._given
-        _fence()
+        self._fence()
         return not self._available[0] & _NO_INTERRUPT
+
+    def _fence(self) -> None:
+        self._order.release()
+        self._order.acquire()
 
 
 def _area(memory: GuestMemory, address: int, length: int, alignment: int) -> memoryview:

@@ -12,6 +12,8 @@ from strongroom_eif.recipe.pins import Package
 
 __all__ = [
     "CONTROL",
+    "PACKERS",
+    "Item",
     "ar",
     "deb",
     "directory",

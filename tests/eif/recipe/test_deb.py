@@ -120,6 +120,7 @@ DATA = PACKERS[".xz"](tar(GOOD))
 MALFORMED = {
     "empty": b"",
     "no archive": b"!<arch>",
+    "another archive": b"!<thin>\n" + member("data.tar.xz", DATA),
     "no member": ar(),
     "other members": ar(member("debian-binary", b"2.0\n")),
     "header cut": ar(member("debian-binary", b"2.0\n"), b"data.tar.xz"),
@@ -129,6 +130,7 @@ MALFORMED = {
     "size beyond the file": ar(member("data.tar.xz", DATA, size=len(DATA) + 100)),
     "data cut": ar(member("data.tar.xz", DATA[:-40])),
     "tar cut": ar(member("data.tar", tar(GOOD)[:3_000])),
+    "file cut": ar(member("data.tar", tar([file("./a", b"a" * 5_000)])[:3_000])),
     "zstd": ar(member("data.tar.zst", DATA)),
     "lzma": ar(member("data.tar.lzma", DATA)),
     "not xz": ar(member("data.tar.xz", b"x" * 500)),

@@ -1,10 +1,13 @@
 """The finished tree: what no image of ours may hold, and that each rule is one of its own."""
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from strongroom_eif.recipe import inspection
 from strongroom_eif.recipe.content_errors import (
     DeviceFound,
@@ -224,3 +227,13 @@ def test_what_is_read_of_a_file() -> None:
     assert found.search == ("$ORIGIN", "/lib")
     assert (found.program, found.interpreter) == (True, "/ld.so")
     assert not read_elf(elf("a.so"), "x").program
+
+
+@given(st.data())
+def test_broken_native_code_raises_our_errors_only(data: st.DataObject) -> None:
+    broken = bytearray(elf("libc.so.6", "b.so", interpreter="/ld.so", runpath="$ORIGIN"))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(broken) - 1))
+        broken[at] = data.draw(st.integers(0, 255))
+    with suppress(TreeError):
+        read_elf(bytes(broken[: data.draw(st.integers(0, len(broken)))]), "a")

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from strongroom_eif.recipe import errors, fetch, store
+from strongroom_eif.recipe.pins import Pins
 from strongroom_eif.recipe.store import Store, default_cache, mirrors
 
+from tests.eif.recipe.checkout import PINS
 from tests.eif.recipe.debs import file, pin
 from tests.eif.recipe.mirror import Mirror, serving
 
@@ -178,7 +180,7 @@ def test_less_than_the_size(tmp_path: Path, mirror: Mirror) -> None:
         get(opened(tmp_path, mirror))
 
 
-# --- Inputs directories, and the network switched off ----------------------------------------------
+# --- Inputs directories, and the network switched off -------------------------------------------
 
 
 @pytest.mark.parametrize("place", [DIGEST, NAME, f"sha256/{DIGEST[:2]}/{DIGEST}"])
@@ -422,3 +424,21 @@ def test_an_own_mirror_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mirrors() == ("http://mirror.example/debian", *store.DEFAULT_MIRRORS)
     monkeypatch.delenv("STRONGROOM_DEBIAN_MIRROR")
     assert mirrors() == store.DEFAULT_MIRRORS
+    pins = Pins.load(PINS)
+    assert mirrors(pins) == (*store.DEFAULT_MIRRORS, *pins.snapshots())
+
+
+def test_a_server_that_never_answers_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dead = Store(tmp_path, mirrors=(f"http://127.0.0.1:{silent.getsockname()[1]}",))
+        with pytest.raises(errors.InputUnreachable, match="cannot fetch") as caught:
+            get(dead)
+        assert "timed out" in str(caught.value.actual)
+        silent.settimeout(5)
+        silent.accept()[0].close()
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.accept()

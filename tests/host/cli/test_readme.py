@@ -13,7 +13,12 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[3]
-READMES = ("README.md", "host/README.md")
+READMES = (
+    "README.md",
+    "host/README.md",
+    "host/deploy/README.md",
+    "reproducible-build/README.md",
+)
 
 
 def command_lines() -> Iterator[str]:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -61,6 +62,9 @@ def halts() -> int:
 
 
 def is_silent() -> int:
+    """Ended while it unpacks, QEMU leaves its temporary files where they are."""
+    _, path = tempfile.mkstemp(prefix="eif-kernel-")
+    say(f"unpacking to {path}\n")
     forever()
     return 0
 

@@ -24,6 +24,27 @@ def test_a_traceback_is_reduced_to_what_it_says(tmp_path: Path) -> None:
     ]
 
 
+PANIC = """\
+[    0.906283] Run /init as init process
+[    0.906700] Kernel panic - not syncing: No working init found.
+[    0.906924] CPU: 0 UID: 0 PID: 1 Comm: swapper/0 Not tainted 6.12.117 #1
+[    0.907253] Call Trace:
+[    0.908295]  <TASK>
+[    0.908791]  0xffffffff92d1b18e
+[    0.910171]  </TASK>
+[    0.910551] Kernel Offset: 0x11a00000 from 0xffffffff81000000
+qemu-system-x86_64: Failed to set msg fds.
+qemu-system-x86_64: vhost VQ 0 ring restore failed: -22: Invalid argument (22)
+"""
+
+
+def test_a_kernels_trace_is_reduced_to_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(PANIC)
+    lines = tail(tmp_path / "log")
+    assert lines == PANIC.splitlines()[:2]
+    assert "rdinit=/init" in explain(lines)
+
+
 def test_the_end_of_a_long_console_is_what_counts(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("".join(f"line {number}\n" for number in range(100_000)))
     assert tail(tmp_path / "log", 2) == ["line 99998", "line 99999"]
@@ -48,6 +69,16 @@ def test_an_unreadable_console_says_nothing(tmp_path: Path) -> None:
         (["OSError: AF_UNIX path too long"], "shorter --run"),
         (["local platform: sealer.key: expected mode 0600, got 0644"], "last line"),
         (["halted: signer died"], "new permit"),
+        (["qemu: unsupported machine type", "Use -machine help"], "host qemu"),
+        (["qemu: CRC mismatch. Expected 1 but header has 2."], "eif verify"),
+        (["qemu: could not load PC BIOS 'qboot.rom'"], "qemu-system-data"),
+        (["Could not access KVM kernel module: Permission denied"], "--kvm"),
+        (["qemu: cannot set up guest memory 'ram': Cannot allocate memory"], "--memory less"),
+        (["Initramfs unpacking failed: write error", "Kernel panic - not"], "--memory"),
+        (["Out of memory: Killed process 7", "halted: signer died"], "more with --memory"),
+        (["Kernel panic - not syncing: Attempted to kill init!"], "first program"),
+        (["Kernel panic - not syncing: VFS: Unable to mount root fs"], "no ramdisk"),
+        (["Kernel panic - not syncing: stack-protector"], "kernel gave up"),
         (["local platform: all processes under one user"], ""),
         ([], ""),
     ],

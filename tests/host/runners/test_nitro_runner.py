@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from strongroom_host.enclave_client.address import parse_enclave_address
 from strongroom_host.enclave_client.bootstrap import BootstrapClient, Phase
 from strongroom_host.errors import BadInput
 from strongroom_host.runners.errors import EnclaveDidNotStart, EnclaveEnded, ListenFailed
@@ -50,6 +51,22 @@ if sys.argv[2] == "runs":
 time.sleep(600)
 """
 
+SERVE = """
+import sys
+from pathlib import Path
+from tests.host.runners.instances import Instance
+from tests.fakes.nitro_cli import Fake, Plan
+from strongroom_host.runners.boot_image import read_boot_image
+from strongroom_host.runners.operator import HostPlan, serve
+from strongroom_host.runners.runner import Platform
+folder = Path(sys.argv[1])
+fake = Fake(folder / "aws")
+fake.plan(Plan(guest="local"))
+runner = Instance(folder, fake, read_boot_image(folder / "image.eif")).runner
+plan = HostPlan(Platform("nitro", runner), ("127.0.0.1", 0))
+print(serve(plan, lambda serving: print(serving.address, flush=True)).forwarded["opened"])
+"""
+
 
 @pytest.fixture
 def aws(short: Path) -> Iterator[Instance]:
@@ -88,6 +105,24 @@ def test_the_enclave_answers_through_the_run_directory(aws: Instance) -> None:
     boot.stop()  # harmless
 
 
+def test_the_daemon_serves_it_as_any_other_platform(aws: Instance) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", SERVE, str(aws.folder)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as daemon:
+        assert daemon.stdout is not None
+        address = parse_enclave_address(daemon.stdout.readline().strip())
+        with BootstrapClient(address.bootstrap) as client:
+            assert client.status() is Phase.BOOTED
+        daemon.send_signal(signal.SIGTERM)
+        opened = daemon.stdout.read()
+    assert daemon.returncode == 0
+    assert int(opened) >= 1
+    assert aws.fake.machines() == []
+
+
 def test_one_that_switches_itself_off_is_reported_with_what_can_be_known(aws: Instance) -> None:
     boot = running(aws)
     assert boot.pid is not None
@@ -116,7 +151,12 @@ def test_an_image_that_is_measured_otherwise_is_refused_and_ended(aws: Instance)
             aws.runner().start()
         assert refused.value.exit_status == 3
         assert aws.fake.machines() == []
-    assert aws.fake.calls()[-1][0] != "run-enclave"
+    boot = aws.runner()
+    boot.spawn()
+    with pytest.raises(MeasuredOtherwise):
+        until(boot.may_answer, "never refused")
+    assert aws.fake.machines() == [], "it runs no longer than it takes to see what it is"
+    boot.stop()
 
 
 def test_a_file_exchanged_between_check_and_boot_is_refused(aws: Instance) -> None:
@@ -141,10 +181,20 @@ def test_debug_mode_that_was_asked_for_has_a_console(aws: Instance) -> None:
     until(lambda: "console of a debug machine" in boot.console.read_text(), "no console")
     boot.stop()
     assert aws.fake.machines() == []
-    plain = nitro_platform(aws.image, aws.folder / "run")
-    debug = nitro_platform(aws.image, aws.folder / "run", debug_console=True)
+    run, program = aws.folder / "run", aws.program
+    plain = nitro_platform(aws.image, run, nitro_cli=program)
+    debug = nitro_platform(aws.image, run, nitro_cli=program, debug_console=True)
     assert not any("debug" in note for note in plain.notes)
     assert any("proves no image" in note for note in debug.notes)
+
+
+def test_a_console_without_end_costs_a_bounded_amount_of_disk(aws: Instance) -> None:
+    aws.fake.plan(Plan(console="x" * (6 << 20)))
+    boot = running(aws, debug_console=True)
+    until(lambda: boot.console.stat().st_size >= 4 << 20, "it never filled up")
+    boot.check()
+    boot.stop()
+    assert boot.console.stat().st_size <= 4 << 20
 
 
 def test_what_nitro_cli_refuses_is_said_as_it_is(aws: Instance) -> None:
@@ -186,9 +236,13 @@ def test_one_gone_at_once_or_ending_did_not_start(aws: Instance) -> None:
 
 
 def test_no_nitro_cli_starts_nothing(aws: Instance) -> None:
+    boot = aws.runner()
+    nitro_platform(aws.image, aws.folder / "run", nitro_cli=aws.program)
     aws.fake.program.unlink()
     with pytest.raises(NitroCliMissing):
-        aws.runner().start()
+        boot.start()
+    with pytest.raises(NitroCliMissing, match="there is no"):
+        nitro_platform(aws.image, aws.folder / "run", nitro_cli=aws.program)
 
 
 def test_a_second_enclave_finds_the_port_taken(aws: Instance) -> None:

@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,17 @@ def test_a_runner_that_is_ended_takes_all_along(
         boot.check()
 
 
+def test_what_qemu_left_when_it_was_ended_is_removed(short: Path) -> None:
+    boot = runner(short, "is_silent")
+    boot.spawn()
+    until(lambda: "unpacking to" in boot.console.read_text(), "it never began")
+    left = Path(boot.console.read_text().split()[-1])
+    assert left.exists()
+    boot.stop()
+    assert not left.exists()
+    assert left.parent != Path(tempfile.gettempdir())
+
+
 def test_one_that_heeds_no_signal_is_ended_all_the_same(short: Path) -> None:
     with runner(short, "heeds_no_signal") as boot:
         assert boot.pid is not None
@@ -242,8 +254,9 @@ def test_one_that_heeds_no_signal_is_ended_all_the_same(short: Path) -> None:
 def test_the_family_holds_the_run_directory(short: Path) -> None:
     with runner(short, "runs") as boot:
         boot.claim().release()
-        with pytest.raises(RunDirectoryInUse):
+        with pytest.raises(RunDirectoryInUse) as refused:
             runner(short, "runs").start()
+        assert refused.value.actual == "its lock is held"
 
 
 def test_a_console_without_end_costs_a_bounded_amount_of_disk(short: Path) -> None:

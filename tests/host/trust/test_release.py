@@ -269,6 +269,12 @@ def test_the_pinned_keys_of_this_tree_are_readable_and_ask_for_a_signature() -> 
     assert KeyRing.load(PINNED_KEYS).keys == KeyRing.load().keys
 
 
+def test_no_private_key_lies_beside_the_releases() -> None:
+    files = [path for path in PINNED_KEYS.parents[1].rglob("*") if path.is_file()]
+    assert PINNED_KEYS in files
+    assert [path for path in files if b"PRIVATE KEY" in path.read_bytes()] == []
+
+
 def file(*entries: dict[str, Any], **members: Any) -> bytes:
     made = {"format": "strongroom-release-keys/1", "threshold": {"release": 1}, "keys": entries}
     return json.dumps(made | members, default=str).encode()

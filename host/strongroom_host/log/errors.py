@@ -1,0 +1,98 @@
+"""What can be wrong with a log, its proofs, notes and files: one class each."""
+
+from strongroom_host.errors import BadInput, EnvironmentFault, HostError
+
+__all__ = [
+    "BundleMalformed",
+    "CheckpointMalformed",
+    "CheckpointUnsigned",
+    "HeadsInconsistent",
+    "KeyMalformed",
+    "LeafConflict",
+    "LogBusy",
+    "LogDamaged",
+    "LogError",
+    "LogUnwritable",
+    "NotIncluded",
+    "NoteMalformed",
+    "OutsideLog",
+    "PathMalformed",
+    "PositionMissed",
+    "SignatureWrong",
+    "TileMalformed",
+    "TileMissing",
+]
+
+
+class LogError(HostError):
+    """Something about a log is not what it must be."""
+
+    exit_status = 3
+
+
+class NotIncluded(LogError):
+    """A proof does not lead from the leaf to the head: another leaf, place, tree or proof."""
+
+
+class HeadsInconsistent(LogError):
+    """No proof that the larger tree begins with the smaller one: a fork, an edit or a rollback."""
+
+
+class NoteMalformed(LogError):
+    """The bytes are no signed note in the canonical form."""
+
+
+class CheckpointMalformed(LogError):
+    """The text of a note is no checkpoint, or one of another log."""
+
+
+class CheckpointUnsigned(LogError):
+    """No key of the log has signed the checkpoint: nothing vouches for it."""
+
+
+class SignatureWrong(LogError):
+    """A signature by a known key does not verify; the whole note is worthless then."""
+
+
+class TileMalformed(LogError):
+    """A tile has another length than its width says."""
+
+
+class TileMissing(LogError):
+    """The storage does not have a tile or bundle that a tree of this size must have."""
+
+
+class BundleMalformed(LogError):
+    """An entry bundle does not hold exactly as many entries as its width says."""
+
+
+class KeyMalformed(BadInput):
+    """A verifier key (vkey) is not one of a supported type, in its canonical form."""
+
+
+class PathMalformed(BadInput):
+    """No resource of a log has this path."""
+
+
+class OutsideLog(BadInput):
+    """An index or size that this log does not have."""
+
+
+class LeafConflict(LogError):
+    """The log has another leaf at this place: two were made for one (epoch, index)."""
+
+
+class PositionMissed(LogError):
+    """A leaf is not the next one: those between are lost, or come in another order."""
+
+
+class LogDamaged(LogError):
+    """What is stored cannot be read back as a log."""
+
+
+class LogBusy(EnvironmentFault):
+    """Another process is writing this log."""
+
+
+class LogUnwritable(EnvironmentFault):
+    """The log could not be written; what was not acknowledged may be missing."""

@@ -1,0 +1,48 @@
+"""A log over HTTP as C2SP tlog-tiles lays it out, so that any client of that document reads it.
+
+Nothing here is trusted or secret: whoever reads verifies, and leaves disclose nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from strongroom_host.log.errors import PathMalformed
+from strongroom_host.log.tiles import CHECKPOINT, Tile
+from strongroom_host.log.tree import Storage
+
+__all__ = ["build_app"]
+
+_UNCHANGING: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
+_CHANGING: Final = {"Cache-Control": "no-cache"}
+
+
+def build_app(storage: Storage) -> Starlette:
+    """The log in `storage` as an ASGI application: `/checkpoint` and `/tile/...`, GET and HEAD."""
+
+    async def checkpoint(_request: Request) -> Response:
+        data = await run_in_threadpool(storage.read, CHECKPOINT)
+        if data is None:
+            return Response("no checkpoint was published yet\n", 404, _CHANGING)
+        return Response(data, headers=_CHANGING, media_type="text/plain; charset=utf-8")
+
+    async def tile(request: Request) -> Response:
+        path = "tile/" + request.path_params["path"]
+        try:
+            Tile.parse(path)  # what is no tile's path never reaches the storage
+        except PathMalformed:
+            return Response("no such tile\n", 404, _CHANGING)
+        data = await run_in_threadpool(storage.read, path)
+        if data is None:
+            return Response("no such tile\n", 404, _CHANGING)
+        return Response(data, headers=_UNCHANGING, media_type="application/octet-stream")
+
+    return Starlette(
+        routes=[Route("/checkpoint", checkpoint), Route("/tile/{path:path}", tile)],
+    )

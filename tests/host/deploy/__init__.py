@@ -1,0 +1,1 @@
+"""What an operator copies to a machine: units, settings, policies, and the guide around them."""

@@ -1,0 +1,1 @@
+"""Tests of the vsock backend; `driver` plays QEMU, `guest` plays Linux in it."""
