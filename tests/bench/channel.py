@@ -24,10 +24,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import Link
 from strongroom_wire import frames, manifest
-from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
+from strongroom_wire.bundle import Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.encoding import pack, u32, u64
 from strongroom_wire.errors import Code
 from strongroom_wire.hpke import seal
+from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.statements import (
     ORDER_DOMAIN,
@@ -121,7 +122,7 @@ class Desk:
             self._bundle.keys_digest,
             1,
             until,
-            EMPTY_LOG,
+            Frontier().serialise(),
             b"",
             (Budget("main", 10**18, 10**9),),
         )
