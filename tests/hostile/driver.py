@@ -56,7 +56,7 @@ __all__ = [
 
 TOKEN = 0xC0FFEE
 CALLS: tuple[manifest.Call, ...] = (
-    "owner", "order", "template", "cancel", "heartbeat", "query", "health", "log",
+    "owner", "order", "template", "cancel", "heartbeat", "query", "log", "health",
 )  # fmt: skip
 TIMEOUT = 30.0
 Source = Literal["generate", "import", "session"]

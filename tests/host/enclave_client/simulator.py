@@ -227,9 +227,9 @@ class Server:
         signatures = tuple(Signature(s.key, s.value) for s in request.signatures)
         statement = Statement(request.payload, signatures)
         code, answer, signature = self.answer(statement, role)
-        if role is Role.SIGNER and code is Code.OK:
-            answer = answer_body(answer, self.entry)
         if signature is None:
+            if role is Role.SIGNER and code is Code.OK:
+                answer = answer_body(answer, self.entry)
             signature = self.boot.sign_receipt(role, statement.serialise(), code, answer)
         return pb.Receipt(code=code, answer=answer, signature=signature)
 
