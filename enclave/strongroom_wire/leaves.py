@@ -35,12 +35,13 @@ class Kind(IntEnum):
     """What happened, what the leaf says of it in public, and its record.
 
     BOOT is the first leaf of an epoch, and only that: a `Boot`; the signed start permit. KEY, an
-    order about a key was carried out: u8 `Action`; the signed order. SIGNED, orders were approved,
-    counted and signed, a whole batch: nothing; a `Decision`. DENIED, orders were refused: u8
-    `Rule`, NONE if it was none; a `Decision`. KILL, a key or all of them stopped for good: nothing;
-    the signed order. PERMIT, a further permit of this boot: its SHA-256; the signed permit. MODEL
-    (a decision of the owner's model, as the host reports it), SYNC (a sync receipt) and RETURNS
-    (published returns): nothing; layouts come with what writes them.
+    order about a key was obeyed (to enrol one: begun, and the venue may refuse): u8 `Action`; the
+    signed order. SIGNED, orders were approved, counted and signed, a whole batch, or cancels were:
+    nothing; a `Decision`. DENIED, they were refused: u8 `Rule`, NONE if it was none; a `Decision`.
+    KILL, a key or all of them stopped for good: nothing; the signed order. PERMIT, a further permit
+    of this boot: its SHA-256; the signed permit. MODEL (a decision of the owner's model, as the
+    host reports it), SYNC (a sync receipt) and RETURNS (published returns): nothing; layouts come
+    with what writes them.
     """
 
     BOOT = 1

@@ -133,11 +133,16 @@ class Desk:
             bound = (self._bundle.boot_id, self._bundle.manifest_digest, "main", body)
             order = OwnerOrder(action, *bound).serialise()
             self._link.send(Kind.SUBMIT_ORDER, number, self._signed(ORDER_DOMAIN, order))
-            self._link.receive(10)
+            self._answered()
         secret = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
         fields = (b"00000000-0000-0000-0000-000000000000", secret, b"passphrase-0")
         self._link.send(Kind.ENROLLED, 2, u32(Code.OK) + pack(b"credential", *fields))
-        self._link.receive(10)
+        self._answered()
+
+    def _answered(self) -> None:
+        """Waits for an answer, or for an enrolment's job; the signer's heads come between."""
+        while self._link.receive(10).kind == Kind.HEAD:
+            pass
 
     def _signed(self, domain: bytes, payload: bytes) -> bytes:
         value = self._owner.sign(pack(domain, payload))

@@ -21,8 +21,9 @@ from strongroom_enclave.identity import Identity
 __all__ = ["Ledger"]
 
 _RECENT = 4096
+_KEPT = 8 << 20  # bytes of recent leaves and openings; the longest of them is an owner's statement
 _WAITING = 64
-_PAGE = 60_000  # bytes of leaves in one answer
+_PAGE = 60_000  # bytes of leaves and openings in one answer
 
 
 class Ledger:
@@ -40,7 +41,7 @@ class Ledger:
         self._origin = log_origin(identity.boot.owner_root, account, role)
         self._tree: Frontier | None = None
         self._waiting: list[tuple[Kind, bytes, bytes]] = []
-        self._recent: deque[Entry] = deque(maxlen=_RECENT)
+        self._recent, self._kept = deque[Entry](), 0
 
     def open(self, tree: Frontier, record: bytes, public: bytes) -> None:
         """Continues `tree` with this boot's leaf, and with what waited for it."""
@@ -60,15 +61,23 @@ class Ledger:
         """The tree's head, of an empty tree while closed."""
         return (self._tree or Frontier()).head
 
-    def append(self, kind: Kind, record: bytes, public: bytes = b"") -> Entry:
-        """Appends one leaf and returns it, to be handed out with the answer it is about.
+    def admit(self) -> None:
+        """Says whether one more event can be logged, before it happens.
 
         Raises:
             Refused: BUSY, when more waits for the log to open than it holds.
         """
+        if self._tree is None and len(self._waiting) >= _WAITING:
+            raise Refused(Code.BUSY, "events before the first permit", _WAITING, "more")
+
+    def append(self, kind: Kind, record: bytes, public: bytes = b"") -> Entry:
+        """Appends one leaf and returns it, to be handed out with the answer it is about.
+
+        Raises:
+            Refused: see `admit`.
+        """
+        self.admit()
         if self._tree is None:
-            if len(self._waiting) >= _WAITING:
-                raise Refused(Code.BUSY, "events before the first permit", _WAITING, "more")
             self._waiting.append((kind, record, public))
             return Entry()
         opening, boot = token_bytes(32) + record, self._identity.boot.boot_id
@@ -76,11 +85,15 @@ class Ledger:
         leaf = Leaf(kind, boot, *place, commitment(opening), public).serialise()
         self._tree.append(leaf_hash(leaf))
         self._recent.append(entry := Entry(leaf, opening))
+        self._kept += len(leaf) + len(opening)
+        while len(self._recent) > _RECENT or self._kept > _KEPT:
+            self._kept -= sum(map(len, self._recent.popleft()))
         return entry
 
     def page(self, start: int, *, opened: bool) -> bytes:
         """Returns the signed head and the leaves from index `start` on that are still here, as many
-        as fit; with their openings if `opened`.
+        as fit; if `opened` with their openings, except one that fits no page: whoever asked for
+        what it is about was handed it with the answer.
 
         Raises:
             Refused: WRONG_LOG_HEAD, when the log is closed, or `start` is beyond its end.
@@ -90,8 +103,9 @@ class Ledger:
         text = checkpoint_text(self._origin, self._tree.head)
         first, room, entries = self._tree.size - len(self._recent), _PAGE, list[Entry]()
         for entry in list(self._recent)[max(start - first, 0) :]:
-            room -= len(entry.leaf) + len(entry.opening) + 8
+            given = entry if opened and len(entry.opening) < _PAGE // 2 else Entry(entry.leaf)
+            room -= len(given.leaf) + len(given.opening) + 8
             if room < 0:
                 break
-            entries.append(entry if opened else Entry(entry.leaf))
+            entries.append(given)
         return LogPage(text, self._identity.sign(text), tuple(entries)).serialise()

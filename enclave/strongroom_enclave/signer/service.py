@@ -114,16 +114,18 @@ class Service:
         """Answers an owner order with a receipt; an enrolment is answered when it ends."""
         try:
             statement = owners.Statement.parse(payload)
-            outcome = self._keyring.obey(statement)
             action = statements.OwnerOrder.parse(statement.payload).action
-            killed = action is statements.Action.KILL
-            kind, public = (leaves.Kind.KILL, b"") if killed else (leaves.Kind.KEY, bytes([action]))
+            kind, public = leaves.Kind.KILL, b""
+            if action is not statements.Action.KILL:  # stopping must not fail for want of room
+                kind, public = leaves.Kind.KEY, bytes([action])
+                self._ledger.admit()
+            outcome = self._keyring.obey(statement)
+            if self._enrolling and isinstance(outcome, keyring.Enrolment):
+                raise Refused(Code.BUSY, "enrolment", "one at a time", "another")
             entry = self._ledger.append(kind, payload, public)
             if not isinstance(outcome, keyring.Enrolment):
                 body = pages.answer_body(outcome, entry)
                 return self._answer(number, payload, Code.OK, body)
-            if self._enrolling:
-                raise Refused(Code.BUSY, "enrolment", "one at a time", "another")
             venue = msgspec.msgpack.encode(outcome.key.venue)
             self._enrolling = outcome, payload, entry
             self._link.send(Kind.ENROLL, number, encoding.pack(b"enroll", venue, outcome.request))
