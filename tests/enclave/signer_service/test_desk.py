@@ -330,3 +330,16 @@ def test_a_salt_that_no_double_holds_is_refused(trading: Trading) -> None:
     assert (reply.code, reply.request) == (Code.MALFORMED, b"")
     drawn = [trading.ask(intent(order(salt=0))).order_hashes[0] for _ in range(8)]
     assert len(set(drawn)) == 8
+
+
+def test_without_an_open_log_nothing_leaves(trading: Trading) -> None:
+    """Credentials come after a permit only, so this cannot be; and if it were, it would end here."""
+    closed = Ledger(trading.identity, Role.SIGNER, "desk", lambda: NOW)
+    trading.desk = Desk(trading.keys, lambda: trading.now(), closed)
+    for kind in (Kind.ORDERS, Kind.CANCEL, Kind.CANCEL_ALL, Kind.CANCEL_MARKET):
+        reply = trading.ask(of_kind(kind))
+        assert (reply.code, reply.request, reply.order_hashes) == (Code.INTERNAL, b"", ())
+    denied = trading.ask(intent(order(size=2_400 * 10**6)))
+    assert (denied.rule, denied.leaf) == (Rule.ORDER_NOTIONAL, b"")
+    closed.open(Frontier(), b"", Boot(EMPTY_LOG, *[bytes(32)] * 3, "1").serialise())
+    assert closed.head.size == 1, "and nothing of it waits"
