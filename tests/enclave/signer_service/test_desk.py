@@ -333,7 +333,7 @@ def test_a_salt_that_no_double_holds_is_refused(trading: Trading) -> None:
 
 
 def test_without_an_open_log_nothing_leaves(trading: Trading) -> None:
-    """Credentials come after a permit only, so this cannot be; and if it were, it would end here."""
+    """Credentials come only after a permit, so this cannot be; if it were, it would end here."""
     closed = Ledger(trading.identity, Role.SIGNER, "desk", lambda: NOW)
     trading.desk = Desk(trading.keys, lambda: trading.now(), closed)
     for kind in (Kind.ORDERS, Kind.CANCEL, Kind.CANCEL_ALL, Kind.CANCEL_MARKET):
