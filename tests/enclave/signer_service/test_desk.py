@@ -341,5 +341,6 @@ def test_without_an_open_log_nothing_leaves(trading: Trading) -> None:
         assert (reply.code, reply.request, reply.order_hashes) == (Code.INTERNAL, b"", ())
     denied = trading.ask(intent(order(size=2_400 * 10**6)))
     assert (denied.rule, denied.leaf) == (Rule.ORDER_NOTIONAL, b"")
-    closed.open(Frontier(), b"", Boot(EMPTY_LOG, *[bytes(32)] * 3, "1").serialise())
+    start = Boot(EMPTY_LOG, bytes(32), bytes(32), bytes(32), "1").serialise()
+    closed.open(Frontier(), b"", start)
     assert closed.head.size == 1, "and nothing of it waits"
