@@ -37,6 +37,8 @@ class Kind(IntEnum):
     """Enroll to init to signer: u32 code and the credential."""
     HALTED = 39
     """Init to front: whoever waits for an answer will get none."""
+    HEAD = 40
+    """Signer to init, after each anchor: its log's head, u64 size and root, for evidence."""
 
 
 def answer(code: Code, payload: bytes = b"") -> bytes:

@@ -34,7 +34,7 @@ _HEADER = struct.Struct(">4sB3xQQ")
 _OVERHEAD = _HEADER.size + 16
 _INTENT = struct.Struct(">BBHIQQ")
 _ORDER = struct.Struct(">32sBBBBIQQQQQ")
-_REPLY = struct.Struct(">HBBB3xQQQI")
+_REPLY = struct.Struct(">HBBB3xQQQIHH")
 _CHANNEL = b"strongroom/channel/v1"
 
 
@@ -49,7 +49,8 @@ class Kind(IntEnum):
     """What an intent asks for. `argument` of each is given in brackets."""
 
     ORDERS = 1
-    """Sign and build `POST /order`, or `POST /orders` for 2 to 15 [empty]."""
+    """Sign and build `POST /order`, or `POST /orders` for 2 to 15 [empty, or what decided: SHA-256
+    of the model, SHA-256 of its inputs; both go into the log]."""
     TEMPLATE = 2
     """Fill one order's template [u32 signature offset, u32 HMAC offset, request bytes]."""
     CANCEL = 3
@@ -65,12 +66,14 @@ class Kind(IntEnum):
     """[pagination cursor, ASCII, up to 256 bytes, may be empty]"""
     QUERY_TRADES = 9
     """[as QUERY_OPEN]"""
+    READ_LOG = 10
+    """The signed head and recent leaves, from an index on [u64]; see `pages`."""
 
 
 _NONE = range(1)
 _TEXT = range(257)
 _SHAPES = {
-    1: (Kind.ORDERS, range(1, MAX_ORDERS + 1), _NONE),
+    1: (Kind.ORDERS, range(1, MAX_ORDERS + 1), (0, 64)),
     2: (Kind.TEMPLATE, range(1, 2), range(9, MAX_FRAME)),
     3: (Kind.CANCEL, _NONE, range(32, 32 * 1000 + 1, 32)),
     4: (Kind.CANCEL_ALL, _NONE, _NONE),
@@ -79,6 +82,7 @@ _SHAPES = {
     7: (Kind.QUERY_ORDER, _NONE, range(32, 33)),
     8: (Kind.QUERY_OPEN, _NONE, _TEXT),
     9: (Kind.QUERY_TRADES, _NONE, _TEXT),
+    10: (Kind.READ_LOG, _NONE, range(8, 9)),
 }
 """By number: the kind, how many orders it may carry, and how many bytes of argument."""
 
@@ -148,6 +152,11 @@ class Intent(Struct, frozen=True):
         orders = [order.serialise() for order in self.orders]
         return b"".join((_packed(_INTENT, *numbers), *orders, self.argument))
 
+    @property
+    def context(self) -> bytes:
+        """What decided about the orders: digests of model and inputs, 64 bytes, or nothing."""
+        return self.argument if self.kind is Kind.ORDERS else b""
+
     @classmethod
     def parse(cls, data: bytes) -> "Intent":
         """Returns the intent in a decrypted frame.
@@ -172,7 +181,8 @@ class Intent(Struct, frozen=True):
 class Reply(Struct, frozen=True):
     """The answer to an intent: a complete HTTP request, or a code and, if denied, the rule with the
     limit and the actual figure in that rule's unit (saturated at 2**64 - 1). `order` is the index
-    of the order at fault, `decision` counts this boot's decisions."""
+    of the order at fault, `decision` counts this boot's decisions. `leaf` is what the log says of
+    it and `opening` the details it commits to (`leaves`); both empty where nothing was logged."""
 
     code: Code
     decision: int
@@ -182,9 +192,11 @@ class Reply(Struct, frozen=True):
     actual: int = 0
     order_hashes: tuple[bytes, ...] = ()
     request: bytes = b""
+    leaf: bytes = b""
+    opening: bytes = b""
 
     def serialise(self) -> bytes:
-        """Returns the plaintext of the frame: 36-byte head, order hashes, request.
+        """Returns the plaintext of the frame: 40-byte head, order hashes, request, leaf, opening.
 
         Raises:
             Malformed: a number does not fit its field, or a hash is not 32 bytes.
@@ -192,9 +204,10 @@ class Reply(Struct, frozen=True):
         if not {len(found) for found in self.order_hashes} <= {32}:
             raise Malformed("order hashes", "32 bytes each", [len(h) for h in self.order_hashes])
         top, hashes = (1 << 64) - 1, len(self.order_hashes)
-        numbers = (min(self.limit, top), min(self.actual, top), self.decision, len(self.request))
+        figures, tail = (min(self.limit, top), min(self.actual, top)), (self.leaf, self.opening)
+        numbers = (*figures, self.decision, len(self.request), *map(len, tail))
         head = _packed(_REPLY, self.code, self.rule, self.order, hashes, *numbers)
-        return b"".join((head, *self.order_hashes, self.request))
+        return b"".join((head, *self.order_hashes, self.request, *tail))
 
     @classmethod
     def parse(cls, data: bytes) -> "Reply":
@@ -205,13 +218,16 @@ class Reply(Struct, frozen=True):
         """
         if len(data) < _REPLY.size:
             raise Malformed("reply", f"{_REPLY.size} bytes", len(data))
-        code, rule, order, count, limit, actual, decision, size = _REPLY.unpack_from(data)
+        code, rule, order, count, limit, actual, decision, *sizes = _REPLY.unpack_from(data)
         end = _REPLY.size + 32 * count
-        if len(data) != end + size or data[5:8] != b"\0\0\0":
-            raise Malformed("reply", f"{end + size} bytes, zero padding", len(data))
+        if len(data) != end + sum(sizes) or data[5:8] != b"\0\0\0":
+            raise Malformed("reply", f"{end + sum(sizes)} bytes, zero padding", len(data))
         hashes = tuple([data[at : at + 32] for at in range(_REPLY.size, end, 32)])
         outcome = (member(Code, code), decision, member(Rule, rule))
-        return cls(*outcome, order, limit, actual, hashes, data[end:])
+        leaf = end + sizes[0]
+        opening = leaf + sizes[1]
+        parts = data[end:leaf], data[leaf:opening], data[opening:]
+        return cls(*outcome, order, limit, actual, hashes, *parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,13 @@ class Kind(IntEnum):
     """What happened, what the leaf says of it in public, and its record.
 
     BOOT is the first leaf of an epoch, and only that: a `Boot`; the signed start permit. KEY, an
-    order about a key was carried out: u8 `Action`; the signed order. SIGNED, orders were approved,
-    counted and signed, a whole batch: nothing; a `Decision`. DENIED, orders were refused: u8
-    `Rule`, NONE if it was none; a `Decision`. KILL, a key or all of them stopped for good: nothing;
-    the signed order. PERMIT, a further permit of this boot: its SHA-256; the signed permit. MODEL
-    (a decision of the owner's model, as the host reports it), SYNC (a sync receipt) and RETURNS
-    (published returns): nothing; layouts come with what writes them.
+    order about a key was obeyed (to enrol one: begun, and the venue may refuse): u8 `Action`; the
+    signed order. SIGNED, orders were approved, counted and signed, a whole batch, or cancels were:
+    nothing; a `Decision`. DENIED, they were refused: u8 `Rule`, NONE if it was none; a `Decision`.
+    KILL, a key or all of them stopped for good: nothing; the signed order. PERMIT, a further permit
+    of this boot: its SHA-256; the signed permit. MODEL (a decision of the owner's model, as the
+    host reports it), SYNC (a sync receipt) and RETURNS (published returns): nothing; layouts come
+    with what writes them.
     """
 
     BOOT = 1
@@ -145,8 +146,9 @@ class Decision(Struct, frozen=True):
 
     `key` and `client` are the manifest's names, `intent` the SHA-256 of the decrypted intent,
     `request` that of the complete signed request (zero when denied). `notional` (millionths of
-    pUSD) and `orders` count all that the key ever signed in this boot, this included. `reply` is
-    what the client was told, less the request, in which there are secrets.
+    pUSD) and `orders` count all that the key ever signed in this boot, this included. `context` is
+    what the client reports to have led to it: SHA-256 of a model and of its inputs, 64 bytes, or
+    nothing. `reply` is what the client was told, less the request, in which there are secrets.
     """
 
     key: str
@@ -155,26 +157,32 @@ class Decision(Struct, frozen=True):
     request: bytes
     notional: int
     orders: int
+    context: bytes
     reply: Reply
 
     def __post_init__(self) -> None:
         sizes = [len(self.intent), len(self.request), len(self.reply.request)]
-        if sizes != [32, 32, 0] or not (self.key + self.client).isascii():
-            raise Malformed("decision", "ASCII names, 32-byte digests, no request", sizes)
+        if (
+            sizes != [32, 32, 0]
+            or len(self.context) not in (0, 64)
+            or not (self.key + self.client).isascii()
+        ):
+            raise Malformed("decision", "ASCII names, digests, no request", sizes)
 
     def serialise(self) -> bytes:
         """Returns the canonical encoding; `Malformed` if a number does not fit."""
         fixed = u64(self.notional) + u64(self.orders) + self.intent + self.request
         names = self.key.encode(), self.client.encode()
-        return pack(_DECISION, fixed, *names, self.reply.serialise())
+        return pack(_DECISION, fixed, *names, self.context, self.reply.serialise())
 
     @classmethod
     def parse(cls, data: bytes) -> "Decision":
         """Returns the decision encoded in `data`, or raises `Malformed`."""
-        fixed, key, client, reply = unpack_fields(_DECISION, data, 80, None, None, None)
+        fixed, *rest = unpack_fields(_DECISION, data, 80, None, None, None, None)
+        key, client, context, reply = rest
         counts = uint(fixed[:8], 8), uint(fixed[8:16], 8)
         named = _text(key), _text(client), fixed[16:48], fixed[48:]
-        return cls(*named, *counts, Reply.parse(reply))
+        return cls(*named, *counts, context, Reply.parse(reply))
 
 
 def commitment(opening: bytes) -> bytes:

@@ -35,7 +35,7 @@ Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{128}\Z")]
 Address = Annotated[str, Meta(pattern=r"^(0x[0-9a-f]{40})?\Z")]
 Host = Annotated[str, Meta(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*\Z", max_length=253)]
 Uint = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,77})\Z")]
-Call = Literal["owner", "order", "template", "cancel", "heartbeat", "query", "health"]
+Call = Literal["owner", "order", "template", "cancel", "heartbeat", "query", "log", "health"]
 Side = Literal["buy", "sell"]
 OrderType = Literal["GTC", "GTD", "FOK", "FAK"]
 

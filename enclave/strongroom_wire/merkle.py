@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from strongroom_wire.bundle import EMPTY_LOG, LogHead
 from strongroom_wire.encoding import pack, u64, uint, unpack_fields
-from strongroom_wire.errors import Code, Malformed, Refused
+from strongroom_wire.errors import Malformed
 
 __all__ = ["Frontier", "leaf_hash", "node_hash"]
 
@@ -36,7 +36,7 @@ class Frontier:
     __slots__ = ("hashes", "size")
 
     def __init__(self, size: int = 0, hashes: tuple[bytes, ...] = ()) -> None:
-        """Takes a tree apart that exists elsewhere; `continuing` says whether it is the right one.
+        """Takes a tree apart that exists elsewhere; whether it is the right one, its head says.
 
         Raises:
             Malformed: not one hash of 32 bytes for each bit of `size`, a number from 0 to 2**64-1.
@@ -83,20 +83,3 @@ class Frontier:
         """
         size, joined = unpack_fields(_FRONTIER, data, 8, None, limit=4096)
         return cls(uint(size, 8), tuple(joined[n : n + 32] for n in range(0, len(joined), 32)))
-
-    @classmethod
-    def continuing(cls, head: LogHead, data: bytes, *leaves: bytes) -> "Frontier":
-        """Returns the frontier of the tree with `head`, of which `data` is an earlier one and
-        `leaves` are those since, having proved it. By the collision resistance of SHA-256, whatever
-        is appended continues exactly that history, and these are its last leaves.
-
-        Raises:
-            TooLarge, Malformed: see `parse`.
-            Refused: WRONG_LOG_HEAD, it is another tree's: shorter, longer, edited or forked.
-        """
-        found = cls.parse(data)
-        for leaf in leaves:
-            found.append(leaf_hash(leaf))
-        if found.head != head:
-            raise Refused(Code.WRONG_LOG_HEAD, "log frontier", head, found.head)
-        return found

@@ -10,6 +10,7 @@ from enum import IntEnum
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.encoding import emit, member, pack, u32, u64, uint, unpack_fields
 from strongroom_wire.errors import Malformed
+from strongroom_wire.merkle import Frontier
 
 __all__ = ["ORDER_DOMAIN", "PERMIT_DOMAIN", "Action", "Budget", "OwnerOrder", "Permit"]
 
@@ -33,7 +34,8 @@ class Permit:
     re-issuing a permit cannot refill them; `serial` must grow within a boot.
 
     `not_after` is in ms since the epoch. `share` is the unlock share, HPKE-sealed to init, or empty
-    when nothing is sealed. `signer_head` is the log head this boot continues.
+    when nothing is sealed. `signer_log` is the encoded `Frontier` of the log this boot continues:
+    the owners name the history, so nobody else is asked, and none can hand over another.
     """
 
     owner_root: bytes
@@ -41,7 +43,7 @@ class Permit:
     keys_digest: bytes
     serial: int
     not_after: int
-    signer_head: LogHead
+    signer_log: bytes
     share: bytes
     budgets: tuple[Budget, ...]
 
@@ -49,9 +51,8 @@ class Permit:
         """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""
         digests = (self.owner_root, self.manifest_digest, self.keys_digest)
         times = (u32(self.serial), u64(self.not_after))
-        head = u64(self.signer_head.size) + self.signer_head.root
         rest = [pack(_BUDGET, _name(b.key), u64(b.notional), u32(b.orders)) for b in self.budgets]
-        data = pack(PERMIT_DOMAIN, *digests, *times, head, self.share, *rest)
+        data = pack(PERMIT_DOMAIN, *digests, *times, self.signer_log, self.share, *rest)
         return emit(self, data, Permit.parse)
 
     @classmethod
@@ -61,15 +62,20 @@ class Permit:
         Raises:
             Malformed: wrong layout, or a key budgeted twice.
         """
-        fields = unpack_fields(PERMIT_DOMAIN, data, 32, 32, 32, 4, 8, 40, None, more=True)
-        owner_root, manifest, keys, serial, until, head, share, *rest = fields
+        fields = unpack_fields(PERMIT_DOMAIN, data, 32, 32, 32, 4, 8, None, None, more=True)
+        owner_root, manifest, keys, serial, until, log, share, *rest = fields
+        Frontier.parse(log)
         parts = [unpack_fields(_BUDGET, field, None, 8, 4) for field in rest]
         budgets = tuple(Budget(_text(key), uint(n, 8), uint(count, 4)) for key, n, count in parts)
         if len({budget.key for budget in budgets}) != len(budgets):
             raise Malformed("permit budgets", "each key once", "a repetition")
-        log = LogHead(uint(head[:8], 8), head[8:])
         times = (uint(serial, 4), uint(until, 8))
         return cls(owner_root, manifest, keys, *times, log, share, budgets)
+
+    @property
+    def signer_head(self) -> LogHead:
+        """The head of the log this boot continues."""
+        return Frontier.parse(self.signer_log).head
 
 
 class Action(IntEnum):

@@ -24,10 +24,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import Link
 from strongroom_wire import frames, manifest
-from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
+from strongroom_wire.bundle import Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.encoding import pack, u32, u64
 from strongroom_wire.errors import Code
 from strongroom_wire.hpke import seal
+from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.statements import (
     ORDER_DOMAIN,
@@ -121,7 +122,7 @@ class Desk:
             self._bundle.keys_digest,
             1,
             until,
-            EMPTY_LOG,
+            Frontier().serialise(),
             b"",
             (Budget("main", 10**18, 10**9),),
         )
@@ -132,11 +133,16 @@ class Desk:
             bound = (self._bundle.boot_id, self._bundle.manifest_digest, "main", body)
             order = OwnerOrder(action, *bound).serialise()
             self._link.send(Kind.SUBMIT_ORDER, number, self._signed(ORDER_DOMAIN, order))
-            self._link.receive(10)
+            self._answered()
         secret = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
         fields = (b"00000000-0000-0000-0000-000000000000", secret, b"passphrase-0")
         self._link.send(Kind.ENROLLED, 2, u32(Code.OK) + pack(b"credential", *fields))
-        self._link.receive(10)
+        self._answered()
+
+    def _answered(self) -> None:
+        """Waits for an answer, or for an enrolment's job; the signer's heads come between."""
+        while self._link.receive(10).kind == Kind.HEAD:
+            pass
 
     def _signed(self, domain: bytes, payload: bytes) -> bytes:
         value = self._owner.sign(pack(domain, payload))

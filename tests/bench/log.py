@@ -48,7 +48,7 @@ class _Enclave:
 
     def decide(self) -> tuple[bytes, bytes]:
         told = Reply(Code.OK, self.tree.size, order_hashes=(DIGEST,))
-        decision = Decision("main", "bot", DIGEST, DIGEST, 25_000_000, 1, told)
+        decision = Decision("main", "bot", DIGEST, DIGEST, 25_000_000, 1, b"", told)
         opening = token_bytes(32) + decision.serialise()
         leaf = Leaf(Kind.SIGNED, EPOCH, self.tree.size, TIME, commitment(opening))
         data = leaf.serialise()

@@ -22,6 +22,7 @@ from strongroom_wire.encoding import pack, unpack
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Boot, Decision, Leaf
 from strongroom_wire.merkle import Frontier
+from strongroom_wire.pages import LogPage
 
 from tests.fuzz.effort import examples
 from tests.fuzz.mutations import mutated, repacked
@@ -29,6 +30,7 @@ from tests.host.log.histories import ORIGIN, History, Memory, checkpoint, key_of
 from tests.host.log.test_notes import SPEC_NOTE, SPEC_VKEY, cosigned
 from tests.wire.test_leaves import BOOTS, DECISIONS, LEAVES
 from tests.wire.test_merkle import grown
+from tests.wire.test_pages import PAGES
 
 pytestmark = pytest.mark.timeout(3600)  # a soak may take its time
 FUZZ = examples(5)
@@ -52,6 +54,7 @@ TARGETS = {
     "leaf": Target(Leaf.parse, LEAVES, b"strongroom/leaf/v1"),
     "boot": Target(Boot.parse, BOOTS, b"strongroom/leaf/boot/v1"),
     "decision": Target(Decision.parse, DECISIONS, b"strongroom/leaf/decision/v1"),
+    "page": Target(LogPage.parse, PAGES, b"strongroom/log-page/v1"),
     "frontier": Target(Frontier.parse, TREES, b"strongroom/frontier/v1"),
 }
 targets = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)

@@ -29,10 +29,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from strongroom_wire import frames, hpke, manifest
-from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, hpke_info
+from strongroom_wire.bundle import Bundle, Role, hpke_info
 from strongroom_wire.encoding import pack, u64
 from strongroom_wire.errors import Code, Rule
+from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement, verify_signature
+from strongroom_wire.pages import Entry, read_answer_body
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
 from strongroom_wire.receipts import verify_receipt
@@ -54,7 +56,7 @@ __all__ = [
 
 TOKEN = 0xC0FFEE
 CALLS: tuple[manifest.Call, ...] = (
-    "owner", "order", "template", "cancel", "heartbeat", "query", "health",
+    "owner", "order", "template", "cancel", "heartbeat", "query", "log", "health",
 )  # fmt: skip
 TIMEOUT = 30.0
 Source = Literal["generate", "import", "session"]
@@ -269,6 +271,7 @@ class Boot:
     def __init__(self, enclave: "Enclave", desk: Desk) -> None:
         self.enclave, self.desk = enclave, desk
         self.bundle = Bundle.parse(enclave.evidence().bundle)
+        self.entry = Entry()
         self._stubs: dict[str, rpc.ControlStub] = {}
 
     def control(self, bot: Bot | None = None, certificate: bytes = b"") -> rpc.ControlStub:
@@ -290,7 +293,7 @@ class Boot:
         bundle = self.bundle
         budgets = tuple(Budget(key.name, 10**9, 100) for key in self.desk.manifest.keys)
         head = (bundle.owner_root, bundle.manifest_digest, bundle.keys_digest)
-        made = Permit(*head, serial, now_ms() + 3_600_000, EMPTY_LOG, b"", budgets)
+        made = Permit(*head, serial, now_ms() + 3_600_000, Frontier().serialise(), b"", budgets)
         return replace(made, **changes)  # type: ignore[arg-type]
 
     def seal(self, plaintext: bytes, role: Role, purpose: bytes) -> bytes:
@@ -315,7 +318,15 @@ class Boot:
 
     def deliver_order(self, statement: Statement, bot: Bot | None = None) -> tuple[Code, bytes]:
         receipt = self.control(bot).SubmitOrder(to_proto(statement), timeout=90)
-        return self._believed(receipt, Role.SIGNER, statement), receipt.answer
+        return self._logged(receipt, statement)
+
+    def _logged(self, receipt: pb.Receipt, statement: Statement) -> tuple[Code, bytes]:
+        """Returns code and body of a signed answer, and keeps its log entry in `entry`."""
+        code = self._believed(receipt, Role.SIGNER, statement)
+        if code is not Code.OK:
+            return code, receipt.answer
+        body, self.entry = read_answer_body(receipt.answer)
+        return code, body
 
     def enrol(self, key: str = "main") -> tuple[Code, bytes]:
         return self.order(Action.ENROLL_DERIVE, key, u64(0))

@@ -70,12 +70,14 @@ class Behind(Boot):
 
     def deliver_order(self, statement: Statement, bot: Bot | None = None) -> tuple[Code, bytes]:
         answer = self.harness.ask(Kind.SUBMIT_ORDER, statement.serialise())
-        return self.believed(answer, Role.SIGNER, statement), answer.body
+        return self._logged(self.receipt(answer), statement)
 
     def believed(self, answer: Answer, role: Role, statement: Statement) -> Code:
+        return self._believed(self.receipt(answer), role, statement)
+
+    def receipt(self, answer: Answer) -> pb.Receipt:
         signature = answer.signature if any(answer.signature) else b""
-        receipt = pb.Receipt(code=answer.code, answer=answer.body, signature=signature)
-        return self._believed(receipt, role, statement)
+        return pb.Receipt(code=answer.code, answer=answer.body, signature=signature)
 
     def order_bytes(self, action: Action, key: str = "", body: bytes = b"") -> bytes:
         digest = self.bundle.manifest_digest

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import replace
 
 import pytest
-from strongroom_wire.bundle import LogHead, Role
+from strongroom_wire.bundle import Role
 from strongroom_wire.encoding import u64
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.manifest import MANIFEST_DOMAIN
@@ -53,8 +53,6 @@ def test_a_permit_for_anything_but_this_boot_is_refused(configured: Boot) -> Non
         ({"owner_root": other}, Code.WRONG_OWNER),
         ({"manifest_digest": other}, Code.WRONG_MANIFEST),
         ({"keys_digest": other}, Code.WRONG_BOOT),
-        ({"signer_head": LogHead(1, other)}, Code.WRONG_LOG_HEAD),
-        ({"signer_head": LogHead(0, other)}, Code.WRONG_LOG_HEAD),
         ({"budgets": (*permit.budgets, Budget("nobody", 1, 1))}, Code.UNKNOWN_KEY),
     ):
         assert configured.submit_permit(replace(permit, **changes)) is expected

@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role, RoleKeys
+from strongroom_wire.bundle import Bundle, LogHead, Role, RoleKeys
 from strongroom_wire.encoding import pack
-from strongroom_wire.errors import Code
+from strongroom_wire.errors import Code, Rule
 from strongroom_wire.frames import ChannelOpen, ChannelOpened, Intent, Kind, OrderIntent, Reply
 from strongroom_wire.manifest import (
     MANIFEST_DOMAIN,
@@ -22,6 +22,7 @@ from strongroom_wire.manifest import (
     Window,
     owner_change_message,
 )
+from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Owners, Signature, Statement
 from strongroom_wire.statements import Action, Budget, OwnerOrder, Permit
 
@@ -88,10 +89,10 @@ def bundle() -> Bundle:
 
 
 def permit() -> Permit:
-    """Return a permit with two budgets."""
+    """Return a permit with two budgets, to go on with a log of five leaves."""
     budgets = (Budget("main", 250_000_000, 40), Budget("second", 1, 0))
-    digests = (byte(1), byte(2), byte(3))
-    return Permit(*digests, 5, 1_800_000_000_000, EMPTY_LOG, byte(9, 80), budgets)
+    digests, log = (byte(1), byte(2), byte(3)), Frontier(5, (byte(0x51), byte(0x52)))
+    return Permit(*digests, 5, 1_800_000_000_000, log.serialise(), byte(9, 80), budgets)
 
 
 def owner_order() -> OwnerOrder:
@@ -122,7 +123,8 @@ def intent(orders: int = 1) -> Intent:
 
 def reply() -> Reply:
     """Return the answer to an approved intent."""
-    return Reply(Code.OK, 12, order_hashes=(byte(0x61), byte(0x62)), request=b"POST /order\r\n")
+    hashes, logged = (byte(0x61), byte(0x62)), (b"leaf", b"opening")
+    return Reply(Code.OK, 12, Rule.NONE, 0, 0, 0, hashes, b"POST /order\r\n", *logged)
 
 
 def opening() -> ChannelOpen:

@@ -12,6 +12,7 @@ from strongroom_wire.frames import (
     OrderIntent,
     Reply,
 )
+from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.statements import Action, Budget, OwnerOrder, Permit
 
@@ -29,7 +30,7 @@ __all__ = [
 
 SHAPES: dict[Kind, tuple[set[int], set[int], set[int]]] = {
     # kind: orders it may carry, argument lengths that are fine, lengths that are not
-    Kind.ORDERS: (set(range(1, 16)), {0}, {1, 32}),
+    Kind.ORDERS: (set(range(1, 16)), {0, 64}, {1, 32, 63, 65, 128}),
     Kind.TEMPLATE: ({1}, {9, 1000, MAX_FRAME - 1}, {0, 8, MAX_FRAME}),
     Kind.CANCEL: ({0}, {32, 64, 32_000}, {0, 31, 33, 32_032}),
     Kind.CANCEL_ALL: ({0}, {0}, {1, 32}),
@@ -38,6 +39,7 @@ SHAPES: dict[Kind, tuple[set[int], set[int], set[int]]] = {
     Kind.QUERY_ORDER: ({0}, {32}, {0, 31, 33, 64}),
     Kind.QUERY_OPEN: ({0}, {0, 8, 256}, {257}),
     Kind.QUERY_TRADES: ({0}, {0, 8, 256}, {257}),
+    Kind.READ_LOG: ({0}, {8}, {0, 7, 9, 16}),
 }
 
 U8, U16, U32, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
@@ -52,9 +54,17 @@ ROLES = st.lists(
 ).map(lambda found: tuple(sorted(found, key=lambda keys: keys.role)))
 BUNDLES = st.builds(Bundle, B32, B32, B32, st.binary(max_size=600), ROLES, st.binary(max_size=64))
 
+
+def _frontier(size: int) -> st.SearchStrategy[bytes]:
+    count = size.bit_count()
+    hashes = st.lists(B32, min_size=count, max_size=count).map(tuple)
+    return hashes.map(lambda found: Frontier(size, found).serialise())
+
+
+FRONTIERS = U64.flatmap(_frontier)
 BUDGETS = st.lists(st.builds(Budget, NAMES, U64, U32), max_size=5, unique_by=lambda b: b.key)
 PERMITS = st.builds(
-    Permit, B32, B32, B32, U32, U64, HEADS, st.binary(max_size=100), BUDGETS.map(tuple)
+    Permit, B32, B32, B32, U32, U64, FRONTIERS, st.binary(max_size=100), BUDGETS.map(tuple)
 )
 BODIES = st.binary(max_size=200)
 OWNER_ORDERS = st.builds(OwnerOrder, st.sampled_from(Action), B32, B32, NAMES, BODIES)
@@ -89,4 +99,6 @@ REPLIES = st.builds(
     U64,
     st.lists(B32, max_size=15).map(tuple),
     st.binary(max_size=1200),
+    st.binary(max_size=120),
+    st.binary(max_size=300),
 )

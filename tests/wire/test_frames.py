@@ -58,10 +58,10 @@ def test_reply_layout_is_the_documented_one() -> None:
         + bytes(8)
         + bytes(8)
         + struct.pack(">Q", 12)
-        + struct.pack(">I", 13)
+        + struct.pack(">IHH", 13, 4, 7)
         + byte(0x61)
         + byte(0x62)
-        + b"POST /order\r\n"
+        + b"POST /order\r\nleafopening"
     )
     assert reply().serialise() == by_hand
     assert Reply.parse(by_hand) == reply()
@@ -70,7 +70,7 @@ def test_reply_layout_is_the_documented_one() -> None:
         b"\x01\x2c"
         + bytes([11, 1, 0])
         + bytes(3)
-        + struct.pack(">QQQI", 250_000_000, 300_000_000, 13, 0)
+        + struct.pack(">QQQIHH", 250_000_000, 300_000_000, 13, 0, 0, 0)
     )
     assert denial.serialise() == by_hand
     assert Reply.parse(by_hand) == denial
@@ -79,10 +79,10 @@ def test_reply_layout_is_the_documented_one() -> None:
 def test_published_kinds_keep_their_number() -> None:
     names = (
         "ORDERS TEMPLATE CANCEL CANCEL_ALL CANCEL_MARKET HEARTBEAT QUERY_ORDER QUERY_OPEN"
-        " QUERY_TRADES"
+        " QUERY_TRADES READ_LOG"
     )
     assert [(kind.name, int(kind)) for kind in Kind] == list(
-        zip(names.split(), range(1, 10), strict=True)
+        zip(names.split(), range(1, 11), strict=True)
     )
 
 
@@ -110,7 +110,7 @@ def test_every_kind_has_a_shape() -> None:
     assert MAX_ORDERS == 15
 
 
-@pytest.mark.parametrize("kind", [0, 10, 255])
+@pytest.mark.parametrize("kind", [0, 11, 255])
 def test_unknown_kinds_are_refused(kind: int) -> None:
     with pytest.raises(Malformed):
         Intent.parse(bytes([kind]) + intent().serialise()[1:])
@@ -208,6 +208,9 @@ def test_flaws_of_a_reply_are_refused() -> None:
     for size in (0, 12, 14, 2**32 - 1):
         with pytest.raises(Malformed):
             Reply.parse(good[:32] + struct.pack(">I", size) + good[36:])
+    for at, size in ((36, 3), (36, 5), (36, 0xFFFF), (38, 6), (38, 8), (38, 0xFFFF)):
+        with pytest.raises(Malformed):  # length of leaf, of opening
+            Reply.parse(good[:at] + struct.pack(">H", size) + good[at + 2 :])
 
 
 def test_a_flawed_reply_is_never_sent() -> None:
@@ -221,6 +224,8 @@ def test_a_flawed_reply_is_never_sent() -> None:
         replace(reply(), order=-1),
         replace(reply(), limit=-1),
         replace(reply(), actual=-1),
+        replace(reply(), leaf=bytes(1 << 16)),
+        replace(reply(), opening=bytes(1 << 16)),
     ):
         with pytest.raises(Malformed):
             flawed.serialise()

@@ -37,7 +37,8 @@ LEAVES = st.sampled_from(Kind).flatmap(
     lambda kind: st.builds(Leaf, st.just(kind), B32, U64, U64, B32, PUBLIC.get(kind, st.just(b"")))
 )
 TOLD = REPLIES.map(lambda reply: msgspec.structs.replace(reply, request=b""))
-DECISIONS = st.builds(Decision, NAMES, NAMES, B32, B32, U64, U64, TOLD)
+CONTEXTS = st.just(b"") | st.binary(min_size=64, max_size=64)
+DECISIONS = st.builds(Decision, NAMES, NAMES, B32, B32, U64, U64, CONTEXTS, TOLD)
 
 
 def boot() -> Boot:
@@ -53,9 +54,11 @@ def leaf(kind: Kind = Kind.SIGNED, public: bytes = b"") -> Leaf:
 def decision() -> Decision:
     """Return the record of two orders approved."""
     told = Reply(Code.OK, 9, order_hashes=(byte(5), byte(6)))
-    return Decision("main", "bot", byte(7), byte(8), 25_000_000, 2, told)
+    context = byte(0x71) + byte(0x72)
+    return Decision("main", "bot", byte(7), byte(8), 25_000_000, 2, context, told)
 
 
+WITH_REQUEST, TOLD_OK = Reply(Code.OK, 1, request=b"x"), Reply(Code.OK, 1)
 OPENING = byte(0x5A) + decision().serialise()
 
 
@@ -77,7 +80,8 @@ def test_boot_layout_is_the_documented_one() -> None:
 
 def test_decision_layout_is_the_documented_one() -> None:
     fixed = struct.pack(">QQ", 25_000_000, 2) + byte(7) + byte(8)
-    by_hand = packed(DECISION, fixed, b"main", b"bot", decision().reply.serialise())
+    told = decision().reply.serialise()
+    by_hand = packed(DECISION, fixed, b"main", b"bot", byte(0x71) + byte(0x72), told)
     assert decision().serialise() == by_hand
     assert Decision.parse(by_hand) == decision()
 
@@ -213,13 +217,18 @@ def test_a_leaf_above_its_bound_is_refused_before_it_is_read() -> None:
         lambda: Boot(LogHead(1, byte(1)), byte(2), byte(3, 31), byte(4), "").serialise(),
         lambda: Boot(LogHead(1, byte(1)), byte(2), byte(3), byte(4), "ä").serialise(),
         lambda: Boot(LogHead(1, byte(1)), byte(2), byte(3), byte(4), "1" * 500).serialise(),
-        lambda: Decision("ä", "bot", byte(1), byte(2), 0, 0, Reply(Code.OK, 1)),
-        lambda: Decision("main", "ä", byte(1), byte(2), 0, 0, Reply(Code.OK, 1)),
-        lambda: Decision("main", "bot", byte(1, 31), byte(2), 0, 0, Reply(Code.OK, 1)),
-        lambda: Decision("main", "bot", byte(1), byte(2, 33), 0, 0, Reply(Code.OK, 1)),
-        lambda: Decision("main", "bot", byte(1), byte(2), 0, 0, Reply(Code.OK, 1, request=b"x")),
-        lambda: Decision("a", "b", byte(1), byte(2), -1, 0, Reply(Code.OK, 1)).serialise(),
-        lambda: Decision("a", "b", byte(1), byte(2), 0, 1 << 64, Reply(Code.OK, 1)).serialise(),
+        lambda: Decision("ä", "bot", byte(1), byte(2), 0, 0, b"", Reply(Code.OK, 1)),
+        lambda: Decision("main", "ä", byte(1), byte(2), 0, 0, b"", Reply(Code.OK, 1)),
+        lambda: Decision("main", "bot", byte(1, 31), byte(2), 0, 0, b"", Reply(Code.OK, 1)),
+        lambda: Decision("main", "bot", byte(1), byte(2), 0, 0, byte(3), Reply(Code.OK, 1)),
+        lambda: Decision("main", "bot", byte(1), byte(2, 33), 0, 0, b"", Reply(Code.OK, 1)),
+        lambda: Decision(
+            "main", "bot", byte(1), byte(2), 0, 0, b"", Reply(Code.OK, 1, request=b"x")
+        ),
+        lambda: Decision("a", "b", byte(1), byte(2), -1, 0, b"", Reply(Code.OK, 1)).serialise(),
+        lambda: Decision(
+            "a", "b", byte(1), byte(2), 0, 1 << 64, b"", Reply(Code.OK, 1)
+        ).serialise(),
     ],
 )
 def test_what_would_not_be_read_is_never_written(make: Callable[[], object]) -> None:
@@ -228,19 +237,23 @@ def test_what_would_not_be_read_is_never_written(make: Callable[[], object]) -> 
 
 
 def _flawed_decisions() -> dict[str, bytes]:
-    fixed, key, client, reply = unpack(DECISION, decision().serialise())
+    fixed, key, client, context, reply = unpack(DECISION, decision().serialise())
     with_request = Reply(Code.OK, 1, request=b"POST /order").serialise()
     return {
         "nothing": b"",
-        "numbers a byte short": pack(DECISION, fixed[1:], key, client, reply),
-        "numbers a byte long": pack(DECISION, fixed + b"\x00", key, client, reply),
-        "key not ASCII": pack(DECISION, fixed, b"\xff", client, reply),
-        "client not ASCII": pack(DECISION, fixed, key, "ä".encode(), reply),
-        "reply cut": pack(DECISION, fixed, key, client, reply[:-1]),
-        "reply with a request in it": pack(DECISION, fixed, key, client, with_request),
-        "no reply": pack(DECISION, fixed, key, client),
-        "a field more": pack(DECISION, fixed, key, client, reply, b""),
-        "another domain": pack(b"strongroom/leaf/decision/v2", fixed, key, client, reply),
+        "numbers a byte short": pack(DECISION, fixed[1:], key, client, context, reply),
+        "numbers a byte long": pack(DECISION, fixed + b"\x00", key, client, context, reply),
+        "key not ASCII": pack(DECISION, fixed, b"\xff", client, context, reply),
+        "client not ASCII": pack(DECISION, fixed, key, "ä".encode(), context, reply),
+        "reply cut": pack(DECISION, fixed, key, client, context, reply[:-1]),
+        "reply with a request in it": pack(DECISION, fixed, key, client, context, with_request),
+        "no reply": pack(DECISION, fixed, key, client, context),
+        "no context": pack(DECISION, fixed, key, client, reply),
+        "context of 63 bytes": pack(DECISION, fixed, key, client, context[1:], reply),
+        "context of 65 bytes": pack(DECISION, fixed, key, client, context + b"\x00", reply),
+        "context of one digest": pack(DECISION, fixed, key, client, context[:32], reply),
+        "a field more": pack(DECISION, fixed, key, client, context, reply, b""),
+        "another domain": pack(b"strongroom/leaf/decision/v2", fixed, key, client, context, reply),
     }
 
 

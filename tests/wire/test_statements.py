@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
-from strongroom_wire.bundle import EMPTY_LOG, LogHead
+from strongroom_wire.bundle import EMPTY_LOG
 from strongroom_wire.encoding import MAX_STATEMENT, pack, unpack
 from strongroom_wire.errors import Malformed, TooLarge, WireError
+from strongroom_wire.merkle import Frontier, node_hash
 from strongroom_wire.statements import (
     ORDER_DOMAIN,
     PERMIT_DOMAIN,
@@ -35,13 +36,19 @@ def test_permit_layout_is_the_documented_one() -> None:
         byte(3),
         b"\x00\x00\x00\x05",
         struct.pack(">Q", 1_800_000_000_000),
-        bytes(8) + EMPTY_LOG.root,
+        packed(b"strongroom/frontier/v1", struct.pack(">Q", 5), byte(0x51) + byte(0x52)),
         byte(9, 80),
         _budget(b"main", 250_000_000, 40),
         _budget(b"second", 1, 0),
     )
     assert permit().serialise() == by_hand
     assert Permit.parse(by_hand) == permit()
+
+
+def test_a_permit_names_the_head_of_the_history_that_it_hands_over() -> None:
+    head = permit().signer_head
+    assert (head.size, head.root) == (5, node_hash(byte(0x51), byte(0x52)))
+    assert replace(permit(), signer_log=Frontier().serialise()).signer_head == EMPTY_LOG
 
 
 def test_order_layout_is_the_documented_one() -> None:
@@ -137,8 +144,9 @@ def test_a_flawed_order_is_refused(data: bytes) -> None:
         replace(permit(), serial=-1),
         replace(permit(), serial=2**32),
         replace(permit(), not_after=2**64),
-        replace(permit(), signer_head=LogHead(2**64, byte(1))),
-        replace(permit(), signer_head=LogHead(0, byte(1, 31))),
+        replace(permit(), signer_log=b""),
+        replace(permit(), signer_log=bytes(8) + EMPTY_LOG.root),
+        replace(permit(), signer_log=Frontier(1, (byte(1),)).serialise() + b"\x00"),
         replace(permit(), budgets=(Budget("a", 1, 1), Budget("a", 2, 2))),
         replace(permit(), budgets=(Budget("a", -1, 1),)),
         replace(permit(), budgets=(Budget("a", 2**64, 1),)),

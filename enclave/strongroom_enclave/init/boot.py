@@ -8,11 +8,12 @@ import select
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 import msgspec
 from cryptography import x509
 from strongroom_wire import encoding, manifest, owners, statements
-from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, pcr16
+from strongroom_wire.bundle import Bundle, LogHead, Role, RoleKeys, pcr16
 from strongroom_wire.errors import Code, Malformed, ManifestInvalid, Refused, WireError
 
 from strongroom_enclave import identity, sealing, venues
@@ -60,6 +61,7 @@ class Init:
         self._device, self._sealer, self._spawn = device, sealer, workers.spawn
         self._frames, self._egress = frames, egress
         self._boot, self._serial, self._anchored = Bundle(device.random(32)), -1, 0.0
+        self._continued: LogHead | None = None
         self._workers: dict[str, spawn.Worker] = {}
         self._certificate = self._start("front", *outside)
 
@@ -106,6 +108,8 @@ class Init:
                 self._request(message)
             case "signer", Kind.REPLY:
                 self._workers["front"].link.send(*message)
+            case "signer", Kind.HEAD:
+                self._signed_so_far(message.payload)
             case "signer", Kind.ENROLL:
                 self._enroll(message)
             case "enroll", Kind.ENROLLED:
@@ -183,7 +187,7 @@ class Init:
             (Code.WRONG_OWNER, bundle.owner_root, permit.owner_root),
             (Code.WRONG_MANIFEST, bundle.manifest_digest, permit.manifest_digest),
             (Code.WRONG_BOOT, bundle.keys_digest, permit.keys_digest),
-            (Code.WRONG_LOG_HEAD, EMPTY_LOG, permit.signer_head),
+            (Code.WRONG_LOG_HEAD, self._continued or permit.signer_head, permit.signer_head),
             (Code.PERMIT_STALE, max(permit.serial, self._serial + 1), permit.serial),
             (Code.UNKNOWN_KEY, set(), {budget.key for budget in permit.budgets} - known),
         ):
@@ -196,8 +200,16 @@ class Init:
             sealing_key = sealing.role_key(secret, share, bundle.owner_root, Role.SIGNER)
         permitted = encoding.pack(b"permit", message.payload, sealing_key)
         self._workers["signer"].link.send(Kind.PERMIT, 0, permitted)
-        self._serial = permit.serial
+        self._serial, self._continued = permit.serial, permit.signer_head
         return self._identity.answer(message.payload, Code.OK, encoding.u32(permit.serial))
+
+    def _signed_so_far(self, payload: bytes) -> None:
+        """Takes the head of the signer's log into the bundle, so that evidence commits to it."""
+        if len(payload) != 40:
+            raise Halt("signer sent no head")
+        init, signer = self._boot.roles
+        head = LogHead(encoding.uint(payload[:8], 8), payload[8:])
+        self._boot = replace(self._boot, roles=(init, replace(signer, head=head)))
 
     def _forward(self, message: links.Message) -> None:
         self._workers["signer"].link.send(*message)

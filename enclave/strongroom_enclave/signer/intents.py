@@ -8,11 +8,14 @@ import secrets
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 
-from strongroom_wire import manifest
+from msgspec.structs import replace
+from strongroom_wire import leaves, manifest
 from strongroom_wire.errors import Code, Refused, WireError
 from strongroom_wire.frames import Intent, Kind, OrderIntent, Reply
 
+from strongroom_enclave.log.ledger import Ledger
 from strongroom_enclave.signer import amounts, clob, clock, orders, policy
 from strongroom_enclave.signer.keyring import TradingKey
 from strongroom_enclave.signer.template import fill_template
@@ -23,29 +26,69 @@ _TICKS = tuple(amounts.Tick)
 _MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
 _CALLS: tuple[manifest.Call, ...] = (
     "order", "template", "cancel", "cancel", "cancel", "heartbeat", "query", "query", "query",
+    "log",
 )  # fmt: skip
 """The permission that each `Kind` needs, in the order of their numbers."""
+_LOGGED = range(Kind.ORDERS, Kind.HEARTBEAT)
+"""What decides or moves something; the rest asks, or says that somebody is still there."""
 
 
 class Desk:
     """Answers intents for the keys of this boot. One at a time: clients cannot race a limit."""
 
-    def __init__(self, keys: list[TradingKey], now_ms: Callable[[], int]) -> None:
-        self._keys, self._now, self._decision = keys, now_ms, 0
+    def __init__(self, keys: list[TradingKey], now_ms: Callable[[], int], ledger: Ledger) -> None:
+        self._keys, self._now, self._ledger, self._decision = keys, now_ms, ledger, 0
 
     def answer(self, plaintext: bytes, client: manifest.Client) -> Reply:
-        """Returns the reply to one decrypted frame; never raises, and says no more than codes."""
+        """Returns the reply to one decrypted frame; never raises, and says no more than codes.
+
+        What was decided is in the log first: a failure there keeps the request inside.
+        """
         self._decision += 1
         try:
-            return self._answer(Intent.parse(plaintext), client)
+            intent = Intent.parse(plaintext)
+            reply = self._attempt(intent, client)
+            if intent.kind not in _LOGGED:
+                return reply
+            return self._logged(intent, sha256(plaintext).digest(), client.name, reply)
         except WireError as error:
             return Reply(error.code, self._decision)
         except Exception:  # noqa: BLE001  a bug of ours must not tell the host anything
             return Reply(Code.INTERNAL, self._decision)
 
+    def _attempt(self, intent: Intent, client: manifest.Client) -> Reply:
+        try:
+            return self._answer(intent, client)
+        except WireError as error:
+            return Reply(error.code, self._decision)
+        except Exception:  # noqa: BLE001  as above; what was counted before it stays counted
+            return Reply(Code.INTERNAL, self._decision)
+
+    def _logged(self, intent: Intent, digest: bytes, client: str, reply: Reply) -> Reply:
+        """Returns the reply with its leaf. Without an open log nothing was permitted, so a refusal
+        is all there can be."""
+        approved = reply.code is Code.OK
+        if not self._ledger.opened:
+            return Reply(Code.INTERNAL, self._decision) if approved else reply
+        known = intent.key < len(self._keys)
+        name = self._keys[intent.key].spec.name if known else ""
+        counted = self._keys[intent.key].engine.counted if known else (0, 0)
+        sent = sha256(reply.request).digest() if approved else bytes(32)
+        told, context = replace(reply, request=b""), intent.context
+        record = leaves.Decision(name, client, digest, sent, *counted, context, told).serialise()
+        kind, public = leaves.Kind.SIGNED, b""
+        if not approved:
+            kind, public = leaves.Kind.DENIED, bytes([reply.rule])
+        leaf, opening = self._ledger.append(kind, record, public)
+        return replace(reply, leaf=leaf, opening=opening)
+
     def _answer(self, intent: Intent, client: manifest.Client) -> Reply:
         if _CALLS[intent.kind - 1] not in client.calls:
             raise Refused(Code.CALL_NOT_PERMITTED, "call", client.calls, intent.kind)
+        if intent.kind is Kind.READ_LOG:
+            start = int.from_bytes(intent.argument)
+            page = self._ledger.page(start, opened="query" in client.calls)
+            return Reply(Code.OK, self._decision, request=page)
         if intent.key >= len(self._keys):
             raise Refused(Code.UNKNOWN_KEY, "key", len(self._keys), intent.key)
         key = self._keys[intent.key]

@@ -188,6 +188,11 @@ class PolicyEngine:
         s = self._state
         s.budget, s.not_after, s.permits = budget, not_after_ms, s.permits + 1
 
+    @property
+    def counted(self) -> tuple[int, int]:
+        """What was approved in this boot: millionths of pUSD, and orders."""
+        return self._state.notional, self._state.orders
+
     def kill(self) -> None:
         """Denies everything from here on. Nothing in this boot undoes it."""
         self._state.kills = 1

@@ -9,14 +9,17 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from hashlib import sha256
 from secrets import token_bytes
 
 import msgspec
-from strongroom_wire import encoding, frames, manifest, owners, statements
+from strongroom_wire import encoding, frames, leaves, manifest, merkle, owners, pages, statements
 from strongroom_wire.bundle import Bundle, Role
 from strongroom_wire.errors import Code, Refused, WireError
 
+from strongroom_enclave import VERSION
 from strongroom_enclave.identity import Identity
+from strongroom_enclave.log.ledger import Ledger
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform import Socket, hardening, links
 from strongroom_enclave.signer import clock, intents, keyring
@@ -37,14 +40,15 @@ class Service:
         self._identity, self._clock, self._opened = Identity(Role.SIGNER), clock.Clock(_EARLIEST), 0
         self._channels: dict[int, tuple[frames.SealedChannel, manifest.Client]] = {}
         self._streams: dict[int, links.Stream] = {}
-        self._enrolling: tuple[keyring.Enrolment, bytes] | None = None
+        self._enrolling: tuple[keyring.Enrolment, bytes, pages.Entry] | None = None
         link.send(Kind.REGISTER, 0, self._identity.public)
         bundle, configured = encoding.unpack(b"configure", link.receive().payload)
         self._identity.boot = Bundle.parse(bundle)
         document = msgspec.msgpack.decode(configured, type=manifest.Manifest)
         self._clients = {bytes.fromhex(client.frame_key): client for client in document.clients}
         self._keyring = keyring.Keyring(document, self._identity, self._now)
-        self._desk = intents.Desk(list(self._keyring.keys.values()), self._now)
+        self._ledger = Ledger(self._identity, Role.SIGNER, document.account, self._time)
+        self._desk = intents.Desk(list(self._keyring.keys.values()), self._now, self._ledger)
 
     def run(self) -> None:
         """Serves until init's link closes, which ends this process and its keys."""
@@ -78,10 +82,11 @@ class Service:
             case Kind.ANCHOR:
                 authenticated, reading = (int.from_bytes(payload[at:][:8]) for at in (0, 8))
                 self._clock.anchor(authenticated, reading)
+                head = self._ledger.head
+                self._link.send(Kind.HEAD, 0, encoding.u64(head.size) + head.root)
             case Kind.PERMIT:
                 statement, sealing = encoding.unpack(b"permit", payload)
-                permit = statements.Permit.parse(owners.Statement.parse(statement).payload)
-                self._keyring.permit(permit, sealing)
+                self._permit(statement, sealing)
             case Kind.SUBMIT_ORDER:
                 self._order(number, payload)
             case Kind.ENROLLED:
@@ -91,15 +96,38 @@ class Service:
             case _:
                 raise links.LinkClosed(f"init sent kind {kind}")
 
+    def _permit(self, statement: bytes, sealing: bytes) -> None:
+        """Logs a permit that init verified, the first one as this boot's beginning, and only then
+        puts it into force."""
+        permit = statements.Permit.parse(owners.Statement.parse(statement).payload)
+        digest, boot = sha256(statement).digest(), self._identity.boot
+        if self._ledger.opened:
+            self._ledger.append(leaves.Kind.PERMIT, statement, digest)
+        else:
+            digests = boot.manifest_digest, boot.keys_digest, digest
+            start = leaves.Boot(permit.signer_head, *digests, VERSION)
+            tree = merkle.Frontier.parse(permit.signer_log)
+            self._ledger.open(tree, statement, start.serialise())
+        self._keyring.permit(permit, sealing)
+
     def _order(self, number: int, payload: bytes) -> None:
         """Answers an owner order with a receipt; an enrolment is answered when it ends."""
         try:
-            outcome = self._keyring.obey(owners.Statement.parse(payload))
-            if not isinstance(outcome, keyring.Enrolment):
-                return self._answer(number, payload, Code.OK, outcome)
-            if self._enrolling:
+            statement = owners.Statement.parse(payload)
+            action = statements.OwnerOrder.parse(statement.payload).action
+            kind, public = leaves.Kind.KILL, b""
+            if action is not statements.Action.KILL:  # stopping must not fail for want of room
+                kind, public = leaves.Kind.KEY, bytes([action])
+                self._ledger.admit()
+            outcome = self._keyring.obey(statement)
+            if self._enrolling and isinstance(outcome, keyring.Enrolment):
                 raise Refused(Code.BUSY, "enrolment", "one at a time", "another")
-            self._enrolling, venue = (outcome, payload), msgspec.msgpack.encode(outcome.key.venue)
+            entry = self._ledger.append(kind, payload, public)
+            if not isinstance(outcome, keyring.Enrolment):
+                body = pages.answer_body(outcome, entry)
+                return self._answer(number, payload, Code.OK, body)
+            venue = msgspec.msgpack.encode(outcome.key.venue)
+            self._enrolling = outcome, payload, entry
             self._link.send(Kind.ENROLL, number, encoding.pack(b"enroll", venue, outcome.request))
         except WireError as error:
             self._answer(number, payload, error.code)
@@ -108,16 +136,16 @@ class Service:
         """Takes what the one-shot process brought: a code and, with it, a credential."""
         if self._enrolling is None:
             raise links.LinkClosed("a credential nobody asked for")
-        (enrolment, request), self._enrolling = self._enrolling, None
-        api_key = b""
+        (enrolment, request, entry), self._enrolling = self._enrolling, None
+        body = b""
         try:
             if (code := Code(int.from_bytes(outcome[:4]))) is Code.OK:
                 fields = encoding.unpack(b"credential", outcome[4:])
                 enrolment.key.enrol(*(str(field, "ascii") for field in fields))
-                api_key = fields[0]
+                body = pages.answer_body(fields[0], entry)
         except (WireError, ValueError, TypeError):
             code = Code.VENUE_REFUSED
-        self._answer(number, request, code, api_key)
+        self._answer(number, request, code, body)
 
     def _answer(self, number: int, request: bytes, code: Code, body: bytes = b"") -> None:
         self._link.send(Kind.REPLY, number, self._identity.answer(request, code, body))
@@ -156,6 +184,13 @@ class Service:
 
     def _now(self) -> int:
         return self._clock.now_ms(time.monotonic_ns())
+
+    def _time(self) -> int:
+        """Returns the time that goes into leaves: 0 says that nobody could tell it."""
+        try:
+            return self._now()
+        except clock.ClockFault:
+            return 0
 
 
 def main(arguments: Iterable[str]) -> None:

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "seal": "strongroom_host.cli.seal:app",
     "panic": "strongroom_host.cli.panic:panic",
     "order": "strongroom_host.cli.order:app",
+    "log": "strongroom_host.cli.log:app",
     "host": "strongroom_host.cli.host:app",
     "attest": "strongroom_host.cli.attest:app",
     "eif": "strongroom_host.cli.eif:app",

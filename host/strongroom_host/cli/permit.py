@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from strongroom_wire.encoding import u32
+from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Statement
 from strongroom_wire.statements import Permit
 
@@ -26,6 +27,8 @@ from strongroom_host.cli.session import (
 )
 from strongroom_host.enclave_client.errors import ReceiptInvalid
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
+from strongroom_host.log.files import LogFiles
+from strongroom_host.log.pull import continued_by
 from strongroom_host.owner.errors import DocumentInvalid
 from strongroom_host.owner.signed import DocumentKind, SignedFile
 from strongroom_host.owner.statements import (
@@ -56,6 +59,12 @@ def permit(
         bool, typer.Option("--no-share", help="Send no unlock share; sealed state stays closed.")
     ] = False,
     out: OutOption = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The log to continue (default: log in the owner's folder)."
+        ),
+    ] = None,
     enclave: EnclaveOption = DEFAULT_ENCLAVE,
     owner: OwnerOption = DEFAULT_OWNER,
     manifest: ManifestOption = None,
@@ -82,6 +91,7 @@ def permit(
         serial=session.folder.next_serial(int(now)),
         not_after=not_after,
         share=None if no_share else session.folder.share(),
+        log=_continued(log, session, evidence),
     )
     _show(draft)
     file = session.sign(SignedFile.unsigned(draft.serialise()))
@@ -122,6 +132,18 @@ def submit(
     evidence = session.evidence()
     check_for_boot(draft, evidence, session.manifest)
     _submit(session, evidence, statement, draft)
+
+
+def _continued(log: Path | None, session: OwnerSession, evidence: VerifiedEvidence) -> Frontier:
+    """Returns the history to continue; an empty one only where none is stored, and says so."""
+    folder = (log or session.folder.root / "log").expanduser()
+    if log is None and not folder.is_dir():
+        say("no log is stored: this boot begins an empty one")
+        return Frontier()
+    if not folder.is_dir():
+        raise DocumentInvalid(f"{folder} is no log", remedy="name the folder of `strongroom log`")
+    with LogFiles(folder) as files:
+        return continued_by(files, evidence.bundle.boot_id)
 
 
 def _submit(
@@ -176,5 +198,6 @@ def _show(draft: Permit) -> None:
     end = datetime.fromtimestamp(draft.not_after / 1000, UTC)
     rows = [(b.key, f"{Decimal(b.notional) / 10**6} pUSD", str(b.orders)) for b in draft.budgets]
     say(f"permit {draft.serial}, until {end:%Y-%m-%d %H:%M} UTC")
+    say(f"continues a log of {draft.signer_head.size} leaves, {draft.signer_head.root.hex()[:16]}")
     say(f"keys digest {draft.keys_digest.hex()}: for this boot alone")
     table("Budgets", ("key", "total since boot", "orders"), rows)

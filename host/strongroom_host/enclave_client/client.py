@@ -10,8 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from strongroom_attest.freshness import Challenge
 from strongroom_wire.bundle import Role
-from strongroom_wire.errors import Code
+from strongroom_wire.errors import Code, WireError
 from strongroom_wire.owners import Statement
+from strongroom_wire.pages import Entry, read_answer_body
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
 
@@ -25,7 +26,12 @@ from strongroom_host.enclave_client.calls import (
     read_code,
     to_proto,
 )
-from strongroom_host.enclave_client.errors import BootChanged, NotVerified, refusal
+from strongroom_host.enclave_client.errors import (
+    BootChanged,
+    NotVerified,
+    ReceiptInvalid,
+    refusal,
+)
 from strongroom_host.enclave_client.evidence import (
     UntrustedEvidence,
     VerifiedEvidence,
@@ -70,6 +76,8 @@ class EnclaveClient:
             )
         self.evidence, self.identity, self.address = evidence, identity, address
         self._timeout = timeout
+        self.logged = Entry()
+        """What the signer's log says of the latest owner order; empty before a permit."""
         pinned = x509.load_der_x509_certificate(evidence.bundle.certificate)
         credentials = grpc.ssl_channel_credentials(
             root_certificates=pinned.public_bytes(Encoding.PEM),
@@ -148,7 +156,17 @@ class EnclaveClient:
         receipt = call(
             self._stub.SubmitOrder, to_proto(statement), self.address, timeout, _tls_hint
         )
-        return self._answer(receipt, Role.SIGNER, statement.serialise(), what)
+        answer = self._answer(receipt, Role.SIGNER, statement.serialise(), what)
+        try:
+            body, self.logged = read_answer_body(answer)
+        except WireError as error:
+            raise ReceiptInvalid(
+                f"{what}: the answer carries no log entry",
+                expected="a body and a log entry",
+                actual=f"{len(answer)} bytes",
+                remedy="this enclave is of another version; compare its release with yours",
+            ) from error
+        return body
 
     def open_channel(self, opening: bytes) -> bytes:
         """Passes a channel opening on; the bytes protect themselves, see `channel`."""

@@ -8,6 +8,7 @@ trust.json             which enclave is the right one
 manifest.signed.json   the manifest in force
 addresses.json         public addresses of provisioned keys
 permit-serial          the last serial issued
+log/                   the signer's log, as `strongroom log pull` keeps it; permits continue it
 """
 
 import secrets

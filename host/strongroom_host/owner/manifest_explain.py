@@ -58,6 +58,7 @@ def explain_clients(client: Client) -> str:
         "cancel": "cancel orders",
         "heartbeat": "send heartbeats",
         "query": "query this account's orders and trades",
+        "log": "read the log, and with queries the details of each entry",
         "health": "ask for health",
     }
     if not client.calls:

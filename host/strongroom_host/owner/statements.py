@@ -3,10 +3,11 @@
 import secrets
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from strongroom_wire.bundle import EMPTY_LOG, Role, hpke_info
+from strongroom_wire.bundle import Role, hpke_info
 from strongroom_wire.encoding import pack, u64
 from strongroom_wire.hpke import seal
 from strongroom_wire.manifest import Manifest, VerifiedManifest, micro
+from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder, Permit
 
@@ -90,6 +91,7 @@ def draft_permit(
     serial: int,
     not_after: int,
     share: bytes | None,
+    log: Frontier | None = None,
 ) -> Permit:
     """Returns a permit for the boot that `evidence` proves, and for no other.
 
@@ -99,6 +101,7 @@ def draft_permit(
         serial: Above every earlier one of this boot.
         not_after: Expiry, ms since the epoch.
         share: The unlock share, sealed here to the attested init; None sends none.
+        log: The history that this boot continues; None begins an empty log.
 
     Raises:
         DocumentInvalid: a key is budgeted twice.
@@ -117,7 +120,7 @@ def draft_permit(
         keys_digest=bundle.keys_digest,
         serial=serial,
         not_after=not_after,
-        signer_head=EMPTY_LOG,
+        signer_log=(log or Frontier()).serialise(),
         share=sealed,
         budgets=budgets,
     )

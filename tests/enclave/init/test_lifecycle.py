@@ -12,11 +12,12 @@ from strongroom_enclave.init.lifecycle import ROUTES, Phase
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.spawn import Worker
 from strongroom_enclave.sealing import role_key
-from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, hpke_info, pcr16
+from strongroom_wire.bundle import Bundle, Role, hpke_info, pcr16
 from strongroom_wire.encoding import pack, unpack
 from strongroom_wire.errors import Code
 from strongroom_wire.hpke import seal
 from strongroom_wire.manifest import MANIFEST_DOMAIN
+from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Statement
 from strongroom_wire.receipts import verify_receipt
 from strongroom_wire.statements import PERMIT_DOMAIN, Budget, Permit
@@ -36,7 +37,7 @@ def permit(bundle: Bundle, serial: int = 1, share: bytes = b"") -> Statement:
         info = hpke_info(bundle, Role.INIT, b"unlock-share")
         sealed = seal(share, bundle.role(Role.INIT).hpke, info)
     head = (bundle.owner_root, bundle.manifest_digest, bundle.keys_digest, serial, 1 << 40)
-    made = Permit(*head, EMPTY_LOG, sealed, (Budget("main", 5, 5),))
+    made = Permit(*head, Frontier().serialise(), sealed, (Budget("main", 5, 5),))
     return DESK.owners.sign(PERMIT_DOMAIN, made.serialise())
 
 

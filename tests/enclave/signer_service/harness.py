@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from strongroom_enclave.messages import ANSWER, Kind
 from strongroom_enclave.platform.links import Link, LinkClosed, Message
 from strongroom_enclave.signer.service import Service
-from strongroom_wire.bundle import Bundle, Role, RoleKeys
-from strongroom_wire.encoding import pack, u64, unpack
+from strongroom_wire.bundle import Bundle, LogHead, Role, RoleKeys
+from strongroom_wire.encoding import pack, u64, uint, unpack
 from strongroom_wire.errors import Code
 from strongroom_wire.owners import Statement
+from strongroom_wire.pages import Entry
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.statements import PERMIT_DOMAIN, Action, Permit
 
@@ -35,6 +36,7 @@ class Signer(Boot):
 
     def __init__(self, desk: Desk, folder: Path) -> None:
         self.desk, self.path, self.numbers = desk, folder / "frames.sock", 0
+        self.heads, self.entry = list[LogHead](), Entry()
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self.path))
         listener.listen(8)
@@ -84,7 +86,13 @@ class Signer(Boot):
         """Sends a request and returns the next message, an answer or an enrolment's job."""
         self.numbers += 1
         self.link.send(kind, self.numbers, payload)
-        return self.link.receive(TIMEOUT)
+        return self.receive()
+
+    def receive(self) -> Message:
+        """Returns the signer's next message that is no head; heads are kept in `heads`."""
+        while (message := self.link.receive(TIMEOUT)).kind == Kind.HEAD:
+            self.heads.append(LogHead(uint(message.payload[:8], 8), message.payload[8:]))
+        return message
 
     def taken(self, message: Message, statement: Statement) -> tuple[Code, bytes]:
         """Returns a signed answer's code and body after checking its receipt."""
@@ -92,7 +100,7 @@ class Signer(Boot):
         code, signature = ANSWER.unpack_from(message.payload)
         body = message.payload[ANSWER.size :]
         receipt = pb.Receipt(code=code, answer=body, signature=signature)
-        return self._believed(receipt, Role.SIGNER, statement), body
+        return self._logged(receipt, statement)
 
     def deliver_order(self, statement: Statement, bot: Bot | None = None) -> tuple[Code, bytes]:
         message = self.ask(Kind.SUBMIT_ORDER, statement.serialise())
@@ -104,7 +112,7 @@ class Signer(Boot):
     def enrolled(self, code: int, record: bytes = b"") -> Message:
         """Hands over what an enrolment brought and returns what the signer answers."""
         self.link.send(Kind.ENROLLED, self.job.request, code.to_bytes(4, "big") + record)
-        return self.link.receive(TIMEOUT)
+        return self.receive()
 
     def wire(self) -> Wire:
         wire = Wire(self.path)

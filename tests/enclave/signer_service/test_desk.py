@@ -5,12 +5,17 @@ from dataclasses import dataclass
 
 import msgspec
 import pytest
+from strongroom_enclave.identity import Identity
+from strongroom_enclave.log.ledger import Ledger
 from strongroom_enclave.signer.clock import ClockFault
 from strongroom_enclave.signer.intents import Desk
 from strongroom_enclave.signer.keyring import TradingKey
 from strongroom_wire import manifest
+from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.frames import Intent, Kind, OrderIntent, Reply
+from strongroom_wire.leaves import Boot
+from strongroom_wire.merkle import Frontier
 from strongroom_wire.statements import Budget
 
 from tests.hostile.driver import TOKEN
@@ -42,6 +47,7 @@ PERMISSIONS: dict[Kind, manifest.Call] = {
     Kind.ORDERS: "order", Kind.TEMPLATE: "template", Kind.CANCEL: "cancel",
     Kind.CANCEL_ALL: "cancel", Kind.CANCEL_MARKET: "cancel", Kind.HEARTBEAT: "heartbeat",
     Kind.QUERY_ORDER: "query", Kind.QUERY_OPEN: "query", Kind.QUERY_TRADES: "query",
+    Kind.READ_LOG: "log",
 }  # fmt: skip
 
 
@@ -57,7 +63,13 @@ class Trading:
         self.keys[0].adopt(b"\x42" * 32)
         self.keys[0].enrol("api-key", SECRET, "pass")
         self.keys[0].engine.permit(Budget("main", 10**9, 100), NOW + 10**6)
-        self.desk = Desk(self.keys, lambda: self.now())
+        self.identity = Identity(Role.SIGNER)
+        roles = (RoleKeys(Role.SIGNER, self.identity.public[:32], self.identity.public[32:]),)
+        self.identity.boot = Bundle(b"\5" * 32, b"\6" * 32, document.owner_root, b"", roles)
+        self.ledger = Ledger(self.identity, Role.SIGNER, document.account, lambda: NOW)
+        start = Boot(EMPTY_LOG, b"\6" * 32, b"\7" * 32, b"\x08" * 32, "1.0.0").serialise()
+        self.ledger.open(Frontier(), b"the permit", start)
+        self.desk = Desk(self.keys, lambda: self.now(), self.ledger)
         self.client = document.clients[0]
 
     def ask(self, intent: Intent, *calls: manifest.Call) -> Reply:
@@ -95,7 +107,7 @@ def of_kind(kind: Kind) -> Intent:
         return intent(order())
     if kind is Kind.TEMPLATE:
         return intent(order(), kind=kind, argument=bytes(8) + b"x")
-    return intent(kind=kind, argument=ARGUMENTS[kind])
+    return intent(kind=kind, argument=ARGUMENTS.get(kind, bytes(8)))
 
 
 @pytest.mark.parametrize("kind", LINES)
@@ -111,7 +123,7 @@ def test_each_kind_has_its_request(trading: Trading, kind: Kind) -> None:
 @pytest.mark.parametrize("kind", Kind)
 def test_each_kind_has_its_permission_and_no_other_will_do(trading: Trading, kind: Kind) -> None:
     every: tuple[manifest.Call, ...] = (
-        "owner", "order", "template", "cancel", "heartbeat", "query", "health",
+        "owner", "order", "template", "cancel", "heartbeat", "query", "health", "log",
     )  # fmt: skip
     wanted = PERMISSIONS[kind]
     others = tuple(call for call in every if call != wanted)
@@ -120,7 +132,7 @@ def test_each_kind_has_its_permission_and_no_other_will_do(trading: Trading, kin
     assert trading.ask(of_kind(kind), wanted).code is not Code.CALL_NOT_PERMITTED
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.READ_LOG])
 def test_a_key_that_is_not_there_or_not_enrolled_does_nothing(trading: Trading, kind: Kind) -> None:
     made = of_kind(kind)
     for index, expected in (
@@ -318,3 +330,17 @@ def test_a_salt_that_no_double_holds_is_refused(trading: Trading) -> None:
     assert (reply.code, reply.request) == (Code.MALFORMED, b"")
     drawn = [trading.ask(intent(order(salt=0))).order_hashes[0] for _ in range(8)]
     assert len(set(drawn)) == 8
+
+
+def test_without_an_open_log_nothing_leaves(trading: Trading) -> None:
+    """Credentials come only after a permit, so this cannot be; if it were, it would end here."""
+    closed = Ledger(trading.identity, Role.SIGNER, "desk", lambda: NOW)
+    trading.desk = Desk(trading.keys, lambda: trading.now(), closed)
+    for kind in (Kind.ORDERS, Kind.CANCEL, Kind.CANCEL_ALL, Kind.CANCEL_MARKET):
+        reply = trading.ask(of_kind(kind))
+        assert (reply.code, reply.request, reply.order_hashes) == (Code.INTERNAL, b"", ())
+    denied = trading.ask(intent(order(size=2_400 * 10**6)))
+    assert (denied.rule, denied.leaf) == (Rule.ORDER_NOTIONAL, b"")
+    start = Boot(EMPTY_LOG, bytes(32), bytes(32), bytes(32), "1").serialise()
+    closed.open(Frontier(), b"", start)
+    assert closed.head.size == 1, "and nothing of it waits"

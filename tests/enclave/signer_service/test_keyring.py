@@ -9,10 +9,11 @@ from strongroom_enclave.identity import Identity
 from strongroom_enclave.sealing import unseal
 from strongroom_enclave.signer.errors import SignerError
 from strongroom_enclave.signer.keyring import Enrolment, Keyring
-from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
+from strongroom_wire.bundle import Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.encoding import u32, u64
 from strongroom_wire.errors import BadSignature, Code, Malformed, QuorumMissing, Refused, WireError
 from strongroom_wire.hpke import seal
+from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Statement
 from strongroom_wire.statements import (
     ORDER_DOMAIN,
@@ -63,8 +64,8 @@ class Ring:
         return self.obey(Action.IMPORT, key, sealed)
 
     def permitted(self, sealing: bytes = SEALING) -> "Ring":
-        budgets = (Budget("main", 5, 5),)
-        permit = Permit(bytes(32), bytes(32), bytes(32), 1, NOW, EMPTY_LOG, b"", budgets)
+        budgets, log = (Budget("main", 5, 5),), Frontier().serialise()
+        permit = Permit(bytes(32), bytes(32), bytes(32), 1, NOW, log, b"", budgets)
         self.ring.permit(permit, sealing)
         return self
 

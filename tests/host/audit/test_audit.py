@@ -12,6 +12,7 @@ from strongroom_eif import parse
 from strongroom_eif.recipe.record import parse_record
 from strongroom_host.audit.audit import published
 from strongroom_host.audit.findings import Finding, Report, Result
+from strongroom_host.audit.lines import BUDGET_ENCLAVE
 from strongroom_host.audit.rebuild import SECOND, BuildStopped, Circumstances, Product
 from strongroom_host.errors import BadInput
 
@@ -124,7 +125,9 @@ def test_the_work_folder_of_somebody_else_is_not_emptied(world: World) -> None:
 
 
 def spoil_lines(world: World) -> None:
-    (world.source / "enclave/strongroom_enclave/long.py").write_text("x = 1\n" * 1_901)
+    (world.source / "enclave/strongroom_enclave/long.py").write_text(
+        "x = 1\n" * (BUDGET_ENCLAVE + 1)
+    )
 
 
 def spoil_contract(world: World) -> None:

@@ -77,7 +77,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, venue: TestnetServer) -> Ite
             "manifest", "new", "--account", "fund", "--mode", "development", "--out",
             one.folder / "m.json", "--owner-key", keys[0], "--owner-key", keys[1], "--quorum", 2,
             "--client", f"{one.folder}/two.json=owner,cancel",
-            "--client", f"{one.folder}/bot.json=order,cancel,query",
+            "--client", f"{one.folder}/bot.json=order,cancel,query,log",
             "--key", "main", "--source", "generate", "--wallet", "eoa", "--keep", "--chain", 80002,
             "--venue", f"{VENUE}:{venue.port}", "--development-root", venue.ca_path,
             "--market", f"{token()}:v2:buy,sell:0.05-0.90", "--order-notional", 25,
@@ -209,6 +209,31 @@ def test_reconciling_settles_nothing_when_nothing_is_open(trading: World) -> Non
     assert done.json == []
 
 
+def test_the_log_is_pulled_shown_and_verified_offline(trading: World) -> None:
+    log = trading.folder / "log"
+    missing = trading.bot.run("log", "show", "--log", log, expect=2)
+    assert "no log" in missing.err
+    done = trading.bot.run("log", "pull", "--log", log)
+    assert "in order" in done.out
+    assert "of 1 boots" in done.out
+    assert "No witness vouches" in done.err
+    assert "0 new leaves" in trading.bot.run("log", "pull", "--log", log).out
+    listed = trading.bot.run("log", "show", "--log", log).out.splitlines()
+    kinds = [line.split()[3] for line in listed]
+    assert kinds[0] == "BOOT"
+    assert {"KEY", "SIGNED", "DENIED"} <= {*kinds}
+    key = next(line for line in done.out.splitlines() if "key of" in line).split(": ")[1]
+    assert "in order" in trading.bot.run("log", "verify", "--key", key, "--log", log).out
+    other = key[:-4] + ("AAA=" if not key.endswith("AAA=") else "BBB=")
+    assert trading.bot.run("log", "verify", "--key", other, "--log", log, expect=2).err
+    refused = trading.two.run(
+        "log", "pull", "--client", trading.two.folder / "owner" / "client", "--log", log,
+        "--manifest", trading.two.folder / "m.signed.json",
+        "--trust", trading.two.folder / "owner" / "trust.json", expect=4,
+    )  # fmt: skip
+    assert "CALL_NOT_PERMITTED" in refused.err
+
+
 def test_a_new_boot_refuses_what_the_old_one_was_given(trading: World) -> None:
     """Restart: old permit refused, the sealed key restored, trading goes on within a new permit."""
     one, two = trading.one, trading.two
@@ -241,7 +266,8 @@ def test_a_new_boot_refuses_what_the_old_one_was_given(trading: World) -> None:
         one.give("old.signed.json", two)
         refused = two.run("permit", "sign", two.folder / "old.signed.json", expect=3)
         assert "not for the enclave that is there" in refused.err
-        trading.both("permit", "--budget", "main=60", *with_secret(trading), then="permit")
+        log = ("--log", folder / "log")
+        trading.both("permit", "--budget", "main=60", *with_secret(trading), *log, then="permit")
         # Owner two drafted no permit of his own: the share in force is owner one's, as at export.
         one.run("permit", "--budget", "main=61", *with_secret(trading), expect=2)
         two_state = two.folder / "state.sealed"
@@ -257,6 +283,7 @@ def test_a_new_boot_refuses_what_the_old_one_was_given(trading: World) -> None:
         assert "accepted" in trading.place("0.55", "10")
         trading.both("provision", "generate", "main", *with_secret(trading), then="provision")
         assert two.run("provision", "list", "--json").json["main"] == address["main"]
+        assert "of 2 boots" in trading.bot.run("log", "pull", *log).out
     trading.attach(old)
 
 

@@ -37,6 +37,7 @@ from strongroom_wire.frames import (
 )
 from strongroom_wire.hpke import open_sealed
 from strongroom_wire.owners import Signature, Statement
+from strongroom_wire.pages import Entry, answer_body
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
 from strongroom_wire.receipts import receipt_message
@@ -156,6 +157,8 @@ class Server:
         self.answer: Callable[[Statement, Role], Answer] = lambda s, r: (Code.OK, b"ok", None)
         self.abort: tuple[grpc.StatusCode, str] | None = None
         self.evidence_code = Code.OK
+        self.entry = Entry()
+        """What the signer's log says of owner orders."""
         self.tls: tuple[bytes, bytes] = (boot.tls_key, boot.bundle.certificate)
         self.sealed: SealedChannel
         self._servers: list[grpc.Server] = []
@@ -225,6 +228,8 @@ class Server:
         statement = Statement(request.payload, signatures)
         code, answer, signature = self.answer(statement, role)
         if signature is None:
+            if role is Role.SIGNER and code is Code.OK:
+                answer = answer_body(answer, self.entry)
             signature = self.boot.sign_receipt(role, statement.serialise(), code, answer)
         return pb.Receipt(code=code, answer=answer, signature=signature)
 

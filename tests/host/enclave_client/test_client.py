@@ -44,6 +44,7 @@ from strongroom_wire.bundle import Role
 from strongroom_wire.errors import Code
 from strongroom_wire.frames import Intent, Kind
 from strongroom_wire.owners import Signature, Statement
+from strongroom_wire.pages import Entry, answer_body
 
 from tests.host.enclave_client.conftest import verify
 from tests.host.enclave_client.simulator import MANIFEST, Boot, Server, server_certificate
@@ -80,13 +81,31 @@ def test_an_accepted_permit_returns_the_answer(client: EnclaveClient) -> None:
 
 def test_a_permit_receipt_of_the_signer_is_refused(client: EnclaveClient, server: Server) -> None:
     def by_signer(statement: Statement, role: Role) -> tuple[Code, bytes, bytes]:
-        request = statement.serialise()
-        return Code.OK, b"", server.boot.sign_receipt(Role.SIGNER, request, Code.OK, b"")
+        request, answer = statement.serialise(), answer_body(b"", Entry())
+        return Code.OK, answer, server.boot.sign_receipt(Role.SIGNER, request, Code.OK, answer)
 
     server.answer = by_signer
     with pytest.raises(ReceiptInvalid):
         client.submit_permit(STATEMENT)
     assert client.submit_order(STATEMENT) == b""
+
+
+def test_an_order_is_answered_with_its_log_entry(client: EnclaveClient, server: Server) -> None:
+    server.entry = Entry(b"the leaf", b"its opening")
+    assert client.submit_order(STATEMENT) == b"ok"
+    assert client.logged == server.entry
+
+
+def test_an_order_answered_without_a_log_entry_is_refused(
+    client: EnclaveClient, server: Server
+) -> None:
+    def bare(statement: Statement, role: Role) -> tuple[Code, bytes, bytes]:
+        request = statement.serialise()
+        return Code.OK, b"ok", server.boot.sign_receipt(Role.SIGNER, request, Code.OK, b"ok")
+
+    server.answer = bare
+    with pytest.raises(ReceiptInvalid, match="no log entry"):
+        client.submit_order(STATEMENT)
 
 
 def test_an_order_receipt_of_init_is_refused(client: EnclaveClient, server: Server) -> None:

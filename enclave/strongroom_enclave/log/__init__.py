@@ -1,0 +1,1 @@
+"""One role's log: what it decided, in an order that nobody can change afterwards."""
