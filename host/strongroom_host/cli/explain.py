@@ -132,9 +132,11 @@ CODES: Final[dict[Code, Explanation]] = {
         "draft a new permit; budgets are totals, so say what the boot may use altogether",
     ),
     Code.WRONG_LOG_HEAD: Explanation(
-        "the permit continues another log than the boot does",
-        "the signer's log head in the current evidence",
-        "verify the enclave again and draft a new permit",
+        "a further permit continues another log than this boot's first, or a log is read beyond its"
+        " end or before a permit opened it",
+        "the head that the first permit of this boot named",
+        "draft the permit with the same stored log (`--log DIR`); to continue another, restart the"
+        " enclave",
     ),
     Code.SEALED_STATE_REFUSED: Explanation(
         "the sealed state does not open here",
