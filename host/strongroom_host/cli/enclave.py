@@ -38,7 +38,7 @@ from strongroom_host.enclave_client.bootstrap import (
     fetch_evidence,
     load_manifest,
 )
-from strongroom_host.enclave_client.errors import BundleRefused, DocumentRefused
+from strongroom_host.enclave_client.errors import BootNotConfigured, BundleRefused, DocumentRefused
 from strongroom_host.enclave_client.evidence import (
     BootedEvidence,
     VerifiedEvidence,
@@ -102,7 +102,7 @@ def evidence(
         if booted:
             found = fetch_booted(client, record)
         else:
-            found = fetch_evidence(client, _policy(record, manifest))
+            found = _configured(client, _policy(record, manifest))
     if save is not None and isinstance(found, VerifiedEvidence):
         write_atomic(save / "document.cose", found.document)
         write_atomic(save / "bundle.bin", found.bundle.serialise())
@@ -220,6 +220,16 @@ def _policy(record: Trust, manifest: Path | None) -> EvidencePolicy:
     if manifest is None:
         return EvidencePolicy.pinned(record)
     return EvidencePolicy.for_manifest(record, read_manifest(manifest)[0])
+
+
+def _configured(client: BootstrapClient, policy: EvidencePolicy) -> VerifiedEvidence:
+    try:
+        return fetch_evidence(client, policy)
+    except BootNotConfigured:
+        # All that came before was accepted, so what that does not prove has to be said here too.
+        if policy.trust.caution:
+            warn(policy.trust.caution)
+        raise
 
 
 def _facts(found: VerifiedEvidence | BootedEvidence) -> dict[str, str]:

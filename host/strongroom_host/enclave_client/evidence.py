@@ -141,7 +141,7 @@ def verify_evidence(
     bundle, live, image = _authenticate(untrusted, policy.trust, challenge, now)
     document = live.evidence.document
     # 5. A manifest was loaded, so that this boot has keys at all.
-    _check_configured(bundle)
+    _check_configured(bundle, signed=not policy.trust.unsigned)
     # 6. It is the manifest and the owners that are meant.
     _check_manifest(bundle, policy.manifest_digest)
     _check_owners(bundle, policy.owner_root)
@@ -270,10 +270,13 @@ def _image(trust: Trust, live: VerifiedLive[NitroEvidence]) -> Image:
     )
 
 
-def _check_configured(bundle: Bundle) -> None:
+def _check_configured(bundle: Bundle, *, signed: bool) -> None:
     if bundle.manifest_digest == _ZERO32:
+        subject = (
+            "the enclave is genuine but" if signed else "the emulator, for which nobody vouches,"
+        )
         raise BootNotConfigured(
-            "the enclave is genuine but has no manifest yet, so it has no keys to talk to",
+            f"{subject} has no manifest yet, so it has no keys to talk to",
             expected="a loaded manifest",
             actual="none",
             remedy="load it with `strongroom enclave load MANIFEST.signed.json`",

@@ -68,6 +68,18 @@ def test_first_use_of_an_emulator_says_that_nobody_signs(folder: Path) -> None:
         assert "nobody signed" in shown.stderr
 
 
+def test_an_emulator_without_manifest_is_not_called_genuine(folder: Path) -> None:
+    with Server(EmulatedBoot(manifest=None), folder):
+        assert trust(folder, "--development").returncode == 0
+        pinned = written(folder) | {"owner_root": "00" * 32, "manifest_digest": "00" * 32}
+        (folder / "trust.json").write_text(json.dumps(pinned))
+        where = ("--enclave", f"unix:{folder}", "--trust", str(folder / "trust.json"))
+        said = one_message(run("enclave", "evidence", *where), 3)
+    assert "has no manifest yet" in said
+    assert "genuine" not in said
+    assert "warning: nobody signed this evidence" in said
+
+
 def test_first_use_of_signed_evidence_stays_what_it_was(folder: Path) -> None:
     with Server(Boot(manifest=None), folder):
         assert trust(folder, "--development").returncode == 0
