@@ -4,6 +4,7 @@ Exit status: 0 done, 1 the build or the image is not what it should be, 2 the in
 5 this machine lacks something.
 """
 
+import hashlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,11 +133,19 @@ def record(
         _show_record(found, as_json=as_json)
         return
     with faults(as_json):
-        mismatch = compare(found, parse(mapped(image)))
+        data = mapped(image)
+        mismatch = compare(found, parse(data))
     if as_json:
-        print_json({"identical": mismatch is None, "mismatch": _mismatch_json(mismatch)})
+        print_json(
+            {
+                "identical": mismatch is None,
+                "mismatch": _mismatch_json(mismatch),
+                "file_sha256": hashlib.sha256(data).hexdigest(),
+            }
+        )
     elif mismatch is None:
         say(f"{image} is the image of this record, version {found.version}")
+        _show_digest(hashlib.sha256(data).hexdigest(), found.eif.sha256)
     else:
         say(f"{image} is not the image of this record, version {found.version}")
         _show_difference("first section", mismatch.section)
@@ -239,6 +248,18 @@ def _show_record(found: ReleaseRecord, *, as_json: bool) -> None:
         f"{len(found.toolchain)} packages of tools; "
         f"{sum(len(lines) for lines in found.files.values())} entries"
     )
+
+
+def _show_digest(actual: str, recorded: str) -> None:
+    """Says what the comparison by section leaves open."""
+    say("signature sections in it, if any, were not compared")
+    if actual == recorded:
+        say(f"the file's own SHA-256 is the record's: {actual}")
+    else:
+        say(
+            "the file's own SHA-256 is not the record's, as for an image that was signed since\n"
+            f"  record:  {recorded}\n  file:    {actual}"
+        )
 
 
 def _show_difference(label: str, difference: Difference) -> None:

@@ -1,5 +1,6 @@
 """`strongroom image`: what it builds and prints, exit statuses, and mistakes told with a remedy."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,10 @@ def test_an_image_is_held_against_its_record(built: Built) -> None:
     assert result.exit_code == 0
     assert "is the image of this record" in result.output
     told = json.loads(run("record", str(built.record), str(built.image), "--json").stdout)
-    assert told == {"identical": True, "mismatch": None}
+    digest = hashlib.sha256(built.image.read_bytes()).hexdigest()
+    assert told == {"identical": True, "mismatch": None, "file_sha256": digest}
+    assert "not compared" in result.output
+    assert f"SHA-256 is the record's: {digest}" in result.output
 
 
 def test_another_image_is_told_apart_by_file(checkout: Checkout, built: Built) -> None:
