@@ -37,6 +37,7 @@ ENVIRONMENT: Final = {
 
 _NAMESPACES: Final = ("--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child")
 _AS_USER: Final = ("--user", "--map-root-user")
+_WAYS: Final = ("as root", "in a user namespace")
 _NAME: Final = re.compile(r"[A-Za-z0-9+_~-][A-Za-z0-9+._~-]{0,199}")
 _TAIL_LINES: Final = 25
 _TAIL_BYTES: Final = 1 << 14
@@ -158,12 +159,15 @@ def _tail(log: Path, start: int) -> str:
 
 
 def _unavailable(refusals: Sequence[str]) -> SandboxUnavailable:
-    why = refusals[-1].splitlines()[-1] if refusals and refusals[-1] else "no reason given"
+    reasons = [refusal.splitlines()[-1] if refusal else "no reason given" for refusal in refusals]
+    if len(reasons) > 1:
+        reasons = [f"{how}: {why}" for how, why in zip(_WAYS, reasons, strict=True)]
     return SandboxUnavailable(
         "cannot isolate the build from this machine",
         expected="to be root, or to be allowed a user namespace",
-        actual=why,
-        remedy="run it as root; or allow user namespaces: sudo sysctl -w "
+        actual="; ".join(reasons),
+        remedy=f"{'' if os.geteuid() == 0 else 'run it as root; '}in a plain chroot, make its "
+        "directory a mount before entering it: mount --bind DIR DIR; or allow user namespaces: sudo sysctl -w "
         "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), "
         "kernel.unprivileged_userns_clone=1 (Debian 10), user.max_user_namespaces=15000; in a "
         "container: docker run --privileged",

@@ -189,7 +189,13 @@ def test_a_kernel_that_allows_nothing(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(SandboxUnavailable) as caught:
         said(root, tmp_path, ":")
-    assert caught.value.actual == "unshare: unshare failed: Operation not permitted"
+    why = "unshare: unshare failed: Operation not permitted"
+    if os.geteuid() == 0:
+        assert caught.value.actual == f"as root: {why}; in a user namespace: {why}"
+    else:
+        assert caught.value.actual == why
+    assert ("run it as root" in caught.value.remedy) is (os.geteuid() != 0)
+    assert "mount --bind" in caught.value.remedy
     assert "apparmor_restrict_unprivileged_userns" in caught.value.remedy
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     with pytest.raises(SandboxUnavailable, match="unshare is not on the PATH"):
