@@ -21,6 +21,7 @@ _CAUSES: Final = (
     ("No space left on device", "make room on the disk of the run and state directories"),
     ("Could not access KVM", "leave --kvm out"),
     ("failed to initialize kvm", "leave --kvm out"),
+    ("failed to set MSR", "this machine's KVM cannot run the guest: leave --kvm out"),
     ("Permission denied", "check who owns the run and state directories"),
     ("MemoryError", "give the machine more memory"),
     # QEMU's own words.

@@ -73,6 +73,7 @@ def test_an_unreadable_console_says_nothing(tmp_path: Path) -> None:
         (["qemu: CRC mismatch. Expected 1 but header has 2."], "eif verify"),
         (["qemu: could not load PC BIOS 'qboot.rom'"], "qemu-system-data"),
         (["Could not access KVM kernel module: Permission denied"], "--kvm"),
+        (["error: failed to set MSR 0x38d to 0x0"], "leave --kvm out"),
         (["qemu: cannot set up guest memory 'ram': Cannot allocate memory"], "--memory less"),
         (["Initramfs unpacking failed: write error", "Kernel panic - not"], "--memory"),
         (["Out of memory: Killed process 7", "halted: signer died"], "more with --memory"),
