@@ -167,8 +167,8 @@ def _unavailable(refusals: Sequence[str]) -> SandboxUnavailable:
         expected="to be root, or to be allowed a user namespace",
         actual="; ".join(reasons),
         remedy=f"{'' if os.geteuid() == 0 else 'run it as root; '}in a plain chroot, make its "
-        "directory a mount before entering it: mount --bind DIR DIR; or allow user namespaces: sudo sysctl -w "
-        "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), "
+        "directory a mount before entering it: mount --bind DIR DIR; or allow user namespaces: "
+        "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), "
         "kernel.unprivileged_userns_clone=1 (Debian 10), user.max_user_namespaces=15000; in a "
         "container: docker run --privileged",
     )
