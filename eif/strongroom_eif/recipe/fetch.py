@@ -161,7 +161,8 @@ def megabytes(count: int) -> str:
 
 _ELSEWHERE: Final = (
     "get the file with this hash elsewhere (snapshot.debian.org keeps every version) and put it "
-    "into a directory: make audit INPUTS=DIR; or use a cache that has it: STRONGROOM_CACHE=DIR"
+    "into a directory: INPUTS=DIR with make image or make audit; or use a cache that has it: "
+    "STRONGROOM_CACHE=DIR"
 )
 
 

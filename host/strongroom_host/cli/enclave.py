@@ -47,7 +47,13 @@ from strongroom_host.enclave_client.evidence import (
 from strongroom_host.owner.folder import OwnerFolder
 from strongroom_host.owner.signed import read_manifest
 from strongroom_host.private_files import read_file, write_atomic
-from strongroom_host.trust.record import EvidencePolicy, Image, Trust, TrustInvalid
+from strongroom_host.trust.record import (
+    EvidencePolicy,
+    Image,
+    Trust,
+    TrustConflict,
+    TrustInvalid,
+)
 from strongroom_host.trust.release import load_release, production_trust
 
 __all__ = ["app"]
@@ -201,6 +207,7 @@ def trust_command(
     if manifest is not None:
         record = record.pinned_to(read_manifest(manifest)[0])
     path = out or OwnerFolder(owner.expanduser()).trust_path
+    _check_not_weakened(path, record)
     record.save(path)
     say(f"{path}: {record.mode}, image {record.images[0].name}")
     say(f"root  {record.roots[0] if record.roots else 'none'}")
@@ -213,6 +220,17 @@ def trust_command(
         warn(
             "trust on first use: these values came from the very enclave that they will be compared"
             " with. For development only; a production trust file needs a release record"
+        )
+
+
+def _check_not_weakened(path: Path, record: Trust) -> None:
+    """Refuses to let what accepts anything less take the place of a production trust file."""
+    if record.mode == "development" and path.exists() and Trust.load(path).mode == "production":
+        raise TrustConflict(
+            f"{path} is a production trust file; this would make it a development one",
+            expected="production",
+            actual="development",
+            remedy="write the new one elsewhere with --out, or move the old one away yourself",
         )
 
 

@@ -123,7 +123,7 @@ def parse_enclave_address(text: str) -> EnclaveAddress:
         raise BadInput(
             f"{text!r} is not the address of an enclave",
             expected="unix:DIR, a directory that begins with / or ./, or HOST:PORT (1..65533)",
-            remedy="use what `strongroom host run` printed as its address",
+            remedy="use what `host run` or `enclave boot` printed as its address",
         )
     return EnclaveAddress.at_ports(host, int(port))
 
@@ -145,5 +145,6 @@ def _connected(sock: socket.socket, where: str, timeout: float, name: str) -> so
 def _unreachable(name: str, error: OSError) -> Unreachable:
     return Unreachable(
         f"nothing answers at {name}: {error.strerror or error}",
-        remedy="start the enclave with `strongroom host run`, and check the address",
+        remedy="start the enclave with `strongroom host run` (or `enclave boot`), and check the"
+        " address",
     )

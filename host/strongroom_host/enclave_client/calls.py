@@ -66,7 +66,8 @@ def call(
 
 _REFUSALS: Final = ("PERMISSION_DENIED", "INVALID_ARGUMENT")
 _REMEDIES: Final = {
-    "UNAVAILABLE": "start the enclave with `strongroom host run`, and check the address",
+    "UNAVAILABLE": "start the enclave with `strongroom host run` (or `enclave boot`), and check the"
+    " address",
     "DEADLINE_EXCEEDED": "the enclave or its host is overloaded or hung; look at the host's console"
     " log, and try `strongroom enclave status`",
     "UNIMPLEMENTED": "this enclave is of another version; compare its release with yours",

@@ -103,7 +103,7 @@ def test_what_the_archive_dropped(tmp_path: Path, mirror: Mirror) -> None:
         get(opened(tmp_path, mirror, second))
     assert NAME in str(caught.value)
     assert DIGEST in str(caught.value.expected)
-    assert "make audit INPUTS=DIR" in caught.value.remedy
+    assert "INPUTS=DIR with make image" in caught.value.remedy
     assert "STRONGROOM_CACHE" in caught.value.remedy
 
 

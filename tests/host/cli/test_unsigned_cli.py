@@ -128,3 +128,16 @@ def test_a_production_trust_file_of_the_same_release_refuses_the_same_evidence(
 def test_unsigned_needs_something_to_compare_with(folder: Path) -> None:
     said = one_message(trust(folder, "--development", "--unsigned"), 2)
     assert "--release FILE --unsigned" in said
+
+
+def test_a_production_trust_file_does_not_become_a_development_one(folder: Path) -> None:
+    release = ("--release", str(folder / "release.json"), "--unsigned-release")
+    assert trust(folder, *release).returncode == 0
+    before = (folder / "trust.json").read_bytes()
+    said = one_message(trust(folder, *release, "--unsigned"), 3)
+    assert "is a production trust file" in said
+    assert "--out" in said
+    with Server(EmulatedBoot(manifest=None), folder):
+        assert "is a production trust file" in one_message(trust(folder, "--development"), 3)
+    assert (folder / "trust.json").read_bytes() == before
+    assert trust(folder, *release).returncode == 0
