@@ -17,6 +17,7 @@ from strongroom_wire.leaves import Kind as Event
 from strongroom_wire.leaves import Leaf
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.pages import LogPage
+from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.statements import Action
 
 from tests.hostile.driver import Boot, Desk
@@ -157,3 +158,19 @@ def test_a_refused_permit_fixes_no_history(start: Start) -> None:
     assert boot.submit_permit(boot.permit()) is Code.OK
     assert boot.order(Action.GENERATE, "main")[0] is Code.OK
     assert Leaf.parse(boot.entry.leaf).index == 1
+
+
+def test_a_client_that_reads_much_at_once_hangs_nobody(start: Start) -> None:
+    boot = start(Desk())
+    assert boot.submit_permit(boot.permit()) is Code.OK
+    writer, stub = boot.channel(), boot.control()
+    for _ in range(200):
+        assert writer.buy(5).code is Code.NO_CREDENTIAL
+    readers = [boot.channel(tunnel=True) for _ in range(7)]
+    asking = Intent(Kind.READ_LOG, 0, 0, 0, (), u64(0))
+    for _ in range(20):
+        frames = [reader.frame(asking) for reader in readers] + [b"x" * 1_000_000] * 3
+        calls = [stub.ExchangeFrame.future(pb.Bytes(value=each), timeout=30) for each in frames]
+        sizes = [len(call.result().value) for call in calls]
+        assert sizes[-3:] == [2, 2, 2]
+        assert min(sizes[:7]) > 50_000
