@@ -9,9 +9,11 @@ __all__ = [
     "HeadsInconsistent",
     "KeyMalformed",
     "LeafConflict",
+    "LogAbsent",
     "LogBusy",
     "LogDamaged",
     "LogError",
+    "LogUnreadable",
     "LogUnwritable",
     "NotIncluded",
     "NoteMalformed",
@@ -86,6 +88,10 @@ class PositionMissed(LogError):
     """A leaf is not the next one: those between are lost, or come in another order."""
 
 
+class LogAbsent(BadInput):
+    """There is no log where one was named."""
+
+
 class LogDamaged(LogError):
     """What is stored cannot be read back as a log."""
 
@@ -96,3 +102,7 @@ class LogBusy(EnvironmentFault):
 
 class LogUnwritable(EnvironmentFault):
     """The log could not be written; what was not acknowledged may be missing."""
+
+
+class LogUnreadable(EnvironmentFault):
+    """A file or server that has the log does not give it: permissions, limits, the network."""

@@ -2,7 +2,8 @@
 
     checkpoint              the newest published note
     tile/...                full tiles and bundles; partial ones of published sizes
-    tail.N                  the leaves of the bundle N that is not full yet, each with a checksum
+    tail.N                  the leaves of the bundle N that is not full yet, and the newest signed
+                            head, each with a checksum (see `tail`)
     lock                    held by the one writer
 
 Leaves go to the tail first. A bundle that is full is written with its tiles, lowest level first and
@@ -20,40 +21,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from strongroom_wire.bundle import LogHead
 from strongroom_wire.merkle import Frontier, leaf_hash
 
-from strongroom_host.log import proofs
 from strongroom_host.log.errors import (
     LeafConflict,
     LogBusy,
     LogDamaged,
     LogUnwritable,
     OutsideLog,
-    PathMalformed,
     PositionMissed,
 )
-from strongroom_host.log.notes import Checkpoint, Note
-from strongroom_host.log.tiles import (
-    CHECKPOINT,
-    ENTRIES,
-    HEIGHT,
-    MAX_ENTRY,
-    WIDTH,
-    Tile,
-    bundle,
-    parent,
-    parse_tile,
-)
-from strongroom_host.log.tree import LogReader, TileHashes
+from strongroom_host.log.stored import StoredLog, head_of
+from strongroom_host.log.tail import parse_tail, records
+from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, HEIGHT, MAX_ENTRY, WIDTH, Tile
 
 __all__ = ["LogFiles"]
 
-_CHECKSUM: Final = 8
 _synchronise: Final = getattr(os, "fdatasync", os.fsync)  # macOS has none
 
 
-class LogFiles:
+class LogFiles(StoredLog):
     """The writer of a log in a directory, made if missing; also a `Storage` to read it from.
 
     Raises:
@@ -63,69 +50,30 @@ class LogFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self._lock = _lock(folder)
         self._tail: int | None = None
         self._failed = False
-        self._entries: list[bytes] = []
-        self._edges: list[list[bytes]] = [[]]
-        """By level: the hashes of the tile that is not full yet."""
-        self._frontier = Frontier()
         try:
-            self._load()
+            self._resume(self._load(folder).whole)
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
                 raise LogUnwritable(f"cannot open the log {folder}", actual=error) from error
             raise
 
-    @property
-    def size(self) -> int:
-        """How many leaves are stored."""
-        return self._frontier.size
-
-    @property
-    def head(self) -> LogHead:
-        """The head of all leaves that are stored, published or not."""
-        return self._frontier.head
-
-    @property
-    def published(self) -> int:
-        """How many leaves the newest published checkpoint has."""
-        data = self._bytes(CHECKPOINT)
-        return 0 if data is None else Checkpoint.parse(Note.parse(data).text).head.size
-
-    def reader(self, size: int | None = None) -> LogReader:
-        """The log of its first `size` leaves, by default all, published or not."""
-        if size is None or size == self.size:
-            return LogReader(self, self.head)
-        return LogReader(self, proofs.head(size, TileHashes(self, self.size)), self.size)
-
-    def read(self, path: str) -> bytes | None:
-        """What is at a path of the tlog-tiles layout; parts not yet published come from memory."""
-        if path == CHECKPOINT:
-            return self._bytes(path)
-        try:
-            tile = Tile.parse(path)
-        except PathMalformed:
-            return None
-        edge = self._entries if tile.level == ENTRIES else self._edge(tile.level)
-        beyond = self.size >> HEIGHT * (max(tile.level, 0) + 1)
-        if tile.index == beyond and tile.width <= len(edge):
-            found = edge[: tile.width]
-            return bundle(found) if tile.level == ENTRIES else b"".join(found)
-        return self._bytes(path)
-
-    def append(self, index: int, entries: Sequence[bytes]) -> None:
+    def append(self, index: int, entries: Sequence[bytes], note: bytes = b"") -> None:
         """Stores leaves from `index` on. When it returns, they survive whatever happens.
 
         Those that are there already must be the same, so that a caller who does not know whether an
-        append was completed repeats it.
+        append was completed repeats it. With the leaves goes the note in which somebody vouches for
+        the head that they lead to, if there is one: it is `signed` from then on, and not served
+        before it is published.
 
         Raises:
             PositionMissed: `index` is beyond the next one.
             LeafConflict: another leaf is stored at one of these places.
             OutsideLog: an entry is empty or longer than 65,535 bytes.
+            NoteMalformed, CheckpointMalformed, LogDamaged: the note is none, or is of another head.
             LogUnwritable: it may or may not be stored. Only opening the log anew helps.
         """
         size = self.size
@@ -144,9 +92,12 @@ class LogFiles:
                 )
         if self._failed:
             raise LogUnwritable(f"the log {self._folder} failed before", remedy="open it anew")
+        following = entries[size - index :]
+        if note and not self._vouches(note, following):
+            note = b""
         self._failed = True
         try:
-            self._extend(entries[size - index :])
+            self._extend(following, note)
         except OSError as error:
             raise LogUnwritable(
                 f"cannot write the log {self._folder}",
@@ -175,6 +126,8 @@ class LogFiles:
             self._put(CHECKPOINT, note)
         except OSError as error:
             raise LogUnwritable(f"cannot write the log {self._folder}", actual=error) from error
+        if self._note and head_of(self._note).size <= size:
+            self._note = b""
 
     def close(self) -> None:
         """Ends writing and lets the next process in."""
@@ -194,113 +147,63 @@ class LogFiles:
     ) -> None:
         self.close()
 
-    # --- opening ------------------------------------------------------------------------------
-
-    def _load(self) -> None:
-        """Takes up what is stored: full bundles, the hashes above them, and the tail."""
-        bundles = self._count(ENTRIES)
-        level = 0
-        while bundles >> HEIGHT * level:
-            full = bundles >> HEIGHT * level
-            first = full - full % WIDTH
-            self._edge(level + 1).extend(self._full(level, n) for n in range(first, full))
-            level += 1
-        size = bundles * WIDTH
-        self._frontier = proofs.frontier(size, TileHashes(self, size))
-        for path in self._folder.glob("tail.*"):
-            if (number := int(path.suffix[1:])) > bundles:
-                raise LogDamaged(
-                    f"the log {self._folder} lacks a bundle",
-                    expected=Tile(ENTRIES, number - 1).path,
-                    remedy="restore it from a copy; the log is not written to meanwhile",
-                )
-            if number < bundles:
-                path.unlink()
-        data = self._bytes(f"tail.{bundles}") or b""
-        entries, whole = _records(data)
-        tail = self._open_tail(bundles)
-        if whole < len(data):
-            os.ftruncate(tail, whole)  # what a crash cut short was never acknowledged
-            _synchronise(tail)
-        self._take(entries)
-        note = self._bytes(CHECKPOINT)
-        if note is not None:
-            self._check(note, 0)
-
-    def _count(self, level: int) -> int:
-        """How many full tiles of a level there are, without a gap."""
-        prefix = self._folder / "tile" / ("entries" if level == ENTRIES else str(level))
-        names = (path.relative_to(self._folder).as_posix() for path in prefix.rglob("[0-9]*"))
-        found = [Tile.parse(name).index for name in names if ".p" not in name]
-        if sorted(found) != list(range(len(found))):
-            missing = next(n for n, index in enumerate(sorted(found)) if n != index)
-            raise LogDamaged(
-                f"the log {self._folder} lacks a bundle",
-                expected=Tile(level, missing).path,
-                remedy="restore it from a copy; the log is not written to meanwhile",
-            )
-        return len(found)
-
-    def _full(self, level: int, index: int) -> bytes:
-        """The root of a full tile."""
-        path = Tile(level, index).path
-        data = self._bytes(path)
-        if data is None:
-            raise LogDamaged(f"the log {self._folder} lacks a tile", expected=path)
-        return parent(parse_tile(data, WIDTH))
-
-    def _check(self, note: bytes, least: int) -> int:
-        """Holds a checkpoint against what is stored, and returns its size."""
-        head = Checkpoint.parse(Note.parse(note).text).head
-        if not least <= head.size <= self.size:
-            raise LogDamaged(
-                "a checkpoint of leaves that are not stored, or older than the one served",
-                expected=f"{least} to {self.size} leaves",
-                actual=head.size,
-                remedy="do not go on with this log: leaves were lost, or an old copy was restored",
-            )
-        stored = self.reader(head.size).head
-        if stored != head:
-            raise LogDamaged(
-                "a checkpoint of another history than is stored",
-                expected=stored.root.hex(),
-                actual=head.root.hex(),
-                remedy="do not go on with this log: find out which of the two is true",
-            )
-        return head.size
-
     # --- writing ------------------------------------------------------------------------------
 
-    def _extend(self, entries: Sequence[bytes]) -> None:
-        while entries:
-            chunk = entries[: WIDTH - len(self._entries)]
-            entries = entries[len(chunk) :]
-            tail = self._open_tail(self.size // WIDTH) if self._tail is None else self._tail
-            _write(tail, b"".join(_record(entry) for entry in chunk))
+    def _resume(self, whole: int) -> None:
+        """Opens the tail after its last whole record, and puts an end to those before it."""
+        number = self.size // WIDTH
+        tail = self._open_tail(number)
+        if os.fstat(tail).st_size > whole:
+            os.ftruncate(tail, whole)  # what a crash cut short was never acknowledged
             _synchronise(tail)
+        if self._note and parse_tail(self._bytes(f"tail.{number}") or b"").note != self._note:
+            _write(tail, records((), self._note))
+            _synchronise(tail)
+        self._forget_tails()
+
+    def _vouches(self, note: bytes, entries: Sequence[bytes]) -> bool:
+        """Whether a note says more than is known; it must be of the head that `entries` lead to."""
+        tree = Frontier(self._frontier.size, self._frontier.hashes)
+        for entry in entries:
+            tree.append(leaf_hash(entry))
+        if (head := head_of(note)) != tree.head:
+            raise LogDamaged(
+                "a checkpoint of another head than the leaves lead to",
+                expected=(tree.head.size, tree.head.root.hex()),
+                actual=(head.size, head.root.hex()),
+            )
+        known = self.signed
+        return known is None or head_of(known).size < head.size
+
+    def _extend(self, entries: Sequence[bytes], note: bytes) -> None:
+        """Writes leaves, bundle by bundle, and behind the last of them the note."""
+        filled = len(self._entries) + len(entries) >= WIDTH
+        if filled and not note:
+            note = self._note  # its own tail goes
+        while entries or note:
+            room = WIDTH - len(self._entries)
+            chunk, entries = entries[:room], entries[room:]
+            behind = note if len(chunk) < room else b""
+            tail = self._open_tail(self.size // WIDTH) if self._tail is None else self._tail
+            _write(tail, records(chunk, behind))
+            _synchronise(tail)
+            if behind:
+                self._note, note = behind, b""
             self._take(chunk)
+        if filled:
+            self._forget_tails()
 
     def _take(self, entries: Sequence[bytes]) -> None:
-        """Counts leaves that are durable, and writes the bundle and tiles they complete."""
-        self._entries += entries
-        hashes = [leaf_hash(entry) for entry in entries]
-        self._edges[0] += hashes
-        for each in hashes:
-            self._frontier.append(each)
-        if len(self._entries) < WIDTH:
-            return
-        number, level = self.size // WIDTH - 1, 0
-        while len(self._edges[level]) == WIDTH:
-            self._put_full(Tile(level, number >> HEIGHT * level), b"".join(self._edges[level]))
-            self._edge(level + 1).append(parent(self._edges[level]))
-            self._edges[level] = []
-            level += 1
-        self._put_full(Tile(ENTRIES, number), bundle(self._entries))
-        self._entries = []
-        if self._tail is not None:
+        """See `StoredLog`; a tail whose bundle is complete is closed."""
+        super()._take(entries)
+        if not self._entries and self._tail is not None:
             os.close(self._tail)
-        self._tail = None
-        (self._folder / f"tail.{number}").unlink(missing_ok=True)
+            self._tail = None
+
+    def _forget_tails(self) -> None:
+        for number in self._tails():
+            if number < self.size // WIDTH:
+                (self._folder / f"tail.{number}").unlink()
 
     def _partial(self, size: int) -> list[Tile]:
         """The partial tiles and the partial bundle of a tree of `size` leaves."""
@@ -342,37 +245,6 @@ class LogFiles:
         self._tail = os.open(self._folder / f"tail.{number}", flags, 0o644)
         _synchronise_folder(self._folder)
         return self._tail
-
-    def _edge(self, level: int) -> list[bytes]:
-        while len(self._edges) <= level:
-            self._edges.append([])
-        return self._edges[level]
-
-    def _bytes(self, path: str) -> bytes | None:
-        try:
-            return (self._folder / path).read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return None
-
-
-def _record(entry: bytes) -> bytes:
-    return len(entry).to_bytes(2, "big") + entry + leaf_hash(entry)[:_CHECKSUM]
-
-
-def _records(data: bytes) -> tuple[list[bytes], int]:
-    """The entries that a tail holds whole, and how many of its bytes those are."""
-    entries: list[bytes] = []
-    at = 0
-    while len(entries) < WIDTH:
-        start = at + 2
-        end = start + int.from_bytes(data[at:start], "big")
-        entry, following = data[start:end], end + _CHECKSUM
-        # Zeros, which some file systems leave behind, are no record: no checksum is zero.
-        if data[end:following] != leaf_hash(entry)[:_CHECKSUM]:
-            break
-        entries.append(entry)
-        at = following
-    return entries, at
 
 
 def _write(descriptor: int, data: bytes) -> None:
