@@ -22,9 +22,20 @@ from strongroom_host.errors import BadInput
 from strongroom_host.log.errors import LogDamaged, LogUnwritable
 from strongroom_host.private_files import read_file, write_atomic
 
-__all__ = ["BOOTS", "MAX_BOOT", "Boots", "StoredBoot", "boot_path", "parse_boot_path"]
+__all__ = [
+    "BOOTS",
+    "BOOTS_INDEX",
+    "MAX_BOOT",
+    "Boots",
+    "StoredBoot",
+    "boot_path",
+    "parse_boot_path",
+    "parse_index",
+]
 
 BOOTS: Final = "boots"
+BOOTS_INDEX: Final = "boots/index"
+"""Names each boot of which there is evidence, so that any file server can serve a log's folder."""
 MAX_BOOT: Final = 2 << 20
 """Upper bound of a boot's file in bytes: a document, a bundle and a signed manifest in base64."""
 _PATH: Final = re.compile(rf"{BOOTS}/([0-9a-f]{{64}})\.json")
@@ -138,6 +149,7 @@ class Boots:
         StoredBoot.parse(data, boot_id)
         try:
             write_atomic(self._folder / boot_path(boot_id), data)
+            write_atomic(self._folder / BOOTS_INDEX, self.index())
         except BadInput as error:
             raise LogUnwritable(error.what, remedy=error.remedy) from error
 
@@ -162,6 +174,10 @@ class Boots:
         found = (parse_boot_path(name) for name in names)
         return tuple(sorted(boot_id for boot_id in found if boot_id is not None))
 
+    def index(self) -> bytes:
+        """What is at `BOOTS_INDEX`: the boot ids in hex, a line each."""
+        return "".join(f"{boot_id.hex()}\n" for boot_id in self.ids()).encode()
+
     def __iter__(self) -> Iterator[StoredBoot]:
         """Every boot's evidence, by boot id.
 
@@ -183,3 +199,17 @@ def parse_boot_path(path: str) -> bytes | None:
     """The boot id in such a path, or None where it is no such path."""
     match = _PATH.fullmatch(path)
     return None if match is None else bytes.fromhex(match[1])
+
+
+def parse_index(data: bytes) -> tuple[bytes, ...]:
+    """Returns the boot ids in an index.
+
+    Raises:
+        LogDamaged: it is none.
+    """
+    lines = data.decode("ascii", "replace").split("\n")
+    found = [parse_boot_path(f"{BOOTS}/{line}.json") for line in lines[:-1]]
+    ids = tuple(boot_id for boot_id in found if boot_id is not None)
+    if lines[-1] or len(ids) != len(found):
+        raise LogDamaged("the index of the boots is malformed", actual=data[:200])
+    return ids

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from strongroom_host.log.boots import BOOTS_INDEX, parse_boot_path
 from strongroom_host.log.errors import PathMalformed
 from strongroom_host.log.tiles import CHECKPOINT, Tile
 from strongroom_host.log.tree import Storage
@@ -24,7 +25,8 @@ _CHANGING: Final = {"Cache-Control": "no-cache"}
 
 
 def build_app(storage: Storage) -> Starlette:
-    """The log in `storage` as an ASGI application: `/checkpoint` and `/tile/...`, GET and HEAD."""
+    """The log in `storage` as an ASGI application: `/checkpoint`, `/tile/...` and the evidence of
+    its boots under `/boots/`, GET and HEAD."""
 
     async def checkpoint(_request: Request) -> Response:
         data = await run_in_threadpool(storage.read, CHECKPOINT)
@@ -43,6 +45,19 @@ def build_app(storage: Storage) -> Starlette:
             return Response("no such tile\n", 404, _CHANGING)
         return Response(data, headers=_UNCHANGING, media_type="application/octet-stream")
 
+    async def boot(request: Request) -> Response:
+        path = "boots/" + request.path_params["path"]
+        known = path == BOOTS_INDEX or parse_boot_path(path) is not None
+        data = await run_in_threadpool(storage.read, path) if known else None
+        if data is None:
+            return Response("no such evidence\n", 404, _CHANGING)
+        kind = "application/json" if path != BOOTS_INDEX else "text/plain; charset=utf-8"
+        return Response(data, headers=_CHANGING, media_type=kind)
+
     return Starlette(
-        routes=[Route("/checkpoint", checkpoint), Route("/tile/{path:path}", tile)],
+        routes=[
+            Route("/checkpoint", checkpoint),
+            Route("/tile/{path:path}", tile),
+            Route("/boots/{path:path}", boot),
+        ],
     )

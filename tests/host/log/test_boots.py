@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strongroom_host.log.boots import MAX_BOOT, Boots, StoredBoot, boot_path, parse_boot_path
+from strongroom_host.log.boots import (
+    BOOTS_INDEX,
+    MAX_BOOT,
+    Boots,
+    StoredBoot,
+    boot_path,
+    parse_boot_path,
+    parse_index,
+)
 from strongroom_host.log.errors import LogDamaged, LogUnwritable
 from strongroom_wire.bundle import Bundle
 
@@ -25,6 +33,15 @@ def test_what_is_added_reads_back_and_the_newest_stays(tmp_path: Path) -> None:
         boots.add(boot)
     assert boots.get(ONE) == stored(document=b"newer")
     assert list(Boots(tmp_path / "log")) == [stored(document=b"newer"), stored(TWO)]
+    index = (tmp_path / "log" / BOOTS_INDEX).read_bytes()
+    assert (parse_index(index), index) == ((ONE, TWO), boots.index())
+
+
+@pytest.mark.parametrize("data", [b"\n", b"00", b"\xff\n", ONE.hex().encode(), b"00\n"])
+def test_what_is_no_index_is_refused(data: bytes) -> None:
+    assert parse_index(b"") == ()
+    with pytest.raises(LogDamaged):
+        parse_index(data)
 
 
 @given(st.binary(max_size=200), st.binary(max_size=64), st.integers(0, (1 << 53) - 1))

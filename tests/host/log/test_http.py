@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 import pytest
+from strongroom_host.log.boots import BOOTS_INDEX, boot_path
 from strongroom_host.log.http import build_app
 from strongroom_host.log.tiles import ENTRIES, Tile
 from strongroom_host.log.tree import LogReader, Storage
@@ -93,3 +94,15 @@ def test_nothing_can_be_written() -> None:
     for path in ("/checkpoint", "/tile/0/000"):
         for method in ("POST", "PUT", "DELETE", "PATCH"):
             assert CLIENT.ask(path, method).status_code == 405
+
+
+def test_evidence_of_boots_is_served_and_nothing_else_beside_it() -> None:
+    name = boot_path(bytes(32))
+    storage = Memory(
+        {BOOTS_INDEX: b"index", name: b"{}", "boots/secret": b"x", "openings.db": b"x"}
+    )
+    client = Client(storage)
+    assert client.ask(f"/{BOOTS_INDEX}").content == b"index"
+    assert client.ask(f"/{name}").headers["content-type"] == "application/json"
+    for path in ("/boots/secret", "/boots/../openings.db", "/openings.db", f"/{name}x", "/boots/"):
+        assert client.ask(path).status_code == 404
