@@ -34,6 +34,15 @@ class LogHead:
     size: int
     root: bytes
 
+    def serialise(self) -> bytes:
+        """Returns the 40 bytes of it: u64 size, root."""
+        return u64(self.size) + self.root
+
+    @classmethod
+    def parse(cls, data: bytes) -> "LogHead":
+        """Returns the head in 40 bytes, or raises `Malformed`."""
+        return cls(uint(data[:-32], 8), data[-32:])
+
 
 EMPTY_LOG = LogHead(0, sha256(b"").digest())
 """Head of a log without leaves (RFC 6962, section 2.1)."""

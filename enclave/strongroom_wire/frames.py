@@ -68,6 +68,9 @@ class Kind(IntEnum):
     """[as QUERY_OPEN]"""
     READ_LOG = 10
     """The signed head and recent leaves, from an index on [u64]; see `pages`."""
+    MODEL = 11
+    """Log a decision of the client's model, which needs no key and yields no request [SHA-256 of
+    the model, of its inputs, of its output]."""
 
 
 _NONE = range(1)
@@ -83,6 +86,7 @@ _SHAPES = {
     8: (Kind.QUERY_OPEN, _NONE, _TEXT),
     9: (Kind.QUERY_TRADES, _NONE, _TEXT),
     10: (Kind.READ_LOG, _NONE, range(8, 9)),
+    11: (Kind.MODEL, _NONE, range(96, 97)),
 }
 """By number: the kind, how many orders it may carry, and how many bytes of argument."""
 

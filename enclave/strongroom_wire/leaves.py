@@ -17,11 +17,13 @@ from strongroom_wire.errors import Malformed, Rule, WireError
 from strongroom_wire.frames import Reply
 from strongroom_wire.statements import Action
 
-__all__ = ["MAX_LEAF", "Boot", "Decision", "Kind", "Leaf", "WrongOpening", "commitment"]
+__all__ = ["MAX_LEAF", "Boot", "Decision", "Kind", "Leaf", "ModelDecision"]
+__all__ += ["WrongOpening", "commitment"]
 
 _LEAF = b"strongroom/leaf/v1"
 _BOOT = b"strongroom/leaf/boot/v1"
 _DECISION = b"strongroom/leaf/decision/v1"
+_MODEL = b"strongroom/leaf/model/v1"
 _COMMITMENT = b"strongroom/leaf/commitment/v1"
 _SALT = 32
 MAX_LEAF = 1024  # bytes; the leaf of a decision has 112 or 113
@@ -39,9 +41,9 @@ class Kind(IntEnum):
     signed order. SIGNED, orders were approved, counted and signed, a whole batch, or cancels were:
     nothing; a `Decision`. DENIED, they were refused: u8 `Rule`, NONE if it was none; a `Decision`.
     KILL, a key or all of them stopped for good: nothing; the signed order. PERMIT, a further permit
-    of this boot: its SHA-256; the signed permit. MODEL (a decision of the owner's model, as the
-    host reports it), SYNC (a sync receipt) and RETURNS (published returns): nothing; layouts come
-    with what writes them.
+    of this boot: its SHA-256; the signed permit. MODEL, a client handed in what its model decided:
+    nothing; a `ModelDecision`. SYNC (a sync receipt) and RETURNS (published returns): nothing;
+    layouts come with what writes them.
     """
 
     BOOT = 1
@@ -71,7 +73,7 @@ class Boot:
     def serialise(self) -> bytes:
         """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""
         digests = (self.manifest_digest, self.keys_digest, self.permit_digest)
-        head, version = u64(self.continued.size) + self.continued.root, self.version.encode()
+        head, version = self.continued.serialise(), self.version.encode()
         return emit(self, pack(_BOOT, head, *digests, version), Boot.parse)
 
     @classmethod
@@ -79,7 +81,7 @@ class Boot:
         """Returns what is encoded in `data`, or raises `Malformed`."""
         sizes = (40, 32, 32, 32, None)
         head, manifest, keys, permit, version = unpack_fields(_BOOT, data, *sizes, limit=512)
-        return cls(LogHead(uint(head[:8], 8), head[8:]), manifest, keys, permit, _text(version))
+        return cls(LogHead.parse(head), manifest, keys, permit, _text(version))
 
 
 _PUBLIC: Mapping[Kind, Callable[[bytes], object]] = {
@@ -183,6 +185,28 @@ class Decision(Struct, frozen=True):
         counts = uint(fixed[:8], 8), uint(fixed[8:16], 8)
         named = _text(key), _text(client), fixed[16:48], fixed[48:]
         return cls(*named, *counts, context, Reply.parse(reply))
+
+
+class ModelDecision(Struct, frozen=True):
+    """What a client reports of its model: SHA-256 of the model, of its inputs and of its output, 32
+    bytes each. That they are true nobody in here can say; when they were reported, the leaf does.
+    """
+
+    client: str
+    model: bytes
+    inputs: bytes
+    output: bytes
+
+    def serialise(self) -> bytes:
+        """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""
+        digests = (self.model, self.inputs, self.output)
+        return emit(self, pack(_MODEL, *digests, self.client.encode()), ModelDecision.parse)
+
+    @classmethod
+    def parse(cls, data: bytes) -> "ModelDecision":
+        """Returns what is encoded in `data`, or raises `Malformed`."""
+        *digests, client = unpack_fields(_MODEL, data, 32, 32, 32, None, limit=512)
+        return cls(_text(client), *digests)
 
 
 def commitment(opening: bytes) -> bytes:

@@ -22,7 +22,7 @@ from strongroom_wire.owners import Owners, Signature, Statement
 
 __all__ = ["MANIFEST_DOMAIN", "MAX_MANIFEST", "OWNER_CHANGE_DOMAIN", "Call", "Client", "Egress"]
 __all__ += ["Key", "Manifest", "Market", "OwnerChange", "OwnerSet", "Policy", "VerifiedManifest"]
-__all__ += ["Window", "micro", "owner_change_message", "verify_manifest"]
+__all__ += ["Window", "Witness", "micro", "owner_change_message", "verify_manifest"]
 
 MANIFEST_DOMAIN = b"strongroom/manifest/v1"
 OWNER_CHANGE_DOMAIN = b"strongroom/owner-change/v1"
@@ -34,6 +34,7 @@ Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{128}\Z")]
 Address = Annotated[str, Meta(pattern=r"^(0x[0-9a-f]{40})?\Z")]
 Host = Annotated[str, Meta(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*\Z", max_length=253)]
+KeyName = Annotated[str, Meta(pattern=r"^[!-*,-~]{1,128}\Z")]
 Uint = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,77})\Z")]
 Call = Literal["owner", "order", "template", "cancel", "heartbeat", "query", "log", "health"]
 Side = Literal["buy", "sell"]
@@ -136,8 +137,20 @@ class Egress(_Strict, frozen=True):
     development_roots: tuple[bytes, ...]
 
 
+class Witness(_Strict, frozen=True):
+    """A third party that cosigns the log's heads (C2SP tlog-witness): its key's name, which is
+    visible ASCII without a plus, and its Ed25519 public key."""
+
+    name: KeyName
+    key: Hex32
+
+
 class Manifest(_Strict, frozen=True):
-    """The whole document. `version` grows with every change an owner publishes."""
+    """The whole document. `version` grows with every change an owner publishes.
+
+    `witness_quorum` is how many of the witnesses must have cosigned a head for it to be believed by
+    whoever reads the log; the enclave only carries them, for it cannot reach one by itself.
+    """
 
     format: Literal["strongroom-manifest/1"]
     version: Annotated[int, Meta(ge=1, lt=1 << 53)]
@@ -148,6 +161,8 @@ class Manifest(_Strict, frozen=True):
     clients: Annotated[tuple[Client, ...], Meta(max_length=64)]
     keys: Annotated[tuple[Key, ...], Meta(max_length=64)]
     egress: Annotated[tuple[Egress, ...], Meta(max_length=16)]
+    witnesses: Annotated[tuple[Witness, ...], Meta(max_length=16)]
+    witness_quorum: Annotated[int, Meta(ge=0, le=16)]
 
     def serialise(self) -> bytes:
         """Returns the canonical bytes: two-space JSON in schema order, one trailing newline."""
@@ -184,11 +199,15 @@ class Manifest(_Strict, frozen=True):
             ("client frame keys", [c.frame_key for c in self.clients]),
             ("key names", [k.name for k in self.keys]),
             ("egress hosts", [e.host for e in self.egress]),
+            ("witness names", [w.name for w in self.witnesses]),
+            ("witness keys", [w.key for w in self.witnesses]),
         ):
             _require(len(set(names)) == len(names), what, "distinct", "a repetition")
         for owners in (self.genesis, *(change.owners for change in self.owner_changes)):
             distinct = len(set(owners.keys)) == len(owners.keys) >= owners.quorum
             _require(distinct, "owners", "distinct keys, no fewer than the quorum", owners.quorum)
+        count, quorum = len(self.witnesses), self.witness_quorum
+        _require(bool(count) <= quorum <= count, "witness quorum", f"1 to {count}, or 0", quorum)
         for venue in self.egress:
             allowed = self.mode == "development" or not venue.development_roots
             _require(allowed, f"egress {venue.host}", "no development roots", self.mode)

@@ -7,7 +7,7 @@ that a recorded one is worthless against another boot, and is signed by the owne
 from dataclasses import dataclass
 from enum import IntEnum
 
-from strongroom_wire.bundle import LogHead
+from strongroom_wire.bundle import EMPTY_LOG, LogHead
 from strongroom_wire.encoding import emit, member, pack, u32, u64, uint, unpack_fields
 from strongroom_wire.errors import Malformed
 from strongroom_wire.merkle import Frontier
@@ -33,26 +33,32 @@ class Permit:
     """Lets one boot sign. Budgets are totals since boot, never increments, so that replaying or
     re-issuing a permit cannot refill them; `serial` must grow within a boot.
 
-    `not_after` is in ms since the epoch. `share` is the unlock share, HPKE-sealed to init, or empty
-    when nothing is sealed. `signer_log` is the encoded `Frontier` of the log this boot continues:
-    the owners name the history, so nobody else is asked, and none can hand over another.
+    Times are in ms since the epoch; `not_before` is one that is known to have passed, that of the
+    newest leaf stored. `share` is the unlock share, HPKE-sealed to init, or empty when nothing is
+    sealed. `signer_log` is the encoded `Frontier` of the log this boot continues: the owners name
+    the history, so nobody else is asked, and none can hand over another. `abandons` is a head of
+    the same log that they know and give up, because that history does not contain it; `EMPTY_LOG`
+    gives up nothing. It is in the boot's own leaf, so that every auditor reads it.
     """
 
     owner_root: bytes
     manifest_digest: bytes
     keys_digest: bytes
     serial: int
+    not_before: int
     not_after: int
     signer_log: bytes
+    abandons: LogHead
     share: bytes
     budgets: tuple[Budget, ...]
 
     def serialise(self) -> bytes:
         """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""
         digests = (self.owner_root, self.manifest_digest, self.keys_digest)
-        times = (u32(self.serial), u64(self.not_after))
+        times = (u32(self.serial), u64(self.not_before), u64(self.not_after))
+        logs = (self.signer_log, self.abandons.serialise())
         rest = [pack(_BUDGET, _name(b.key), u64(b.notional), u32(b.orders)) for b in self.budgets]
-        data = pack(PERMIT_DOMAIN, *digests, *times, self.signer_log, self.share, *rest)
+        data = pack(PERMIT_DOMAIN, *digests, *times, *logs, self.share, *rest)
         return emit(self, data, Permit.parse)
 
     @classmethod
@@ -60,17 +66,21 @@ class Permit:
         """Returns the permit encoded in `data`; its signatures are checked elsewhere.
 
         Raises:
-            Malformed: wrong layout, or a key budgeted twice.
+            Malformed: wrong layout, a key budgeted twice, or a log given up that has no leaves and
+                is not `EMPTY_LOG`.
         """
-        fields = unpack_fields(PERMIT_DOMAIN, data, 32, 32, 32, 4, 8, None, None, more=True)
-        owner_root, manifest, keys, serial, until, log, share, *rest = fields
+        sizes = (32, 32, 32, 4, 8, 8, None, 40, None)
+        fields = unpack_fields(PERMIT_DOMAIN, data, *sizes, more=True)
+        owner_root, manifest, keys, serial, since, until, log, head, share, *rest = fields
         Frontier.parse(log)
+        if not (abandons := LogHead.parse(head)).size and abandons != EMPTY_LOG:
+            raise Malformed("abandoned head", EMPTY_LOG, abandons)
         parts = [unpack_fields(_BUDGET, field, None, 8, 4) for field in rest]
         budgets = tuple(Budget(_text(key), uint(n, 8), uint(count, 4)) for key, n, count in parts)
         if len({budget.key for budget in budgets}) != len(budgets):
             raise Malformed("permit budgets", "each key once", "a repetition")
-        times = (uint(serial, 4), uint(until, 8))
-        return cls(owner_root, manifest, keys, *times, log, share, budgets)
+        times = (uint(serial, 4), uint(since, 8), uint(until, 8))
+        return cls(owner_root, manifest, keys, *times, log, abandons, share, budgets)
 
     @property
     def signer_head(self) -> LogHead:

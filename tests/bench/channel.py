@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import Link
 from strongroom_wire import frames, manifest
-from strongroom_wire.bundle import Bundle, Role, RoleKeys, hpke_info
+from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.encoding import pack, u32, u64
 from strongroom_wire.errors import Code
 from strongroom_wire.hpke import seal
@@ -108,6 +108,8 @@ class Desk:
                 ),
             ),
             egress=(manifest.Egress("clob.polymarket.com", 443, (), ()),),
+            witnesses=(),
+            witness_quorum=0,
         )
         init = RoleKeys(Role.INIT, bytes(32), bytes(32))
         roles = (init, RoleKeys(Role.SIGNER, keys[:32], keys[32:]))
@@ -121,8 +123,10 @@ class Desk:
             self._bundle.manifest_digest,
             self._bundle.keys_digest,
             1,
+            0,
             until,
             Frontier().serialise(),
+            EMPTY_LOG,
             b"",
             (Budget("main", 10**18, 10**9),),
         )

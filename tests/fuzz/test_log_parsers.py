@@ -20,7 +20,7 @@ from strongroom_host.log.tree import LogReader
 from strongroom_host.log.verify import Expected, verify
 from strongroom_wire.encoding import pack, unpack
 from strongroom_wire.errors import WireError
-from strongroom_wire.leaves import Boot, Decision, Leaf
+from strongroom_wire.leaves import Boot, Decision, Leaf, ModelDecision
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.pages import LogPage
 
@@ -28,7 +28,7 @@ from tests.fuzz.effort import examples
 from tests.fuzz.mutations import mutated, repacked
 from tests.host.log.histories import ORIGIN, History, Memory, checkpoint, key_of, stored
 from tests.host.log.test_notes import SPEC_NOTE, SPEC_VKEY, cosigned
-from tests.wire.test_leaves import BOOTS, DECISIONS, LEAVES
+from tests.wire.test_leaves import BOOTS, DECISIONS, LEAVES, MODELS
 from tests.wire.test_merkle import grown
 from tests.wire.test_pages import PAGES
 
@@ -54,6 +54,7 @@ TARGETS = {
     "leaf": Target(Leaf.parse, LEAVES, b"strongroom/leaf/v1"),
     "boot": Target(Boot.parse, BOOTS, b"strongroom/leaf/boot/v1"),
     "decision": Target(Decision.parse, DECISIONS, b"strongroom/leaf/decision/v1"),
+    "model": Target(ModelDecision.parse, MODELS, b"strongroom/leaf/model/v1"),
     "page": Target(LogPage.parse, PAGES, b"strongroom/log-page/v1"),
     "frontier": Target(Frontier.parse, TREES, b"strongroom/frontier/v1"),
 }

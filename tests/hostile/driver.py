@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from strongroom_wire import frames, hpke, manifest
-from strongroom_wire.bundle import Bundle, Role, hpke_info
+from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, hpke_info
 from strongroom_wire.encoding import pack, u64
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.merkle import Frontier
@@ -168,7 +168,7 @@ class Desk:
         clients = tuple(bot.spec for bot in self.bots)
         document = manifest.Manifest(
             "strongroom-manifest/1", 1, "development", "desk", self.owners.spec, (), clients, keys,
-            (manifest.Egress(HOST, PORT, (), (self.venue.der,)),),
+            (manifest.Egress(HOST, PORT, (), (self.venue.der,)),), (), 0,
         )  # fmt: skip
         return msgspec.structs.replace(document, **self.changes)
 
@@ -293,7 +293,8 @@ class Boot:
         bundle = self.bundle
         budgets = tuple(Budget(key.name, 10**9, 100) for key in self.desk.manifest.keys)
         head = (bundle.owner_root, bundle.manifest_digest, bundle.keys_digest)
-        made = Permit(*head, serial, now_ms() + 3_600_000, Frontier().serialise(), b"", budgets)
+        until, log = now_ms() + 3_600_000, Frontier().serialise()
+        made = Permit(*head, serial, 0, until, log, EMPTY_LOG, b"", budgets)
         return replace(made, **changes)  # type: ignore[arg-type]
 
     def seal(self, plaintext: bytes, role: Role, purpose: bytes) -> bytes:

@@ -20,6 +20,7 @@ from strongroom_wire.manifest import (
     OwnerSet,
     Policy,
     Window,
+    Witness,
     owner_change_message,
 )
 from strongroom_wire.merkle import Frontier
@@ -92,7 +93,8 @@ def permit() -> Permit:
     """Return a permit with two budgets, to go on with a log of five leaves."""
     budgets = (Budget("main", 250_000_000, 40), Budget("second", 1, 0))
     digests, log = (byte(1), byte(2), byte(3)), Frontier(5, (byte(0x51), byte(0x52)))
-    return Permit(*digests, 5, 1_800_000_000_000, log.serialise(), byte(9, 80), budgets)
+    times, gone = (1_700_000_000_000, 1_800_000_000_000), LogHead(6, byte(0x53))
+    return Permit(*digests, 5, *times, log.serialise(), gone, byte(9, 80), budgets)
 
 
 def owner_order() -> OwnerOrder:
@@ -169,6 +171,11 @@ def manifest() -> Manifest:
             Key("own", "generate", "eoa", "", 80002, venue, True, policy),
         ),
         egress=(Egress(venue, 443, (), ()), Egress("relayer.example", 8443, ("ab" * 32,), ())),
+        witnesses=(
+            Witness("witness.example/one", "a1" * 32),
+            Witness("witness.example/two", "a2" * 32),
+        ),
+        witness_quorum=1,
     )
 
 

@@ -1,7 +1,7 @@
 """Any good value of each type of the wire contract, as hypothesis strategies."""
 
 from hypothesis import strategies as st
-from strongroom_wire.bundle import Bundle, LogHead, Role, RoleKeys
+from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role, RoleKeys
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.frames import (
     MAX_FRAME,
@@ -40,6 +40,7 @@ SHAPES: dict[Kind, tuple[set[int], set[int], set[int]]] = {
     Kind.QUERY_OPEN: ({0}, {0, 8, 256}, {257}),
     Kind.QUERY_TRADES: ({0}, {0, 8, 256}, {257}),
     Kind.READ_LOG: ({0}, {8}, {0, 7, 9, 16}),
+    Kind.MODEL: ({0}, {96}, {0, 64, 95, 97}),
 }
 
 U8, U16, U32, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
@@ -63,8 +64,10 @@ def _frontier(size: int) -> st.SearchStrategy[bytes]:
 
 FRONTIERS = U64.flatmap(_frontier)
 BUDGETS = st.lists(st.builds(Budget, NAMES, U64, U32), max_size=5, unique_by=lambda b: b.key)
+ABANDONED = st.just(EMPTY_LOG) | st.builds(LogHead, st.integers(1, 2**64 - 1), B32)
+SHARES = st.binary(max_size=100)
 PERMITS = st.builds(
-    Permit, B32, B32, B32, U32, U64, FRONTIERS, st.binary(max_size=100), BUDGETS.map(tuple)
+    Permit, B32, B32, B32, U32, U64, U64, FRONTIERS, ABANDONED, SHARES, BUDGETS.map(tuple)
 )
 BODIES = st.binary(max_size=200)
 OWNER_ORDERS = st.builds(OwnerOrder, st.sampled_from(Action), B32, B32, NAMES, BODIES)

@@ -79,10 +79,10 @@ def test_reply_layout_is_the_documented_one() -> None:
 def test_published_kinds_keep_their_number() -> None:
     names = (
         "ORDERS TEMPLATE CANCEL CANCEL_ALL CANCEL_MARKET HEARTBEAT QUERY_ORDER QUERY_OPEN"
-        " QUERY_TRADES READ_LOG"
+        " QUERY_TRADES READ_LOG MODEL"
     )
     assert [(kind.name, int(kind)) for kind in Kind] == list(
-        zip(names.split(), range(1, 11), strict=True)
+        zip(names.split(), range(1, 12), strict=True)
     )
 
 

@@ -12,7 +12,16 @@ from strongroom_wire.bundle import LogHead
 from strongroom_wire.encoding import pack, unpack
 from strongroom_wire.errors import Code, Malformed, Rule, TooLarge, WireError
 from strongroom_wire.frames import Reply
-from strongroom_wire.leaves import MAX_LEAF, Boot, Decision, Kind, Leaf, WrongOpening, commitment
+from strongroom_wire.leaves import (
+    MAX_LEAF,
+    Boot,
+    Decision,
+    Kind,
+    Leaf,
+    ModelDecision,
+    WrongOpening,
+    commitment,
+)
 from strongroom_wire.statements import Action
 
 from tests.wire.samples import byte
@@ -38,6 +47,7 @@ LEAVES = st.sampled_from(Kind).flatmap(
 )
 TOLD = REPLIES.map(lambda reply: msgspec.structs.replace(reply, request=b""))
 CONTEXTS = st.just(b"") | st.binary(min_size=64, max_size=64)
+MODELS = st.builds(ModelDecision, NAMES, B32, B32, B32)
 DECISIONS = st.builds(Decision, NAMES, NAMES, B32, B32, U64, U64, CONTEXTS, TOLD)
 
 
@@ -84,6 +94,33 @@ def test_decision_layout_is_the_documented_one() -> None:
     by_hand = packed(DECISION, fixed, b"main", b"bot", byte(0x71) + byte(0x72), told)
     assert decision().serialise() == by_hand
     assert Decision.parse(by_hand) == decision()
+
+
+def test_model_decision_layout_is_the_documented_one() -> None:
+    by_hand = packed(b"strongroom/leaf/model/v1", byte(1), byte(2), byte(3), b"bot")
+    assert ModelDecision("bot", byte(1), byte(2), byte(3)).serialise() == by_hand
+    assert ModelDecision.parse(by_hand) == ModelDecision("bot", byte(1), byte(2), byte(3))
+
+
+@given(MODELS)
+def test_model_decisions_round_trip(made: ModelDecision) -> None:
+    assert ModelDecision.parse(made.serialise()) == made
+
+
+def test_flawed_model_decisions_are_neither_written_nor_read() -> None:
+    parts = [byte(1), byte(2), byte(3)]
+    for flawed in (
+        ModelDecision("bot", b"", parts[1], parts[2]),
+        ModelDecision("bot", parts[0], byte(2, 31), parts[2]),
+        ModelDecision("bot", parts[0], parts[1], byte(3, 33)),
+        ModelDecision("ä", parts[0], parts[1], parts[2]),
+        ModelDecision("b" * 512, parts[0], parts[1], parts[2]),
+    ):
+        with pytest.raises(WireError):
+            flawed.serialise()
+    for wrong in (parts, [*parts, b"bot", b""], [*parts, "ä".encode()], []):
+        with pytest.raises(Malformed):
+            ModelDecision.parse(packed(b"strongroom/leaf/model/v1", *wrong))
 
 
 def test_published_kinds_keep_their_number() -> None:

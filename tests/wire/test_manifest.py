@@ -29,6 +29,7 @@ from strongroom_wire.manifest import (
     OwnerSet,
     Policy,
     Window,
+    Witness,
     micro,
     owner_change_message,
     verify_manifest,
@@ -180,6 +181,7 @@ def test_fields_are_all_there_and_no_other(path: tuple[str | int, ...]) -> None:
 
 
 KEY, MARKET = ("keys", 0), ("keys", 0, "policy", "markets", 0)
+WITNESS = ("witnesses", 0)
 POLICY, EGRESS = ("keys", 0, "policy"), ("egress", 1)
 
 BAD_VALUES: list[tuple[tuple[str | int, ...], list[object]]] = [
@@ -229,6 +231,11 @@ BAD_VALUES: list[tuple[tuple[str | int, ...], list[object]]] = [
     ((*EGRESS, "port"), [0, -1, 65536, "443"]),
     ((*EGRESS, "roots"), [["00"], ["00" * 31], [public(1).hex().upper()]]),
     ((*EGRESS, "development_roots"), [["AA=="], ["*"], "AA=="]),
+    ((*WITNESS, "name"), ["", "a b", "a+b", "a\n", "\na", "ä", "a\u007f", "\u0000", "a" * 129]),
+    ((*WITNESS, "name"), ["witness.example/two"]),
+    ((*WITNESS, "key"), ["", "a2" * 32, "a1" * 31, "A1" * 32, "a1" * 32 + "\n", "\n" + "a1" * 32]),
+    (("witness_quorum",), [0, 3, -1, "1", True, 1.0]),
+    (("witnesses",), [[]]),
 ]  # fmt: skip
 
 
@@ -266,6 +273,8 @@ GOOD_VALUES: list[tuple[tuple[str | int, ...], list[object]]] = [
     ((*EGRESS, "host"), ["a", "a-b.example", "127.0.0.1", "xn--a.example", "a" * 253]),
     ((*EGRESS, "port"), [1, 65535]),
     ((*EGRESS, "roots"), [["00" * 32]]),
+    ((*WITNESS, "name"), ["!", "~", "a" * 128, "example.com/w#1", "*,-"]),
+    (("witness_quorum",), [1, 2]),
 ]
 
 
@@ -296,6 +305,8 @@ def test_parts_that_repeat_are_refused() -> None:
         _second_client(frame_key=base.clients[0].frame_key),
         replace(base, keys=(*base.keys, base.keys[0])),
         replace(base, egress=(*base.egress, replace(base.egress[0], port=444))),
+        replace(base, witnesses=(*base.witnesses, replace(base.witnesses[0], key="ff" * 32))),
+        replace(base, witnesses=(*base.witnesses, replace(base.witnesses[0], name="w"))),
     ):
         with pytest.raises(ManifestInvalid):
             flawed.check()
@@ -313,6 +324,7 @@ def _too_many() -> dict[str, tuple[Manifest, int]]:
         for n in range(65)
     ]
     keys = tuple(replace(key, name=f"k{n}") for n in range(65))
+    witnesses = tuple(Witness(f"w{n}", f"{n:064x}") for n in range(17))
     hosts = tuple(replace(venue, host=f"h{n}.example") for n in range(16))
     windows = replace(key, policy=replace(key.policy, windows=(window,) * 9))
     return {
@@ -323,6 +335,7 @@ def _too_many() -> dict[str, tuple[Manifest, int]]:
         "keys": (replace(base, keys=keys), 64),
         "windows": (replace(base, keys=(windows,)), 8),
         "egress": (replace(base, egress=(venue, *hosts)), 16),
+        "witnesses": (replace(base, witnesses=witnesses), 16),
     }
 
 
@@ -330,6 +343,24 @@ def _too_many() -> dict[str, tuple[Manifest, int]]:
 def test_every_list_has_a_limit(flawed: Manifest, limit: int) -> None:
     with pytest.raises(ManifestInvalid, match=f"length <= {limit}"):
         Manifest.parse(flawed.serialise())
+
+
+def test_a_witness_quorum_is_none_exactly_where_there_are_no_witnesses() -> None:
+    base = manifest()
+    for witnesses, quorum, fine in (
+        ((), 0, True),
+        ((), 1, False),
+        (base.witnesses, 0, False),
+        (base.witnesses, 1, True),
+        (base.witnesses, 2, True),
+        (base.witnesses, 3, False),
+    ):
+        document = replace(base, witnesses=witnesses, witness_quorum=quorum)
+        if fine:
+            assert Manifest.parse(document.serialise()) == document
+        else:
+            with pytest.raises(ManifestInvalid, match="witness quorum"):
+                document.check()
 
 
 def test_later_owner_sets_are_held_to_the_same_rules() -> None:
@@ -523,7 +554,18 @@ def test_schema_patterns_are_anchored_at_both_ends() -> None:
         return re.findall(r"pattern='([^']*)'|pattern=\"([^\"]*)\"", repr(kind))
 
     found = set()
-    for struct in (Manifest, OwnerSet, OwnerChange, Client, Key, Egress, Market, Policy, Window):
+    for struct in (
+        Manifest,
+        OwnerSet,
+        OwnerChange,
+        Client,
+        Key,
+        Egress,
+        Market,
+        Policy,
+        Window,
+        Witness,
+    ):
         for field in msgspec.structs.fields(struct):
             found |= {"".join(pair) for pair in patterns(field.type)}
     assert len(found) >= 5

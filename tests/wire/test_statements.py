@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
-from strongroom_wire.bundle import EMPTY_LOG
+from strongroom_wire.bundle import EMPTY_LOG, LogHead
 from strongroom_wire.encoding import MAX_STATEMENT, pack, unpack
 from strongroom_wire.errors import Malformed, TooLarge, WireError
 from strongroom_wire.merkle import Frontier, node_hash
@@ -35,8 +35,10 @@ def test_permit_layout_is_the_documented_one() -> None:
         byte(2),
         byte(3),
         b"\x00\x00\x00\x05",
+        struct.pack(">Q", 1_700_000_000_000),
         struct.pack(">Q", 1_800_000_000_000),
         packed(b"strongroom/frontier/v1", struct.pack(">Q", 5), byte(0x51) + byte(0x52)),
+        struct.pack(">Q", 6) + byte(0x53),
         byte(9, 80),
         _budget(b"main", 250_000_000, 40),
         _budget(b"second", 1, 0),
@@ -67,7 +69,8 @@ def test_published_actions_keep_their_number() -> None:
 def test_smallest_values() -> None:
     kill = OwnerOrder(Action.KILL, bytes(32), bytes(32))
     assert OwnerOrder.parse(kill.serialise()) == kill
-    none = replace(permit(), share=b"", budgets=(), serial=0, not_after=0)
+    none = replace(permit(), share=b"", budgets=(), serial=0, not_before=0, not_after=0)
+    none = replace(none, abandons=EMPTY_LOG)
     assert Permit.parse(none.serialise()) == none
 
 
@@ -77,24 +80,27 @@ def _flawed_permits() -> dict[str, bytes]:
     def put(at: int, *changed: bytes) -> bytes:
         return pack(PERMIT_DOMAIN, *fields[:at], *changed, *fields[at + 1 :])
 
-    cases = {f"field {at} a byte short": put(at, fields[at][1:]) for at in range(6)}
-    cases |= {f"field {at} a byte long": put(at, fields[at] + b"\x00") for at in range(6)}
+    cases = {f"field {at} a byte short": put(at, fields[at][1:]) for at in range(8)}
+    cases |= {f"field {at} a byte long": put(at, fields[at] + b"\x00") for at in range(8)}
     return cases | {
-        "share missing": pack(PERMIT_DOMAIN, *fields[:6]),
+        "share missing": pack(PERMIT_DOMAIN, *fields[:8]),
+        "an empty log given up, of another root": put(7, bytes(8) + byte(0x53)),
         "nothing": pack(PERMIT_DOMAIN),
         "a field too many in front": put(0, b"", fields[0]),
-        "key budgeted twice": put(8, fields[7]),
-        "key budgeted twice, otherwise": put(8, _budget(b"main", 1, 1)),
-        "budget without orders": put(8, packed(b"strongroom/budget/v1", b"a", bytes(8))),
-        "budget with a field more": put(8, fields[8] + bytes(4)),
-        "budget of u32 notional": put(8, packed(b"strongroom/budget/v1", b"a", bytes(4), bytes(4))),
-        "budget of u64 orders": put(8, packed(b"strongroom/budget/v1", b"a", bytes(8), bytes(8))),
-        "budget of another domain": put(
-            8, packed(b"strongroom/budget/v2", b"a", bytes(8), bytes(4))
+        "key budgeted twice": put(10, fields[9]),
+        "key budgeted twice, otherwise": put(10, _budget(b"main", 1, 1)),
+        "budget without orders": put(10, packed(b"strongroom/budget/v1", b"a", bytes(8))),
+        "budget with a field more": put(10, fields[10] + bytes(4)),
+        "budget of u32 notional": put(
+            10, packed(b"strongroom/budget/v1", b"a", bytes(4), bytes(4))
         ),
-        "empty budget": put(8, b""),
-        "key not ASCII": put(8, _budget("ä".encode(), 1, 1)),
-        "key not text": put(8, _budget(b"\xff", 1, 1)),
+        "budget of u64 orders": put(10, packed(b"strongroom/budget/v1", b"a", bytes(8), bytes(8))),
+        "budget of another domain": put(
+            10, packed(b"strongroom/budget/v2", b"a", bytes(8), bytes(4))
+        ),
+        "empty budget": put(10, b""),
+        "key not ASCII": put(10, _budget("ä".encode(), 1, 1)),
+        "key not text": put(10, _budget(b"\xff", 1, 1)),
         "trailing byte": permit().serialise() + b"\x00",
         "an owner order": owner_order().serialise(),
         "another version": permit().serialise().replace(b"permit/v1", b"permit/v2"),
@@ -143,7 +149,10 @@ def test_a_flawed_order_is_refused(data: bytes) -> None:
         replace(permit(), keys_digest=b""),
         replace(permit(), serial=-1),
         replace(permit(), serial=2**32),
+        replace(permit(), not_before=2**64),
         replace(permit(), not_after=2**64),
+        replace(permit(), abandons=LogHead(1, b"")),
+        replace(permit(), abandons=LogHead(0, bytes(32))),
         replace(permit(), signer_log=b""),
         replace(permit(), signer_log=bytes(8) + EMPTY_LOG.root),
         replace(permit(), signer_log=Frontier(1, (byte(1),)).serialise() + b"\x00"),

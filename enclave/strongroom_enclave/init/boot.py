@@ -205,10 +205,8 @@ class Init:
 
     def _signed_so_far(self, payload: bytes) -> None:
         """Takes the head of the signer's log into the bundle, so that evidence commits to it."""
-        if len(payload) != 40:
-            raise Halt("signer sent no head")
         init, signer = self._boot.roles
-        head = LogHead(encoding.uint(payload[:8], 8), payload[8:])
+        head = LogHead.parse(payload)
         self._boot = replace(self._boot, roles=(init, replace(signer, head=head)))
 
     def _forward(self, message: links.Message) -> None:

@@ -26,10 +26,10 @@ _TICKS = tuple(amounts.Tick)
 _MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
 _CALLS: tuple[manifest.Call, ...] = (
     "order", "template", "cancel", "cancel", "cancel", "heartbeat", "query", "query", "query",
-    "log",
+    "log", "order",
 )  # fmt: skip
 """The permission that each `Kind` needs, in the order of their numbers."""
-_LOGGED = range(Kind.ORDERS, Kind.HEARTBEAT)
+_LOGGED = (*range(Kind.ORDERS, Kind.HEARTBEAT), Kind.MODEL)
 """What decides or moves something; the rest asks, or says that somebody is still there."""
 
 
@@ -65,11 +65,11 @@ class Desk:
             return Reply(Code.INTERNAL, self._decision)
 
     def _logged(self, intent: Intent, digest: bytes, client: str, reply: Reply) -> Reply:
-        """Returns the reply with its leaf. Without an open log nothing was permitted, so a refusal
-        is all there can be."""
+        """Returns the reply with its leaf. Without an open log nothing is permitted yet, so a
+        refusal is all there can be."""
         approved = reply.code is Code.OK
         if not self._ledger.opened:
-            return Reply(Code.INTERNAL, self._decision) if approved else reply
+            return Reply(Code.WRONG_PHASE, self._decision) if approved else reply
         known = intent.key < len(self._keys)
         name = self._keys[intent.key].spec.name if known else ""
         counted = self._keys[intent.key].engine.counted if known else (0, 0)
@@ -79,6 +79,9 @@ class Desk:
         kind, public = leaves.Kind.SIGNED, b""
         if not approved:
             kind, public = leaves.Kind.DENIED, bytes([reply.rule])
+        elif intent.kind is Kind.MODEL:
+            kind, digests = leaves.Kind.MODEL, struct.unpack("32s32s32s", intent.argument)
+            record = leaves.ModelDecision(client, *digests).serialise()
         leaf, opening = self._ledger.append(kind, record, public)
         return replace(reply, leaf=leaf, opening=opening)
 
@@ -89,6 +92,8 @@ class Desk:
             start = int.from_bytes(intent.argument)
             page = self._ledger.page(start, opened="query" in client.calls)
             return Reply(Code.OK, self._decision, request=page)
+        if intent.kind is Kind.MODEL:
+            return Reply(Code.OK, self._decision)
         if intent.key >= len(self._keys):
             raise Refused(Code.UNKNOWN_KEY, "key", len(self._keys), intent.key)
         key = self._keys[intent.key]

@@ -82,8 +82,7 @@ class Service:
             case Kind.ANCHOR:
                 authenticated, reading = (int.from_bytes(payload[at:][:8]) for at in (0, 8))
                 self._clock.anchor(authenticated, reading)
-                head = self._ledger.head
-                self._link.send(Kind.HEAD, 0, encoding.u64(head.size) + head.root)
+                self._link.send(Kind.HEAD, 0, self._ledger.head.serialise())
             case Kind.PERMIT:
                 statement, sealing = encoding.unpack(b"permit", payload)
                 self._permit(statement, sealing)

@@ -21,6 +21,7 @@ from strongroom_host.owner.manifest_draft import (
     parse_market,
     parse_owner,
     parse_window,
+    parse_witness,
     read_draft,
     with_key,
 )
@@ -71,7 +72,15 @@ def new(
     ] = [],  # noqa: B006
     template: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Take keys and egress from this manifest."),
+        typer.Option(metavar="FILE", help="Take keys, egress and witnesses from this manifest."),
+    ] = None,
+    witness: Annotated[
+        list[str],
+        typer.Option(metavar="VKEY", help="Who cosigns the log (type cosignature/v1); repeatable."),
+    ] = [],  # noqa: B006
+    witness_quorum: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many must, for a head to count (default: a majority)."),
     ] = None,
     key: KeyName = "main",
     source: Source = "session",
@@ -100,6 +109,10 @@ def new(
         card = folder.client_path / "card.json"
         clients.insert(0, parse_client(f"{card}=owner,cancel,query,health"))
     before = read_draft(template)[0] if template else None
+    witnesses = tuple(parse_witness(text) for text in witness)
+    needed = len(witnesses) // 2 + 1 if witnesses else 0
+    if before and not witness:
+        witnesses, needed = before.witnesses, before.witness_quorum
     fields: dict[str, object] = {
         "format": FORMAT,
         "version": 1,
@@ -110,6 +123,8 @@ def new(
         "clients": tuple(clients),
         "keys": before.keys if before else (),
         "egress": before.egress if before else (),
+        "witnesses": witnesses,
+        "witness_quorum": needed if witness_quorum is None else witness_quorum,
     }
     try:
         manifest = msgspec.convert(fields, Manifest)

@@ -11,6 +11,7 @@ from strongroom_host.owner.manifest_explain import (
     explain_clients,
     explain_key,
     explain_owners,
+    explain_witnesses,
     worst_cases,
 )
 from strongroom_host.owner.manifest_lint import Finding, Severity
@@ -56,6 +57,8 @@ def print_explanation(manifest: Manifest, *, as_json: bool) -> None:
                 "clients": {c.name: explain_clients(c) for c in manifest.clients},
                 "keys": [asdict(summary) for summary in summaries],
                 "egress": [f"{venue.host}:{venue.port}" for venue in manifest.egress],
+                "witnesses": {witness.name: witness.key for witness in manifest.witnesses},
+                "witness_quorum": manifest.witness_quorum,
             }
         )
         return
@@ -68,6 +71,7 @@ def print_explanation(manifest: Manifest, *, as_json: bool) -> None:
         say(f"Client {client.name} {explain_clients(client)}.", wrap=True)
     hosts = ", ".join(f"{venue.host}:{venue.port}" for venue in manifest.egress)
     say(f"The enclave may connect to {hosts or 'nobody'}.", wrap=True)
+    say(explain_witnesses(manifest), wrap=True)
     rows = []
     for key, summary in zip(manifest.keys, summaries, strict=True):
         worst = [f"per order: {summary.per_order}"]

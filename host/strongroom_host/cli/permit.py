@@ -199,5 +199,8 @@ def _show(draft: Permit) -> None:
     rows = [(b.key, f"{Decimal(b.notional) / 10**6} pUSD", str(b.orders)) for b in draft.budgets]
     say(f"permit {draft.serial}, until {end:%Y-%m-%d %H:%M} UTC")
     say(f"continues a log of {draft.signer_head.size} leaves, {draft.signer_head.root.hex()[:16]}")
+    if draft.abandons.size:
+        gone = draft.abandons
+        say(f"GIVES UP the log's head of {gone.size} leaves, {gone.root.hex()[:16]}: why?")
     say(f"keys digest {draft.keys_digest.hex()}: for this boot alone")
     table("Budgets", ("key", "total since boot", "orders"), rows)

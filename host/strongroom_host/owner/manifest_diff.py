@@ -45,6 +45,7 @@ def diff(old: Manifest, new: Manifest) -> list[Change]:
         *_owners(old, new),
         *_clients(old, new),
         *_egress(old, new),
+        *_witnesses(old, new),
         *_keys(old, new),
     ]
     order = list(Effect)
@@ -132,6 +133,28 @@ def _clients(old: Manifest, new: Manifest) -> Iterator[Change]:
                 Effect.WIDER, f"client {name}: keys", one.frame_key[:16], two.frame_key[:16]
             )
     yield from _order("clients", list(before), list(after))
+
+
+def _witnesses(old: Manifest, new: Manifest) -> Iterator[Change]:
+    """Compares whose word for the log counts: one more who may give it is one more who may lie, but
+    any is better than none."""
+    before = {witness.name: witness.key for witness in old.witnesses}
+    after = {witness.name: witness.key for witness in new.witnesses}
+    none, first = not after, not before
+    for name in _only(after, before):
+        effect = Effect.NARROWER if first else Effect.WIDER
+        yield Change(effect, f"witness {name}", "-", after[name][:16])
+    for name in _only(before, after):
+        effect = Effect.WIDER if none else Effect.NARROWER
+        yield Change(effect, f"witness {name}", before[name][:16], "-")
+    for name in [name for name in before if name in after]:
+        if before[name] != after[name]:
+            yield Change(Effect.WIDER, f"witness {name}: key", before[name][:16], after[name][:16])
+    if old.witness_quorum != new.witness_quorum:
+        effect = Effect.WIDER if new.witness_quorum < old.witness_quorum else Effect.NARROWER
+        numbers = str(old.witness_quorum), str(new.witness_quorum)
+        yield Change(effect, "witness quorum", *numbers)
+    yield from _order("witnesses", list(before), list(after))
 
 
 def _egress(old: Manifest, new: Manifest) -> Iterator[Change]:

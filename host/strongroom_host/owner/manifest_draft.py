@@ -19,10 +19,13 @@ from strongroom_wire.manifest import (
     Policy,
     Side,
     Window,
+    Witness,
     micro,
 )
 
 from strongroom_host.enclave_client.identity import ClientCard
+from strongroom_host.log.errors import KeyMalformed
+from strongroom_host.log.notes import SignatureType, VerifierKey
 from strongroom_host.owner.errors import DocumentInvalid, UnknownManifestKey
 from strongroom_host.private_files import read_file
 
@@ -37,6 +40,7 @@ __all__ = [
     "parse_money",
     "parse_owner",
     "parse_window",
+    "parse_witness",
     "read_draft",
     "rotated",
     "with_key",
@@ -117,6 +121,30 @@ def parse_window(text: str) -> Window:
         )
     amount = parse_money(notional, "window")
     return _convert({"seconds": int(seconds), "notional": amount}, Window, "window")
+
+
+def parse_witness(text: str) -> Witness:
+    """Returns the witness that a vkey names.
+
+    Raises:
+        DocumentInvalid: not a vkey of type 4 (Ed25519, cosignature/v1), or a name that the manifest
+            does not hold.
+    """
+    try:
+        key = VerifierKey.parse(text)
+    except KeyMalformed as error:
+        raise DocumentInvalid(
+            f"{text[:200]!r} is not a witness's key: {error}",
+            expected="name+id+base64, as `strongroom witness key` or the witness's operator says",
+        ) from error
+    if key.kind is not SignatureType.COSIGNATURE:
+        raise DocumentInvalid(
+            f"{key.name} is a log's key, not a witness's",
+            expected=f"type {SignatureType.COSIGNATURE:d}, cosignature/v1",
+            actual=f"type {key.kind:d}",
+            remedy="ask for the key under which the witness cosigns",
+        )
+    return _convert({"name": key.name, "key": key.key.hex()}, Witness, "witness")
 
 
 def parse_client(text: str) -> Client:

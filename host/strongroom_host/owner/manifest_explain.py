@@ -10,7 +10,15 @@ from decimal import Decimal
 from strongroom_wire.manifest import Client, Key, Manifest, OwnerSet, Policy
 from strongroom_wire.statements import Budget
 
-__all__ = ["KeySummary", "explain_clients", "explain_key", "explain_owners", "span", "worst_cases"]
+__all__ = [
+    "KeySummary",
+    "explain_clients",
+    "explain_key",
+    "explain_owners",
+    "explain_witnesses",
+    "span",
+    "worst_cases",
+]
 
 _WALLETS = {
     "eoa": "its own account (EOA)",
@@ -47,6 +55,16 @@ def explain_owners(manifest: Manifest) -> list[str]:
         count = len(manifest.owner_changes)
         sentences.append(f"The owners changed {count} time{'s' * (count > 1)} since the beginning.")
     return sentences
+
+
+def explain_witnesses(manifest: Manifest) -> str:
+    """Returns whose word there is for the log, in a sentence."""
+    witnesses = manifest.witnesses
+    if not witnesses:
+        return "Nobody outside witnesses the log: who sees another history of it would not know."
+    names = ", ".join(f"{witness.name} ({witness.key[:8]}…)" for witness in witnesses)
+    quorum = f"{manifest.witness_quorum} of {len(witnesses)}"
+    return f"A head of the log counts as witnessed once {quorum} have cosigned it: {names}."
 
 
 def explain_clients(client: Client) -> str:

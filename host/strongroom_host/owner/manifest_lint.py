@@ -48,7 +48,7 @@ class Finding:
 def lint(manifest: Manifest, data: bytes | None = None) -> list[Finding]:
     """Returns the findings, most severe first; `data` is the file's bytes, if there is one."""
     found = [*_validity(manifest, data), *_owners(manifest), *_clients(manifest)]
-    found += _mode(manifest)
+    found += [*_mode(manifest), *_witnesses(manifest)]
     for key in manifest.keys:
         found += _key(key)
     order = list(Severity)
@@ -149,6 +149,24 @@ def _mode(manifest: Manifest) -> Iterator[Finding]:
             )
         if venue.host not in {key.venue for key in manifest.keys}:
             yield Finding(Severity.NOTE, f"egress {venue.host}", "no key trades there", "remove it")
+
+
+def _witnesses(manifest: Manifest) -> Iterator[Finding]:
+    if not manifest.witnesses:
+        yield Finding(
+            Severity.NOTE,
+            "witnesses",
+            "nobody outside witnesses the log: a host could show it differently to different"
+            " people, or drop its newest entries, and none of them would know",
+            "name witnesses with --witness VKEY",
+        )
+    elif manifest.witness_quorum == len(manifest.witnesses) > 1:
+        yield Finding(
+            Severity.NOTE,
+            "witnesses",
+            "all witnesses must cosign, so with one of them gone no head is witnessed any more",
+            "name one witness more than the quorum",
+        )
 
 
 def _key(key: Key) -> Iterator[Finding]:

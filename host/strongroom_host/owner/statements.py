@@ -3,7 +3,7 @@
 import secrets
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from strongroom_wire.bundle import Role, hpke_info
+from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role, hpke_info
 from strongroom_wire.encoding import pack, u64
 from strongroom_wire.hpke import seal
 from strongroom_wire.manifest import Manifest, VerifiedManifest, micro
@@ -92,6 +92,8 @@ def draft_permit(
     not_after: int,
     share: bytes | None,
     log: Frontier | None = None,
+    not_before: int = 0,
+    abandons: LogHead = EMPTY_LOG,
 ) -> Permit:
     """Returns a permit for the boot that `evidence` proves, and for no other.
 
@@ -102,6 +104,8 @@ def draft_permit(
         not_after: Expiry, ms since the epoch.
         share: The unlock share, sealed here to the attested init; None sends none.
         log: The history that this boot continues; None begins an empty log.
+        not_before: A time known to have passed, ms since the epoch: that of the newest leaf stored.
+        abandons: A head of this log that the owners know, and that `log` does not contain.
 
     Raises:
         DocumentInvalid: a key is budgeted twice.
@@ -119,8 +123,10 @@ def draft_permit(
         manifest_digest=bundle.manifest_digest,
         keys_digest=bundle.keys_digest,
         serial=serial,
+        not_before=not_before,
         not_after=not_after,
         signer_log=(log or Frontier()).serialise(),
+        abandons=abandons,
         share=sealed,
         budgets=budgets,
     )

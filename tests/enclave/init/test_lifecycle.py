@@ -12,7 +12,7 @@ from strongroom_enclave.init.lifecycle import ROUTES, Phase
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.spawn import Worker
 from strongroom_enclave.sealing import role_key
-from strongroom_wire.bundle import Bundle, Role, hpke_info, pcr16
+from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, hpke_info, pcr16
 from strongroom_wire.encoding import pack, unpack
 from strongroom_wire.errors import Code
 from strongroom_wire.hpke import seal
@@ -36,8 +36,9 @@ def permit(bundle: Bundle, serial: int = 1, share: bytes = b"") -> Statement:
     if share:
         info = hpke_info(bundle, Role.INIT, b"unlock-share")
         sealed = seal(share, bundle.role(Role.INIT).hpke, info)
-    head = (bundle.owner_root, bundle.manifest_digest, bundle.keys_digest, serial, 1 << 40)
-    made = Permit(*head, Frontier().serialise(), sealed, (Budget("main", 5, 5),))
+    head = (bundle.owner_root, bundle.manifest_digest, bundle.keys_digest, serial)
+    times, log = (0, 1 << 40), Frontier().serialise()
+    made = Permit(*head, *times, log, EMPTY_LOG, sealed, (Budget("main", 5, 5),))
     return DESK.owners.sign(PERMIT_DOMAIN, made.serialise())
 
 

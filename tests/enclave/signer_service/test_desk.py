@@ -32,6 +32,7 @@ ARGUMENTS = {
     Kind.QUERY_ORDER: b"\x33" * 32,
     Kind.QUERY_OPEN: b"MTAw",
     Kind.QUERY_TRADES: b"",
+    Kind.MODEL: b"\x44" * 32 + b"\x55" * 32 + b"\x66" * 32,
 }
 LINES = {
     Kind.ORDERS: b"POST /order HTTP/1.1\r\n",
@@ -47,7 +48,7 @@ PERMISSIONS: dict[Kind, manifest.Call] = {
     Kind.ORDERS: "order", Kind.TEMPLATE: "template", Kind.CANCEL: "cancel",
     Kind.CANCEL_ALL: "cancel", Kind.CANCEL_MARKET: "cancel", Kind.HEARTBEAT: "heartbeat",
     Kind.QUERY_ORDER: "query", Kind.QUERY_OPEN: "query", Kind.QUERY_TRADES: "query",
-    Kind.READ_LOG: "log",
+    Kind.READ_LOG: "log", Kind.MODEL: "order",
 }  # fmt: skip
 
 
@@ -132,7 +133,10 @@ def test_each_kind_has_its_permission_and_no_other_will_do(trading: Trading, kin
     assert trading.ask(of_kind(kind), wanted).code is not Code.CALL_NOT_PERMITTED
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.READ_LOG])
+KEYLESS = (Kind.READ_LOG, Kind.MODEL)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in KEYLESS])
 def test_a_key_that_is_not_there_or_not_enrolled_does_nothing(trading: Trading, kind: Kind) -> None:
     made = of_kind(kind)
     for index, expected in (
@@ -338,7 +342,9 @@ def test_without_an_open_log_nothing_leaves(trading: Trading) -> None:
     trading.desk = Desk(trading.keys, lambda: trading.now(), closed)
     for kind in (Kind.ORDERS, Kind.CANCEL, Kind.CANCEL_ALL, Kind.CANCEL_MARKET):
         reply = trading.ask(of_kind(kind))
-        assert (reply.code, reply.request, reply.order_hashes) == (Code.INTERNAL, b"", ())
+        assert (reply.code, reply.request, reply.order_hashes) == (Code.WRONG_PHASE, b"", ())
+    model = trading.ask(of_kind(Kind.MODEL))
+    assert (model.code, model.leaf, model.opening) == (Code.WRONG_PHASE, b"", b"")
     denied = trading.ask(intent(order(size=2_400 * 10**6)))
     assert (denied.rule, denied.leaf) == (Rule.ORDER_NOTIONAL, b"")
     start = Boot(EMPTY_LOG, bytes(32), bytes(32), bytes(32), "1").serialise()

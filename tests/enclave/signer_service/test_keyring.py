@@ -9,7 +9,7 @@ from strongroom_enclave.identity import Identity
 from strongroom_enclave.sealing import unseal
 from strongroom_enclave.signer.errors import SignerError
 from strongroom_enclave.signer.keyring import Enrolment, Keyring
-from strongroom_wire.bundle import Bundle, Role, RoleKeys, hpke_info
+from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.encoding import u32, u64
 from strongroom_wire.errors import BadSignature, Code, Malformed, QuorumMissing, Refused, WireError
 from strongroom_wire.hpke import seal
@@ -65,7 +65,8 @@ class Ring:
 
     def permitted(self, sealing: bytes = SEALING) -> "Ring":
         budgets, log = (Budget("main", 5, 5),), Frontier().serialise()
-        permit = Permit(bytes(32), bytes(32), bytes(32), 1, NOW, log, b"", budgets)
+        names = bytes(32), bytes(32), bytes(32)
+        permit = Permit(*names, 1, 0, NOW, log, EMPTY_LOG, b"", budgets)
         self.ring.permit(permit, sealing)
         return self
 

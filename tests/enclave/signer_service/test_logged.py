@@ -17,7 +17,7 @@ from strongroom_wire.bundle import EMPTY_LOG, Role
 from strongroom_wire.encoding import pack, u64
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.frames import Intent, Kind, Reply
-from strongroom_wire.leaves import Boot, Decision, Leaf
+from strongroom_wire.leaves import Boot, Decision, Leaf, ModelDecision
 from strongroom_wire.leaves import Kind as Event
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.pages import Entry, LogPage
@@ -103,6 +103,23 @@ def test_everything_is_in_the_log_once_and_in_order(signer: Signer) -> None:
     assert decided(cancelled)[1].request == sha256(cancelled.request).digest()
     assert (leaves[6].public, Decision.parse(records[6]).key) == (bytes([Rule.NONE]), "")
     assert (after.rule, leaves[9].public) == (Rule.KILL_SWITCH, bytes([Rule.KILL_SWITCH]))
+
+
+def test_a_models_decision_is_logged_and_nothing_is_signed(signer: Signer) -> None:
+    signer.make_ready()
+    model, inputs, output = b"\x11" * 32, b"\x22" * 32, b"\x33" * 32
+    asked = Intent(Kind.MODEL, 77, 0, 0, (), model + inputs + output)
+    reply = signer.channel(signer.desk.bots[2]).ask(asked)
+    assert (reply.code, reply.request, reply.order_hashes) == (Code.OK, b"", ())
+    leaf = Leaf.parse(reply.leaf)
+    assert (leaf.kind, leaf.index, leaf.public) == (Event.MODEL, 3, b"")
+    record = ModelDecision.parse(leaf.record(reply.opening))
+    assert record == ModelDecision("trader", model, inputs, output)
+    page = read(signer.channel())
+    assert page.entries[3] == Entry(reply.leaf, reply.opening)
+    refused, denied = decided(signer.channel(signer.desk.bots[1]).ask(asked))
+    assert (refused.kind, refused.index) == (Event.DENIED, 4), "the auditor may not hand one in"
+    assert (denied.reply.code, denied.client) == (Code.CALL_NOT_PERMITTED, "auditor")
 
 
 def test_pages_verify_against_the_receipt_key_of_the_evidence(signer: Signer) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from strongroom_host.log.notes import SignatureType, VerifierKey
 from strongroom_host.owner.signed import read_manifest
 from strongroom_wire.manifest import Manifest
 
@@ -26,7 +27,7 @@ def test_a_new_manifest_is_valid_and_careful(machine: Machine) -> None:
     assert manifest.keys[0].funder == "0x" + "ab" * 20
     assert manifest.clients[0].calls == ("owner", "cancel", "query", "health")
     findings = machine.run("manifest", "lint", machine.folder / "m.json", "--json").json
-    assert {finding["where"] for finding in findings} == {"owners", "key main"}
+    assert {finding["where"] for finding in findings} == {"owners", "key main", "witnesses"}
     assert all(finding["severity"] != "error" for finding in findings)
 
 
@@ -73,6 +74,34 @@ def test_a_template_gives_keys_and_venues(machine: Machine) -> None:
     assert (two.account, two.keys, two.egress) == ("second", one.keys, one.egress)
 
 
+def test_witnesses_are_named_by_vkey_and_travel_with_a_template(machine: Machine) -> None:
+    keys = [
+        VerifierKey(f"witness.example/{n}", bytes([n]) * 32, SignatureType.COSIGNATURE)
+        for n in range(1, 4)
+    ]
+    named = [text for key in keys for text in ("--witness", str(key))]
+    first, second = machine.folder / "w.json", machine.folder / "v.json"
+    template = ("--account", "fund", "--template", machine.folder / "m.json")
+    machine.run("manifest", "new", *template, *named, "--out", first)
+    manifest = Manifest.parse(first.read_bytes())
+    assert [(w.name, w.key) for w in manifest.witnesses] == [(k.name, k.key.hex()) for k in keys]
+    assert manifest.witness_quorum == 2, "a majority, when nothing else is said"
+    again = ("--account", "fund", "--template", first)
+    machine.run("manifest", "new", *again, "--witness-quorum", "3", "--out", second)
+    kept = Manifest.parse(second.read_bytes())
+    assert (kept.witnesses, kept.witness_quorum) == (manifest.witnesses, 3)
+    machine.run("manifest", "new", *again, "--witness-quorum", "4", "--out", second, expect=2)
+    machine.run("manifest", "new", *template, *named[:2] * 2, "--out", second, expect=2)
+    log = str(VerifierKey("witness.example/1", bytes(32)))
+    refused = machine.run("manifest", "new", *template, "--witness", log, "--out", second, expect=2)
+    assert "a log's key, not a witness's" in refused.err
+    shown = machine.run("manifest", "explain", first).out
+    assert "2 of 3 have cosigned it: witness.example/1" in " ".join(shown.split())
+    data = machine.run("manifest", "explain", first, "--json").json
+    assert (len(data["witnesses"]), data["witness_quorum"]) == (3, 2)
+    assert "witness quorum" in machine.run("manifest", "diff", first, machine.folder / "m.json").out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -88,6 +117,8 @@ def test_a_template_gives_keys_and_venues(machine: Machine) -> None:
         (["--builder", "0x12"], "builder"),
         (["--owner-key", "12"], "not an owner's public key"),
         (["--quorum", "2"], "enclave would refuse"),
+        (["--witness", "w+00000000+AA=="], "not a witness's key"),
+        (["--witness-quorum", "1"], "enclave would refuse"),
         (["--client", "/none/card.json"], "cannot read"),
         (["--development-root", "/none/ca.pem"], "cannot read"),
     ],

@@ -16,6 +16,7 @@ from strongroom_wire.manifest import (
     Policy,
     VerifiedManifest,
     Window,
+    Witness,
     verify_manifest,
 )
 
@@ -78,6 +79,8 @@ def sample_manifest(owners: OwnerKeys) -> Manifest:
             Egress("clob.polymarket.com", 443, ("cc" * 32,), ()),
             Egress("spare.example", 443, (), ()),
         ),
+        witnesses=(Witness("w/a", "da" * 32), Witness("w/b", "db" * 32)),
+        witness_quorum=1,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from strongroom_host.enclave_client.identity import ClientIdentity
+from strongroom_host.log.notes import SignatureType, VerifierKey
 from strongroom_host.owner.errors import DocumentInvalid, UnknownManifestKey
 from strongroom_host.owner.manifest_diff import Change, Effect, diff
 from strongroom_host.owner.manifest_draft import (
@@ -21,6 +22,7 @@ from strongroom_host.owner.manifest_draft import (
     parse_money,
     parse_owner,
     parse_window,
+    parse_witness,
     read_draft,
     rotated,
     with_key,
@@ -29,11 +31,12 @@ from strongroom_host.owner.manifest_explain import (
     explain_clients,
     explain_key,
     explain_owners,
+    explain_witnesses,
     span,
     worst_cases,
 )
 from strongroom_host.owner.manifest_lint import Severity, lint
-from strongroom_wire.manifest import Client, Egress, Manifest, Market, OwnerChange, Window
+from strongroom_wire.manifest import Client, Egress, Manifest, Market, OwnerChange, Window, Witness
 from strongroom_wire.statements import Budget
 
 from tests.host.owner.samples import OwnerKeys, sample_manifest
@@ -217,6 +220,9 @@ def test_a_careful_manifest_has_few_findings() -> None:
         (with_policy(windows=(Window(60, Decimal(1)),)), "smaller than one order"),
         (with_market(min_price=Decimal("0.01"), max_price=Decimal("0.99")), "nearly everything"),
         (with_first_key(venue="x.example"), "error key main"),
+        (edit(BASE, witnesses=(), witness_quorum=0), "note witnesses: nobody outside"),
+        (edit(BASE, witness_quorum=2), "note witnesses: all witnesses must cosign"),
+        (edit(BASE, witness_quorum=3), "error witness quorum"),
     ],
 )  # fmt: skip
 def test_lint_says_what_is_unwise(manifest: Manifest, expected: str) -> None:
@@ -264,6 +270,21 @@ def test_owners_and_clients_are_explained() -> None:
     assert explain_clients(Client("x", b"x", "aa" * 32, ALL_CALLS))
 
 
+def test_witnesses_are_explained() -> None:
+    assert "1 of 2 have cosigned it: w/a (dadadada…), w/b" in explain_witnesses(BASE)
+    assert "Nobody outside" in explain_witnesses(edit(BASE, witnesses=(), witness_quorum=0))
+
+
+def test_a_witness_is_named_by_its_vkey() -> None:
+    key = VerifierKey("witness.example/w", bytes(31) + b"\1", SignatureType.COSIGNATURE)
+    assert parse_witness(str(key)) == Witness("witness.example/w", "00" * 31 + "01")
+    log = VerifierKey("witness.example/w", bytes(32))
+    foreign = VerifierKey("wïtness", bytes(32), SignatureType.COSIGNATURE)
+    for text in (str(log), str(foreign), str(key)[:-4], "", "w", "\ud800+00000000+AA=="):
+        with pytest.raises(DocumentInvalid):
+            parse_witness(text)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(1, "1 second"), (90, "90 seconds"), (60, "1 minute"), (7200, "2 hours"), (86400, "1 day")],
@@ -306,6 +327,9 @@ WIDER: list[Any] = [
     edit(BASE, mode="development"),
     edit(BASE, genesis=edit(BASE.genesis, quorum=1)),
     edit(BASE, owner_changes=(OwnerChange(OwnerKeys.new(1, 1).spec, ()),)),
+    edit(BASE, witnesses=(), witness_quorum=0),
+    edit(BASE, witnesses=(*BASE.witnesses, Witness("w/c", "dc" * 32))),
+    edit(BASE, witnesses=(BASE.witnesses[0], Witness("w/b", "dd" * 32))),
 ]
 NARROWER: list[Any] = [
     with_policy(order_notional=Decimal(24)),
@@ -322,6 +346,8 @@ NARROWER: list[Any] = [
     with_client(calls=("order",)),
     edit(BASE, clients=BASE.clients[:1]),
     edit(BASE, egress=BASE.egress[:1]),
+    edit(BASE, witnesses=BASE.witnesses[:1]),
+    edit(BASE, witness_quorum=2),
 ]
 OTHER: list[Any] = [
     edit(BASE, version=2),
@@ -334,6 +360,7 @@ OTHER: list[Any] = [
     edit(BASE, keys=BASE.keys[::-1]),
     edit(BASE, clients=BASE.clients[::-1]),
     edit(BASE, egress=BASE.egress[::-1]),
+    edit(BASE, witnesses=BASE.witnesses[::-1]),
     with_policy(markets=BASE.keys[0].policy.markets[::-1]),
     with_policy(windows=BASE.keys[0].policy.windows[::-1]),
     with_market(sides=("sell", "buy")),
@@ -363,6 +390,13 @@ def test_undoing_a_restriction_is_wider(after: Manifest) -> None:
     assert Effect.WIDER in effects(diff(after, BASE))
 
 
+def test_first_witnesses_take_away_and_the_last_ones_gone_give_back() -> None:
+    none = edit(BASE, witnesses=(), witness_quorum=0)
+    assert effects(diff(none, BASE)) == {Effect.NARROWER}
+    assert effects(diff(BASE, none)) == {Effect.WIDER}
+    assert effects(diff(edit(BASE, witness_quorum=2), BASE)) == {Effect.WIDER}
+
+
 @pytest.mark.parametrize("after", OTHER)
 def test_what_changes_no_power_is_still_shown(after: Manifest) -> None:
     assert after.serialise() != BASE.serialise()
@@ -378,8 +412,9 @@ def test_every_field_of_the_schema_is_compared() -> None:
     }  # fmt: skip
     assert fields["manifest"] == (
         "format", "version", "mode", "account", "genesis", "owner_changes", "clients", "keys",
-        "egress",
+        "egress", "witnesses", "witness_quorum",
     )  # fmt: skip
+    assert Witness.__struct_fields__ == ("name", "key")
     assert fields["market"] == ("token", "exchange", "sides", "min_price", "max_price")
     assert fields["client"] == ("name", "certificate", "frame_key", "calls")
     assert fields["egress"] == ("host", "port", "roots", "development_roots")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from strongroom_host.errors import HostError
 from strongroom_host.owner.errors import DocumentInvalid, NotAnOwner, QuorumIncomplete
 from strongroom_host.owner.signed import DocumentKind, SignedFile, read_manifest
+from strongroom_wire.bundle import EMPTY_LOG
 from strongroom_wire.errors import BadSignature
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement
@@ -23,7 +24,8 @@ OWNERS = OwnerKeys.new(3, 2)
 MANIFEST = sample_manifest(OWNERS)
 SET = MANIFEST.owners()
 LOG = Frontier().serialise()
-PERMIT = Permit(bytes(32), bytes(32), bytes(32), 1, 2, LOG, b"", (Budget("main", 1, 1),))
+NAMES = bytes(32), bytes(32), bytes(32)
+PERMIT = Permit(*NAMES, 1, 0, 2, LOG, EMPTY_LOG, b"", (Budget("main", 1, 1),))
 ORDER = OwnerOrder(Action.KILL, bytes(32), bytes(32))
 
 
