@@ -18,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from strongroom_attest.errors import AttestationError, PolicyMismatch, UnsignedRefused
 from strongroom_attest.freshness import Challenge
+from strongroom_attest.nitro.document import AttestationDocument
 from strongroom_attest.nitro.live import verify_live, verify_live_unsigned
 from strongroom_attest.nitro.policy import NitroEvidence
 from strongroom_attest.nitro.verify import AuthenticatedDocument
@@ -31,6 +32,7 @@ from strongroom_host.enclave_client.errors import (
     CertificateRefused,
     CommitmentMismatch,
     DocumentRefused,
+    EvidenceRefused,
     ImageMismatch,
     ManifestMismatch,
     ManifestPcrMismatch,
@@ -44,6 +46,10 @@ __all__ = [
     "BootedEvidence",
     "UntrustedEvidence",
     "VerifiedEvidence",
+    "check_configured",
+    "image_of",
+    "parse_bundle",
+    "refused",
     "verify_booted",
     "verify_document",
     "verify_evidence",
@@ -140,19 +146,8 @@ def verify_evidence(
     # 1. to 4.: the platform, the image, and the bundle.
     bundle, live, image = _authenticate(untrusted, policy.trust, challenge, now)
     document = live.evidence.document
-    # 5. A manifest was loaded, so that this boot has keys at all.
-    _check_configured(bundle, signed=not policy.trust.unsigned)
-    # 6. It is the manifest and the owners that are meant.
-    _check_manifest(bundle, policy.manifest_digest)
-    _check_owners(bundle, policy.owner_root)
-    # 7. The platform measured that manifest before the keys came to be, and nothing after it: a
-    #    document carries locked registers only, so presence is proof that they cannot change.
-    _check_manifest_pcr(document.pcrs.get(_MANIFEST_PCR), policy.manifest_digest)
-    for index in _LOCKED_PCRS:
-        _check_unused_pcr(index, document.pcrs.get(index))
-    # 8. Both processes that answer us registered their keys.
-    for role in _REQUIRED_ROLES:
-        _check_role(bundle, role)
+    # 5. to 8.: the manifest, its register, and the keys.
+    check_configured(bundle, document, policy)
     # 9. The certificate can be pinned.
     _check_certificate(bundle.certificate)
     return VerifiedEvidence(
@@ -191,36 +186,57 @@ def verify_booted(
     return BootedEvidence(bundle=bundle, attestation=live, image=image, proof=_PROOF)
 
 
+def check_configured(bundle: Bundle, document: AttestationDocument, policy: EvidencePolicy) -> None:
+    """Proves that an authenticated document and its bundle are of a boot that runs the manifest and
+    belongs to the owners of `policy`: steps 5 to 8, the same for evidence of now and of then.
+
+    Raises:
+        EvidenceRefused: not so.
+    """
+    # 5. A manifest was loaded, so that this boot has keys at all.
+    _check_configured(bundle, signed=not policy.trust.unsigned)
+    # 6. It is the manifest and the owners that are meant.
+    _check_manifest(bundle, policy.manifest_digest)
+    _check_owners(bundle, policy.owner_root)
+    # 7. The platform measured that manifest before the keys came to be, and nothing after it: a
+    #    document carries locked registers only, so presence is proof that they cannot change.
+    _check_manifest_pcr(document.pcrs.get(_MANIFEST_PCR), policy.manifest_digest)
+    for index in _LOCKED_PCRS:
+        _check_unused_pcr(index, document.pcrs.get(index))
+    # 8. Both processes that answer us registered their keys.
+    for role in _REQUIRED_ROLES:
+        _check_role(bundle, role)
+
+
 def _authenticate(
     untrusted: UntrustedEvidence, trust: Trust, challenge: Challenge, now: datetime
 ) -> tuple[Bundle, VerifiedLive[NitroEvidence], Image]:
     # 1. The bundle parses; parsing proves nothing, but its commitment can be computed.
-    try:
-        bundle = Bundle.parse(untrusted.bundle)
-    except WireError as error:
-        raise BundleRefused(
-            f"the bundle beside the document is malformed: {error}",
-            remedy="the relay or the enclave is broken; fetch evidence again",
-        ) from error
+    bundle = parse_bundle(untrusted)
     # 2. The document is genuine under a pinned root, answers this challenge, is recent, shows
     #    trusted measurements,
     # 3. and commits to that very bundle.
     try:
         live = verify_document(untrusted.document, trust, bundle.commitment, now, challenge)
-    except PolicyMismatch as error:
-        if error.field == "user_data":
-            raise CommitmentMismatch(
-                "the attested commitment is not that of the bundle delivered with it",
-                expected=bundle.commitment.hex(),
-                actual=error.actual.hex() if isinstance(error.actual, bytes) else error.actual,
-                remedy="do not use this connection: somebody between you and the enclave changed"
-                " its keys, or mixed two boots",
-            ) from error
-        raise _refused(error) from error
     except AttestationError as error:
-        raise _refused(error) from error
+        raise refused(error, bundle) from error
     # 4. PCR0 to PCR2 belong to one image, not each to another.
-    return bundle, live, _image(trust, live)
+    return bundle, live, image_of(trust, live.evidence.document)
+
+
+def parse_bundle(untrusted: UntrustedEvidence) -> Bundle:
+    """Returns the bundle beside a document; nothing about it is proved.
+
+    Raises:
+        BundleRefused: malformed.
+    """
+    try:
+        return Bundle.parse(untrusted.bundle)
+    except WireError as error:
+        raise BundleRefused(
+            f"the bundle beside the document is malformed: {error}",
+            remedy="the relay or the enclave is broken; fetch evidence again",
+        ) from error
 
 
 def verify_document(
@@ -241,7 +257,16 @@ def verify_document(
     return verify_live(document, policy, trust.attest_roots, now, challenge)
 
 
-def _refused(error: AttestationError) -> DocumentRefused:
+def refused(error: AttestationError, bundle: Bundle) -> EvidenceRefused:
+    """Returns what an error of the verifier means for evidence with this bundle."""
+    if isinstance(error, PolicyMismatch) and error.field == "user_data":
+        return CommitmentMismatch(
+            "the attested commitment is not that of the bundle delivered with it",
+            expected=bundle.commitment.hex(),
+            actual=error.actual.hex() if isinstance(error.actual, bytes) else error.actual,
+            remedy="do not use this connection: somebody between you and the enclave changed"
+            " its keys, or mixed two boots",
+        )
     if isinstance(error, UnsignedRefused):
         return DocumentRefused(
             f"nobody signed this evidence ({error.code}): it comes from an emulator",
@@ -257,8 +282,13 @@ def _refused(error: AttestationError) -> DocumentRefused:
     )
 
 
-def _image(trust: Trust, live: VerifiedLive[NitroEvidence]) -> Image:
-    measured = tuple(live.evidence.document.pcrs.get(index) for index in range(3))
+def image_of(trust: Trust, document: AttestationDocument) -> Image:
+    """Returns which of the trusted images an authenticated document shows.
+
+    Raises:
+        ImageMismatch: PCR0 to PCR2 are not together those of one.
+    """
+    measured = tuple(document.pcrs.get(index) for index in range(3))
     for image in trust.images:
         if image.triple == measured:
             return image

@@ -3,6 +3,7 @@
 from strongroom_host.errors import BadInput, EnvironmentFault, HostError
 
 __all__ = [
+    "BootUnproved",
     "BundleMalformed",
     "CheckpointMalformed",
     "CheckpointUnsigned",
@@ -17,6 +18,7 @@ __all__ = [
     "LogUnwritable",
     "NotIncluded",
     "NoteMalformed",
+    "OpeningWrong",
     "OutsideLog",
     "PathMalformed",
     "PositionMissed",
@@ -38,6 +40,18 @@ class NotIncluded(LogError):
 
 class HeadsInconsistent(LogError):
     """No proof that the larger tree begins with the smaller one: a fork, an edit or a rollback."""
+
+
+class LogForked(HeadsInconsistent):
+    """A boot signs another history than the one stored: two exist."""
+
+
+class LogShorter(HeadsInconsistent):
+    """A boot signs an old state of the log that is stored: its newest leaves are not in it."""
+
+
+class OpeningWrong(LogError):
+    """An opening is not of the leaf that it came with."""
 
 
 class NoteMalformed(LogError):
@@ -90,6 +104,10 @@ class PositionMissed(LogError):
 
 class LogAbsent(BadInput):
     """There is no log where one was named."""
+
+
+class BootUnproved(LogError):
+    """The stored evidence of a boot does not prove which image and manifest it ran."""
 
 
 class LogDamaged(LogError):
