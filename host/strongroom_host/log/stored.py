@@ -15,7 +15,7 @@ from strongroom_wire.bundle import LogHead
 from strongroom_wire.merkle import Frontier, leaf_hash
 
 from strongroom_host.log import proofs
-from strongroom_host.log.errors import LogAbsent, LogDamaged, PathMalformed
+from strongroom_host.log.errors import LogAbsent, LogDamaged, OutsideLog, PathMalformed
 from strongroom_host.log.notes import Checkpoint, Note
 from strongroom_host.log.tail import Tail, parse_tail
 from strongroom_host.log.tiles import (
@@ -80,6 +80,11 @@ class StoredLog:
                 return
 
     @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self._folder
+
+    @property
     def size(self) -> int:
         """How many leaves are stored."""
         return self._frontier.size
@@ -108,6 +113,20 @@ class StoredLog:
         if size is None or size == self.size:
             return LogReader(self, self.head)
         return LogReader(self, proofs.head(size, TileHashes(self, self.size)), self.size)
+
+    def leaf(self, index: int) -> bytes:
+        """The leaf at `index`, as it is stored and without proof.
+
+        Raises:
+            OutsideLog: there are fewer leaves.
+            TileMissing, BundleMalformed: it cannot be read.
+        """
+        if not 0 <= index < self.size:
+            raise OutsideLog("no such leaf", expected=f"0 to {self.size - 1}", actual=index)
+        number, at = divmod(index, WIDTH)
+        if number == self.size // WIDTH:
+            return self._entries[at]
+        return self.reader().bundle(number)[at]
 
     def read(self, path: str) -> bytes | None:
         """What is at a path of the tlog-tiles layout; parts not yet published come from memory."""
