@@ -1,5 +1,6 @@
 """`strongroom log`: keep a copy of the signer's log, and check it."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,17 +13,20 @@ from strongroom_wire.encoding import u64
 from strongroom_wire.frames import Intent, Kind
 from strongroom_wire.leaves import Leaf
 
+from strongroom_host.cli.log_memory import memory_beside, remember_pulled
 from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
 from strongroom_host.cli.trading import ClientFolder, Trader
 from strongroom_host.enclave_client.address import parse_enclave_address
 from strongroom_host.errors import BadInput
+from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.errors import LogDamaged
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.notes import VerifierKey, open_checkpoint
 from strongroom_host.log.pull import pull
 from strongroom_host.log.tiles import CHECKPOINT
 from strongroom_host.log.verify import AttestedBoot, Expected, KnownHead, Report, verify
+from strongroom_host.owner.signed import read_manifest
 
 __all__ = ["app"]
 
@@ -59,9 +63,14 @@ def pull_command(
         origin = log_origin(bundle.owner_root, trader.manifest.account, Role.SIGNER)
         key = VerifierKey(origin, trader.evidence.keys(Role.SIGNER).receipt)
         head = pull(files, _reading(trader), key).head
+        if memory := memory_beside(log):
+            remember_pulled(memory, origin, files.reader(), head, bundle.boot_id)
         boots = {bundle.boot_id: AttestedBoot(bundle.manifest_digest, bundle.keys_digest)}
         known = KnownHead(head, f"boot {bundle.boot_id.hex()[:16]}")
         report = verify(files.reader().entries(), Expected([known], boots=boots))
+        _, statement = read_manifest(manifest or folder.root / "manifest.signed.json")
+        evidence = trader.evidence.document, bundle.serialise(), statement.serialise()
+        Boots(log.expanduser()).add(StoredBoot(*evidence, int(time.time() * 1000)))
     say(f"{head.size - before} new leaves; {head.size} in {log}")
     say(f"key of this boot: {key}")
     _conclude(report)

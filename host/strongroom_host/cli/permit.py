@@ -8,11 +8,19 @@ from typing import Annotated
 
 import typer
 from strongroom_wire.encoding import u32
-from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Statement
 from strongroom_wire.statements import Permit
 
 from strongroom_host.cli.output import say, table
+from strongroom_host.cli.permit_log import (
+    AbandonOption,
+    LogChoice,
+    LogOption,
+    UnsignedOption,
+    check_draft,
+    history_to_continue,
+    remember_permit,
+)
 from strongroom_host.cli.session import (
     DEFAULT_ENCLAVE,
     DEFAULT_OWNER,
@@ -27,8 +35,6 @@ from strongroom_host.cli.session import (
 )
 from strongroom_host.enclave_client.errors import ReceiptInvalid
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
-from strongroom_host.log.files import LogFiles
-from strongroom_host.log.pull import continued_by
 from strongroom_host.owner.errors import DocumentInvalid
 from strongroom_host.owner.signed import DocumentKind, SignedFile
 from strongroom_host.owner.statements import (
@@ -59,12 +65,9 @@ def permit(
         bool, typer.Option("--no-share", help="Send no unlock share; sealed state stays closed.")
     ] = False,
     out: OutOption = None,
-    log: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="The log to continue (default: log in the owner's folder)."
-        ),
-    ] = None,
+    log: LogOption = None,
+    abandon: AbandonOption = None,
+    unsigned_leaves: UnsignedOption = False,
     enclave: EnclaveOption = DEFAULT_ENCLAVE,
     owner: OwnerOption = DEFAULT_OWNER,
     manifest: ManifestOption = None,
@@ -85,15 +88,21 @@ def permit(
     session = open_session(owner, enclave, manifest, trust, passphrase_file)
     budgets = tuple(parse_budget(text, session.manifest.manifest) for text in budget)
     evidence = session.evidence()
+    history = history_to_continue(
+        session, evidence, LogChoice(log, abandon, unsigned_leaves), int(now * 1000)
+    )
     draft = draft_permit(
         evidence,
         budgets,
         serial=session.folder.next_serial(int(now)),
         not_after=not_after,
         share=None if no_share else session.folder.share(),
-        log=_continued(log, session, evidence),
+        log=history.log,
+        not_before=history.not_before,
+        abandons=history.abandons,
     )
     _show(draft)
+    remember_permit(session, evidence, draft, abandon, int(now * 1000))
     file = session.sign(SignedFile.unsigned(draft.serialise()))
     statement = session.collect(file, out, "permit")
     if statement is not None:
@@ -103,17 +112,24 @@ def permit(
 @app.command("sign")
 def sign(
     file: FileArgument,
+    log: LogOption = None,
+    abandon: AbandonOption = None,
+    unsigned_leaves: UnsignedOption = False,
     enclave: EnclaveOption = DEFAULT_ENCLAVE,
     owner: OwnerOption = DEFAULT_OWNER,
     manifest: ManifestOption = None,
     trust: TrustOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Add this owner's signature to a permit, after verifying that it is for this very boot."""
+    """Add this owner's signature to a permit, after verifying that it is for this very boot and
+    continues the history that this owner knows."""
     session = open_session(owner, enclave, manifest, trust, passphrase_file)
     signed, draft = _load(file)
-    check_for_boot(draft, session.evidence(), session.manifest)
+    evidence, now_ms = session.evidence(), int(time.time() * 1000)
+    check_for_boot(draft, evidence, session.manifest)
     _show(draft)
+    check_draft(session, evidence, draft, LogChoice(log, abandon, unsigned_leaves), now_ms)
+    remember_permit(session, evidence, draft, abandon, now_ms)
     session.collect(session.sign(signed), file, "permit")
 
 
@@ -132,18 +148,6 @@ def submit(
     evidence = session.evidence()
     check_for_boot(draft, evidence, session.manifest)
     _submit(session, evidence, statement, draft)
-
-
-def _continued(log: Path | None, session: OwnerSession, evidence: VerifiedEvidence) -> Frontier:
-    """Returns the history to continue; an empty one only where none is stored, and says so."""
-    folder = (log or session.folder.root / "log").expanduser()
-    if log is None and not folder.is_dir():
-        say("no log is stored: this boot begins an empty one")
-        return Frontier()
-    if not folder.is_dir():
-        raise DocumentInvalid(f"{folder} is no log", remedy="name the folder of `strongroom log`")
-    with LogFiles(folder) as files:
-        return continued_by(files, evidence.bundle.boot_id)
 
 
 def _submit(
@@ -201,6 +205,6 @@ def _show(draft: Permit) -> None:
     say(f"continues a log of {draft.signer_head.size} leaves, {draft.signer_head.root.hex()[:16]}")
     if draft.abandons.size:
         gone = draft.abandons
-        say(f"GIVES UP the log's head of {gone.size} leaves, {gone.root.hex()[:16]}: why?")
+        say(f"GIVES UP a known history of {gone.size} leaves, {gone.root.hex()[:16]}, for that one")
     say(f"keys digest {draft.keys_digest.hex()}: for this boot alone")
     table("Budgets", ("key", "total since boot", "orders"), rows)

@@ -8,6 +8,7 @@ trust.json             which enclave is the right one
 manifest.signed.json   the manifest in force
 addresses.json         public addresses of provisioned keys
 permit-serial          the last serial issued
+heads                  what is remembered of the log: every head that was named, pulled or shown
 log/                   the signer's log, as `strongroom log pull` keeps it; permits continue it
 """
 
@@ -30,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from strongroom_host.enclave_client.identity import ClientIdentity
 from strongroom_host.owner.errors import KeyLocked, KeyMissing, OwnerError
+from strongroom_host.owner.heads import HeadMemory
 from strongroom_host.private_files import read_file, read_private, write_atomic, write_private
 
 __all__ = ["MIN_PASSPHRASE", "OwnerFolder"]
@@ -69,6 +71,11 @@ class OwnerFolder:
     def manifest_path(self) -> Path:
         """The signed manifest in force."""
         return self.root / "manifest.signed.json"
+
+    @property
+    def heads(self) -> HeadMemory:
+        """What this owner remembers of his logs."""
+        return HeadMemory(self.root / "heads")
 
     @classmethod
     def create(

@@ -269,7 +269,7 @@ def test_a_new_boot_refuses_what_the_old_one_was_given(trading: World) -> None:
         log = ("--log", folder / "log")
         trading.both("permit", "--budget", "main=60", *with_secret(trading), *log, then="permit")
         # Owner two drafted no permit of his own: the share in force is owner one's, as at export.
-        one.run("permit", "--budget", "main=61", *with_secret(trading), expect=2)
+        one.run("permit", "--budget", "main=61", *with_secret(trading), *log, expect=2)
         two_state = two.folder / "state.sealed"
         one.folder.joinpath("state.sealed").write_bytes(two_state.read_bytes())
         one.run("seal", "restore", one.folder / "state.sealed", *with_secret(trading), "--out",

@@ -1,0 +1,271 @@
+"""Which history of the log a permit continues: the stored copy, held against the owner's memory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role
+from strongroom_wire.checkpoint import log_origin
+from strongroom_wire.errors import WireError
+from strongroom_wire.statements import Permit
+
+from strongroom_host.cli.output import say, warn
+from strongroom_host.cli.session import OwnerSession
+from strongroom_host.enclave_client.evidence import VerifiedEvidence
+from strongroom_host.log.attested import prove_boot
+from strongroom_host.log.boots import Boots, StoredBoot
+from strongroom_host.log.errors import LogError
+from strongroom_host.log.folder import FolderLog
+from strongroom_host.log.notes import Note, VerifierKey, open_checkpoint
+from strongroom_host.log.tree import LogReader
+from strongroom_host.owner.errors import DocumentInvalid
+from strongroom_host.owner.heads import How, RememberedHead
+from strongroom_host.owner.history import (
+    Continued,
+    HistoryRefused,
+    Replay,
+    Vouched,
+    continued,
+    replay,
+)
+
+__all__ = [
+    "AbandonOption",
+    "DraftDiffers",
+    "LogChoice",
+    "LogOption",
+    "UnsignedOption",
+    "check_draft",
+    "history_to_continue",
+    "remember_permit",
+]
+
+LogOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--log", metavar="DIR", help="The log to continue (default: log in the owner's folder)."
+    ),
+]
+AbandonOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REASON",
+        help="Give up the known history that the stored log lacks; the permit says so for good.",
+    ),
+]
+UnsignedOption = Annotated[
+    bool,
+    typer.Option(
+        "--unsigned-leaves", help="Go on with stored leaves for which no signed head vouches, too."
+    ),
+]
+
+
+_SLACK_MS: Final = 120_000
+
+
+class DraftDiffers(HistoryRefused):
+    """A co-owner's draft says another thing about the log than this owner's own copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogChoice:
+    """What an owner says about the log: where it is, and what he puts up with, and why."""
+
+    log: Path | None
+    abandon: str | None
+    unsigned: bool
+
+    def __post_init__(self) -> None:
+        if self.abandon is not None and not self.abandon.strip():
+            raise DocumentInvalid(
+                "a history is not given up without a reason",
+                expected='--abandon "REASON", for whoever asks later',
+            )
+
+
+class _Known:
+    """One owner's view of one log: his stored copy and his memory of it."""
+
+    def __init__(
+        self, session: OwnerSession, evidence: VerifiedEvidence, choice: LogChoice
+    ) -> None:
+        bundle = evidence.bundle
+        account = session.manifest.manifest.account
+        self.log = log_origin(bundle.owner_root, account, Role.SIGNER)
+        self.boot_id = bundle.boot_id
+        self.shown = evidence.bundle.role(Role.SIGNER).head
+        self.memory = session.folder.heads
+        self.remembered = self.memory.known(self.log)
+        self.folder = (choice.log or session.folder.root / "log").expanduser()
+        self.stored = self.folder.is_dir()
+        if choice.log is not None and not self.stored:
+            raise DocumentInvalid(
+                f"{self.folder} is no log", remedy="name the folder of `strongroom log`"
+            )
+
+    def replay(self, session: OwnerSession) -> Replay:
+        """Goes through the stored copy, or through nothing where there is none."""
+        vouched = [Vouched.of(each) for each in self.remembered]
+        if not self.stored:
+            return replay([], vouched, self.boot_id)
+        files = FolderLog(self.folder)
+        vouched += _signed_heads(files, self.log, session)
+        # Read without proof: the replay itself says which heads the leaves lead to.
+        reader = LogReader(files, LogHead(files.size, bytes(32)))
+        return replay(
+            reader.entries(), vouched, self.boot_id, lambda index: reader.hashes(0, index)
+        )
+
+
+def history_to_continue(
+    session: OwnerSession, evidence: VerifiedEvidence, choice: LogChoice, now_ms: int
+) -> Continued:
+    """Returns what this owner's permit says about the log, and tells him what he should know.
+
+    Raises:
+        HistoryRefused: the stored copy lacks what is known of the log, or is in disorder.
+        DocumentInvalid: the folder that was named is no log.
+        MemoryDamaged: what is known of it cannot be read.
+    """
+    known = _Known(session, evidence, choice)
+    found = continued(
+        known.replay(session),
+        known.boot_id,
+        now_ms=now_ms,
+        abandon=choice.abandon is not None,
+        unsigned=choice.unsigned,
+    )
+    if not known.stored:
+        say("no log is stored: this boot begins an empty one")
+    if not known.remembered and known.stored:
+        say(
+            "this folder remembers no head of the log yet: that an old copy was put there is not"
+            " excluded this once"
+        )
+    if found.unpulled.size:
+        say(
+            f"leaves of this boot up to {found.unpulled.size} are not stored yet: `strongroom log"
+            " pull` before it ends, or they are lost with it"
+        )
+    return found
+
+
+def remember_permit(
+    session: OwnerSession,
+    evidence: VerifiedEvidence,
+    draft: Permit,
+    reason: str | None,
+    now_ms: int,
+) -> None:
+    """Remembers the history that a permit names, and what evidence shows; before it is signed.
+
+    Raises:
+        MemoryUnwritable: it may not be remembered, so nothing must be signed.
+    """
+    bundle = evidence.bundle
+    log = log_origin(bundle.owner_root, session.manifest.manifest.account, Role.SIGNER)
+    named = RememberedHead(
+        draft.signer_head, How.PERMIT, now_ms, bundle.boot_id, f"permit {draft.serial}"
+    )
+    heads, abandons = [named], None
+    if draft.abandons != EMPTY_LOG:
+        abandons = draft.abandons
+    shown = bundle.role(Role.SIGNER).head
+    if shown.size > draft.signer_head.size:
+        heads.append(RememberedHead(shown, How.SHOWN, now_ms, bundle.boot_id, "its evidence"))
+    session.folder.heads.remember(log, heads, abandons=abandons, reason=reason or "")
+
+
+def check_draft(
+    session: OwnerSession,
+    evidence: VerifiedEvidence,
+    draft: Permit,
+    choice: LogChoice,
+    now_ms: int,
+) -> None:
+    """Proves that a co-owner's draft names the history that this owner knows, too.
+
+    An owner who has neither a copy nor a memory of the log is told so: he signs on the word of the
+    one who drafted it.
+
+    Raises:
+        DraftDiffers: it names another one, gives up another head, or dates it otherwise.
+        HistoryRefused: see `history_to_continue`.
+    """
+    known = _Known(session, evidence, choice)
+    if not known.stored and not known.remembered:
+        if draft.signer_head.size:
+            warn(
+                "you have neither a copy nor a memory of this log: that its history is the right"
+                " one is the word of who drafted the permit. Name a copy with --log DIR"
+            )
+        if draft.abandons.size:
+            warn("what is given up, and why, ask whoever drafted it")
+        _check_time(draft, 0, now_ms)
+        return
+    mine = history_to_continue(session, evidence, choice, now_ms)
+    if draft.signer_head != mine.log.head:
+        raise DraftDiffers(
+            "the draft continues another history than your copy of the log has",
+            expected=_words(mine.log.head),
+            actual=_words(draft.signer_head),
+            remedy="bring both copies up to date (`strongroom log pull`, or copy the folder), and"
+            " find out which is right before you sign",
+        )
+    if draft.abandons.size < mine.abandons.size:
+        raise DraftDiffers(
+            "the draft does not say that it gives up all that you know and it lacks",
+            expected=_words(mine.abandons),
+            actual=_words(draft.abandons),
+            remedy="ask whoever drafted it what became of those leaves; bring the larger head to"
+            " his folder, and have it drafted anew",
+        )
+    if draft.abandons != mine.abandons:
+        warn("the draft gives up leaves that you do not know of: ask whoever drafted it")
+    _check_time(draft, mine.not_before, now_ms)
+
+
+def _check_time(draft: Permit, least: int, now_ms: int) -> None:
+    if not least <= draft.not_before <= now_ms + _SLACK_MS:
+        raise DraftDiffers(
+            "the draft names a time as passed that is not that of the log's newest leaf",
+            expected=f"{least} to {now_ms} ms since 1970",
+            actual=draft.not_before,
+            remedy="one of the copies is old, or a clock is wrong; have it drafted anew",
+        )
+
+
+def _words(head: LogHead) -> str:
+    return f"{head.size} leaves, root {head.root.hex()}" if head.size else "nothing"
+
+
+def _signed_heads(files: FolderLog, log: str, session: OwnerSession) -> list[Vouched]:
+    """The head of the newest stored checkpoint, if a boot signed it whose evidence is stored."""
+    if files.checkpoint is None:
+        return []
+    try:
+        note = Note.parse(files.checkpoint)
+        boots = [
+            prove_boot(boot, session.policy.trust, session.policy.owner_root)
+            for boot in Boots(files.folder)
+            if _may_have_signed(boot, log, note)
+        ]
+        keys = {proved.key: proved for proved in boots}
+        signed = open_checkpoint(files.checkpoint, log, keys)
+    except (LogError, WireError) as error:
+        # It vouches for nothing then; whether something else does, the replay says.
+        warn(f"the stored checkpoint counts for nothing: {error}")
+        return []
+    return [
+        Vouched(
+            signed.head, f"signed by boot {keys[key].boot_id.hex()[:16]}", boot=keys[key].boot_id
+        )
+        for key in signed.signers[:1]
+    ]
+
+
+def _may_have_signed(boot: StoredBoot, log: str, note: Note) -> bool:
+    key = VerifierKey(log, Bundle.parse(boot.bundle).role(Role.SIGNER).receipt)
+    return any((s.name, s.key_id) == (key.name, key.id) for s in note.signatures)
