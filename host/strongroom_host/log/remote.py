@@ -1,0 +1,159 @@
+"""A log behind HTTP in the tlog-tiles layout: a `Storage` with limits, retries and a cache.
+
+The server is believed nothing. It can refuse, stall and send too much, so each of these ends in an
+error that names it; what it sends is verified by who reads it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from strongroom_host.errors import BadInput
+from strongroom_host.log.boots import BOOTS_INDEX, MAX_BOOT, parse_boot_path
+from strongroom_host.log.errors import LogError, LogUnreadable, PathMalformed
+from strongroom_host.log.notes import MAX_NOTE, Checkpoint, Note
+from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, MAX_ENTRY, WIDTH, Tile
+from strongroom_host.private_files import read_file, write_atomic
+
+__all__ = ["RemoteLog"]
+
+_TIMEOUT: Final = httpx.Timeout(10.0)
+_TRIES: Final = 3
+_PAUSE_S: Final = 0.5
+_BODY_S: Final = 60.0
+"""How long one answer may take in all; a time-out of httpx starts anew with each byte."""
+_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+_NOT_THERE: Final = frozenset({404, 410})
+
+
+class RemoteLog:
+    """The log under a URL prefix. A context manager.
+
+    What is seen is one moment: the checkpoint is fetched once, here. Full tiles and bundles never
+    change, so with a `cache` each is fetched once for good; the folder is trusted no more than the
+    server is.
+
+    Raises:
+        BadInput: the URL is none of http or https.
+        LogUnreadable: the server cannot be reached, or does not give the checkpoint.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        cache: Path | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise BadInput(f"{url!r} is no log's address", expected="http(s)://HOST[:PORT]/PREFIX")
+        self.url, self._sleep = url.rstrip("/"), sleep
+        self._cache = cache and cache / sha256(self.url.encode()).hexdigest()[:32]
+        # Without compression nothing that is small on the way is large here.
+        headers = {"Accept-Encoding": "identity", "User-Agent": "strongroom-log"}
+        self._client = httpx.Client(headers=headers, timeout=_TIMEOUT, transport=transport)
+        try:
+            self.checkpoint = self._fetch(CHECKPOINT, MAX_NOTE)
+        except BaseException:
+            self.close()
+            raise
+        self.note = b""
+
+    @property
+    def size(self) -> int:
+        """How many leaves its checkpoint names, whoever signed that; 0 without one."""
+        if self.checkpoint is None:
+            return 0
+        try:
+            return Checkpoint.parse(Note.parse(self.checkpoint).text).head.size
+        except LogError:
+            return 0
+
+    def read(self, path: str) -> bytes | None:
+        """What the server has at a path of the layout, or None where it says that it has nothing.
+
+        Raises:
+            LogUnreadable: it answers anything else, too slowly, or with too much.
+        """
+        if path == CHECKPOINT:
+            return self.checkpoint
+        if path == BOOTS_INDEX or parse_boot_path(path) is not None:
+            return self._fetch(path, MAX_BOOT)
+        try:
+            tile = Tile.parse(path)
+        except PathMalformed:
+            return None
+        limit = tile.width * (MAX_ENTRY + 2 if tile.level == ENTRIES else 32)
+        kept = self._cache / path if self._cache and tile.width == WIDTH else None
+        if kept is not None and kept.is_file():
+            return read_file(kept, limit=limit)
+        data = self._fetch(path, limit)
+        if kept is not None and data is not None:
+            write_atomic(kept, data)
+        return data
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._client.close()
+
+    def __enter__(self) -> RemoteLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _fetch(self, path: str, limit: int) -> bytes | None:
+        """One resource; asks again where the server or the network may only be busy."""
+        url, problem = f"{self.url}/{path}", ""
+        for attempt in range(_TRIES):
+            if attempt:
+                self._sleep(_PAUSE_S * 2**attempt)
+            try:
+                with self._client.stream("GET", url) as answer:
+                    if answer.status_code == httpx.codes.OK:
+                        return _body(answer, url, limit)
+                    if answer.status_code in _NOT_THERE:
+                        return None
+                    problem = f"HTTP status {answer.status_code}"
+                    if answer.status_code not in _AGAIN:
+                        break
+            except httpx.InvalidURL as error:
+                raise BadInput(f"{url!r} is no log's address: {error}") from error
+            except httpx.HTTPError as error:
+                problem = f"{type(error).__name__}: {error}"
+        raise LogUnreadable(
+            f"cannot read {url}",
+            expected="HTTP status 200, or 404 where there is nothing",
+            actual=problem,
+            remedy="check the address; `strongroom log serve` serves a log's folder",
+        )
+
+
+def _body(answer: httpx.Response, url: str, limit: int) -> bytes:
+    """The answer's bytes, as they came."""
+    encoding = answer.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise LogUnreadable(f"{url} is sent as {encoding}", expected="no content encoding")
+    found, until = bytearray(), time.monotonic() + _BODY_S
+    for chunk in answer.iter_bytes():
+        found += chunk
+        if len(found) > limit:
+            raise LogUnreadable(f"{url} sends too much", expected=f"at most {limit} bytes")
+        if time.monotonic() > until:
+            raise LogUnreadable(f"{url} sends too slowly", expected=f"all within {_BODY_S:.0f} s")
+    return bytes(found)
