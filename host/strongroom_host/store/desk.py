@@ -1,6 +1,7 @@
 """Placing orders so that none is lost and none is doubled, whatever breaks.
 
-`place`: journal, mark as sent, send once, record what the answer proves. `reconcile`: settle what
+`place`: journal, have the log keep what it says of it, mark as sent, send once, record what the
+answer proves. `reconcile`: settle what
 is unknown by asking the venue about the order's hash. There is no retry anywhere: the only order
 that may be sent again is one of which no byte ever left.
 """
@@ -9,11 +10,13 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from strongroom_host.errors import BadInput
+from strongroom_wire.pages import Entry
+
+from strongroom_host.errors import BadInput, HostError
 from strongroom_host.store.journal import Journal, JournalEntry
 from strongroom_host.store.states import UNRESOLVED, OrderState
 from strongroom_host.venue.connection import VenueResponse
@@ -63,11 +66,23 @@ class OwnQueries(Protocol):
         """A complete ``GET /data/trades`` request for the newest page."""
 
 
-def place(journal: Journal, venue: Venue, signed: SignedRequest) -> tuple[JournalEntry, ...]:
+def place(
+    journal: Journal,
+    venue: Venue,
+    signed: SignedRequest,
+    kept: Callable[[Sequence[Entry]], object] | None = None,
+) -> tuple[JournalEntry, ...]:
     """Send `signed` once and return where its orders stand.
 
     An entry that comes back `UNKNOWN` is for `reconcile`; one that is `UNSENT` may be placed
     again with the same bytes. Whatever is raised, the journal knows the orders first.
+
+    Args:
+        journal: Knows the orders, and what the enclave's log says of them, before anything else.
+        venue: Where they go.
+        signed: As the enclave handed it out.
+        kept: Returns once the log durably has these entries (`KeeperClient.kept`), or raises; then
+            nothing is sent. Without it the orders go out whether or not anybody keeps the log.
 
     Raises:
         NoOrders: the request carries none.
@@ -75,14 +90,23 @@ def place(journal: Journal, venue: Venue, signed: SignedRequest) -> tuple[Journa
         SequenceReused: its sequence number belongs to other bytes.
         MalformedRequest: the bytes are no request to this venue; the orders are `UNSENT`.
         JournalBroken: nothing was sent, unless the orders are found `UNKNOWN` at the next start.
+        HostError: `kept` raised it; the orders are `UNSENT`.
     """
     if not signed.order_hashes:
         raise NoOrders("a request without orders is not placed")
-    journal.prepare(signed, sending=True)
+    journal.prepare(signed, sending=kept is None)
+    if kept is not None:
+        try:
+            kept([signed.entry])
+        except HostError as error:
+            detail = f"not kept in the log: {error}"
+            _unsent(journal, signed, detail)
+            raise
+        journal.mark_sent(signed)
     try:
         response = venue.exchange(signed.request)
     except (NotSent, MalformedRequest) as error:
-        journal.record((item, OrderState.UNSENT, str(error)) for item in signed.order_hashes)
+        _unsent(journal, signed, str(error))
         if isinstance(error, MalformedRequest):
             raise
     except OutcomeUnknown as error:
@@ -161,6 +185,15 @@ def reconcile(
     if entry.sent_ns is None or now_ns() - entry.sent_ns < rule.after_s * 1e9:
         return Reconciliation.TOO_EARLY
     return _settle(journal, order_hash, OrderState.ABSENT, "no order, no trade")
+
+
+def _unsent(journal: Journal, signed: SignedRequest, detail: str) -> None:
+    """Records that no byte left. An order that an earlier attempt left unsent is so already."""
+    journal.record(
+        (item, OrderState.UNSENT, detail)
+        for item in signed.order_hashes
+        if journal.get(item).state is not OrderState.UNSENT
+    )
 
 
 def _ask(venue: Venue, request: bytes) -> VenueResponse | None:

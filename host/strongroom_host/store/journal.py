@@ -2,7 +2,8 @@
 
 SQLite in WAL mode with ``synchronous=FULL``: a call that returned is on disk. A lock file keeps a
 second process out, since "sent without outcome" means a crash only if nobody else is sending.
-Nothing secret is stored: hashes, digests, states, the venue's words.
+Stored are hashes, digests, states, the venue's words, and what the signer's log says of each
+request (leaf and opening), in case the log lost it: no key, no request, but what was decided.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
+
+from strongroom_wire.pages import Entry
 
 from strongroom_host.errors import EnvironmentFault, HostError
 from strongroom_host.store.states import (
@@ -39,12 +42,14 @@ __all__ = [
     "UnknownOrder",
 ]
 
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE requests (
     sequence INTEGER PRIMARY KEY,
     digest BLOB NOT NULL CHECK (length(digest) = 32),
-    prepared_ns INTEGER NOT NULL
+    prepared_ns INTEGER NOT NULL,
+    leaf BLOB NOT NULL DEFAULT x'',
+    opening BLOB NOT NULL DEFAULT x''
 ) STRICT;
 CREATE TABLE orders (
     order_hash BLOB PRIMARY KEY CHECK (length(order_hash) = 32),
@@ -65,6 +70,10 @@ CREATE TABLE transitions (
     at_ns INTEGER NOT NULL,
     detail TEXT NOT NULL
 ) STRICT;
+"""
+_FROM_1: Final = """
+ALTER TABLE requests ADD COLUMN leaf BLOB NOT NULL DEFAULT x'';
+ALTER TABLE requests ADD COLUMN opening BLOB NOT NULL DEFAULT x'';
 """
 
 
@@ -148,9 +157,10 @@ class Journal:
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute("PRAGMA foreign_keys = ON")
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
+        if version in (0, 1):
+            change = _SCHEMA if version == 0 else _FROM_1
             self._database.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {change} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
             )
         elif version != _SCHEMA_VERSION:
             self._database.close()
@@ -211,7 +221,8 @@ class Journal:
     def _insert(self, signed: SignedRequest) -> None:
         now = self._now_ns()
         self._database.execute(
-            "INSERT INTO requests VALUES (?, ?, ?)", (signed.sequence, signed.digest, now)
+            "INSERT INTO requests VALUES (?, ?, ?, ?, ?)",
+            (signed.sequence, signed.digest, now, *signed.entry),
         )
         for position, order_hash in enumerate(signed.order_hashes):
             if self._find(order_hash) is not None:
@@ -331,6 +342,14 @@ class Journal:
     def entries(self) -> tuple[JournalEntry, ...]:
         """Every order, by sequence number."""
         return tuple(self._entries("TRUE ORDER BY o.sequence, position"))
+
+    def logged(self) -> Iterator[Entry]:
+        """What the signer's log says of each request that it knows, by sequence number."""
+        rows = self._database.execute(
+            "SELECT leaf, opening FROM requests WHERE length(leaf) > 0 ORDER BY sequence"
+        )
+        for leaf, opening in rows:
+            yield Entry(leaf, opening)
 
     def history(self, order_hash: bytes) -> tuple[Transition, ...]:
         """Every step of one order, in order."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
+
+from strongroom_wire.pages import Entry
 
 from strongroom_host.errors import BadInput
 
 __all__ = ["InvalidSignedRequest", "SignedRequest"]
+
+_NOT_LOGGED: Final = Entry()
 
 
 class InvalidSignedRequest(BadInput):
@@ -23,6 +28,7 @@ class SignedRequest:
             cancels, heartbeats and queries.
         request: Request line, headers and body.
         sequence: The signer's sequence number, unique per signer and boot.
+        entry: What the signer's log says of it, leaf and opening; both empty where it logs nothing.
 
     Raises:
         InvalidSignedRequest: a hash is not 32 bytes or occurs twice, the request is empty, or
@@ -32,6 +38,7 @@ class SignedRequest:
     order_hashes: tuple[bytes, ...]
     request: bytes
     sequence: int
+    entry: Entry = _NOT_LOGGED
 
     def __post_init__(self) -> None:
         if any(len(item) != 32 for item in self.order_hashes):

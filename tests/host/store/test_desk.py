@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from strongroom_host.errors import BadInput
+from strongroom_host.errors import BadInput, EnvironmentFault, HostError
 from strongroom_host.store import (
     AbsenceRule,
     AlreadyJournalled,
@@ -33,6 +33,7 @@ from strongroom_host.venue import (
     VenueConnection,
     VenueResponse,
 )
+from strongroom_wire.pages import Entry
 
 from tests.host.testnet.traders import Trader, encode
 
@@ -140,6 +141,56 @@ def test_the_hash_is_on_disk_before_the_first_byte_leaves(desk: Desk) -> None:
 
     place(desk.journal, Watching(), request)
     assert seen == [OrderState.SENT]
+
+
+class Log:
+    """Keeps, or refuses to; and sees what the journal knew when it was asked."""
+
+    def __init__(self, desk: Desk, error: HostError | None = None) -> None:
+        self.desk, self.error = desk, error
+        self.asked: list[Entry] = []
+        self.states: list[OrderState] = []
+
+    def kept(self, entries: Sequence[Entry]) -> None:
+        self.asked += entries
+        assert not self.desk.journal._database.in_transaction
+        assert [entry in self.desk.journal.logged() for entry in entries] == [True]
+        self.states += [entry.state for entry in self.desk.journal.entries()]
+        if self.error is not None:
+            raise self.error
+
+
+def test_nothing_is_sent_before_the_log_has_kept_it(desk: Desk) -> None:
+    entry = Entry(b"leaf", b"opening")
+    request = replace(desk.signed(), entry=entry)
+    log = Log(desk)
+    seen: list[list[Entry]] = []
+
+    class Watching:
+        def exchange(self, raw: bytes) -> VenueResponse:
+            seen.append(list(log.asked))
+            assert desk.journal.get(request.order_hashes[0]).state is OrderState.SENT
+            return desk.venue.exchange(raw)
+
+    (placed,) = place(desk.journal, Watching(), request, log.kept)
+    assert placed.state is OrderState.ACCEPTED
+    assert (log.asked, log.states, seen) == ([entry], [OrderState.PREPARED], [[entry]])
+
+
+def test_what_is_not_kept_is_not_sent_and_may_be_placed_again(desk: Desk) -> None:
+    request = replace(desk.signed(), entry=Entry(b"leaf", b"opening"))
+    log = Log(desk, EnvironmentFault("no keeper"))
+    for _ in range(2):
+        with pytest.raises(EnvironmentFault, match="no keeper"):
+            place(desk.journal, desk.venue, request, log.kept)
+        entry = desk.journal.get(request.order_hashes[0])
+        assert (entry.state, entry.sent_ns) == (OrderState.UNSENT, None)
+        assert "not kept in the log: no keeper" in entry.detail
+        assert not desk.at_venue(request)
+    log.error = None
+    (placed,) = place(desk.journal, desk.venue, request, log.kept)
+    assert placed.state is OrderState.ACCEPTED
+    assert desk.server.clob.submissions[request.order_hashes[0]] == 1
 
 
 LOST: list[tuple[FaultKind, bool, OrderState]] = [

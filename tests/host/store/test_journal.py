@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from strongroom_host.store import (
 )
 from strongroom_host.store.states import TRANSITIONS
 from strongroom_host.venue import SignedRequest
+from strongroom_wire.pages import Entry
 
 
 def signed(sequence: int, *names: str, request: bytes = b"request") -> SignedRequest:
@@ -165,10 +167,40 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
     Journal(garbage).close()  # the lock was let go
 
 
+def test_what_the_log_says_is_stored_with_the_request(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.prepare(replace(signed(2), entry=Entry(b"leaf two", b"opening two")))
+        journal.prepare(signed(3))
+        journal.prepare(replace(signed(1), entry=Entry(b"leaf one", b"")))
+    with Journal(path) as journal:
+        assert list(journal.logged()) == [
+            Entry(b"leaf one", b""),
+            Entry(b"leaf two", b"opening two"),
+        ]
+
+
+def test_a_journal_of_the_first_version_is_taken_over(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.prepare(signed(1), sending=True)
+        journal.record([(signed(1).order_hashes[0], OrderState.ACCEPTED, "")])
+    with sqlite3.connect(path) as database:
+        for column in ("leaf", "opening"):
+            database.execute(f"ALTER TABLE requests DROP COLUMN {column}")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    for _ in range(2):
+        with Journal(path) as journal:
+            assert state_of(journal, signed(1)) == [OrderState.ACCEPTED]
+            assert list(journal.logged()) == []
+    with Journal(path) as journal:
+        journal.prepare(replace(signed(2), entry=Entry(b"leaf", b"opening")))
+        assert list(journal.logged()) == [Entry(b"leaf", b"opening")]
+
+
 def test_another_version_is_not_touched(path: Path) -> None:
     Journal(path).close()
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     database.close()
     for _ in range(2):
         with pytest.raises(JournalBroken):
