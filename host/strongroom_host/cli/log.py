@@ -14,6 +14,7 @@ from strongroom_wire.frames import Intent, Kind
 from strongroom_wire.leaves import Leaf
 
 from strongroom_host.cli.log_memory import memory_beside, remember_pulled
+from strongroom_host.cli.log_watch import watch
 from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
 from strongroom_host.cli.trading import ClientFolder, Trader
@@ -40,6 +41,7 @@ ClientOption = Annotated[
     ),
 ]
 _IN_FOLDER = "Default: the one in the client's folder."
+app.command("watch")(watch)
 ManifestFile = Annotated[Path | None, typer.Option("--manifest", metavar="FILE", help=_IN_FOLDER)]
 TrustFile = Annotated[Path | None, typer.Option("--trust", metavar="FILE", help=_IN_FOLDER)]
 DEFAULT_LOG = Path("~/.strongroom/owner/log")

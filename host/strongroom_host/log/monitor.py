@@ -9,7 +9,7 @@ by its word: `_prefix`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
@@ -17,12 +17,12 @@ from strongroom_wire.bundle import LogHead
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Boot, Kind, Leaf
 
-from strongroom_host.errors import BadInput, HostError
+from strongroom_host.errors import HostError
 from strongroom_host.log import proofs
 from strongroom_host.log.errors import (
+    BootUnproved,
     CheckpointMalformed,
     CheckpointUnsigned,
-    LogError,
     NoteMalformed,
     SignatureWrong,
     TileMissing,
@@ -34,14 +34,22 @@ from strongroom_host.log.monitor_state import (
     SeenHead,
     SourceState,
 )
-from strongroom_host.log.notes import SignedHead, VerifierKey, open_checkpoint
+from strongroom_host.log.notes import VerifierKey, open_checkpoint
+from strongroom_host.log.sources import LogSource
 from strongroom_host.log.tiles import CHECKPOINT
 from strongroom_host.log.tree import LogReader, Storage
 from strongroom_host.log.verify import Expected, KnownHead, verify
+from strongroom_host.log.witnessed import Quorum, Witnessed, witnessed
 
 __all__ = ["Event", "KeyRing", "Look", "Monitor", "Notice", "Rules", "look_at"]
 
-_UNVOUCHED: Final = (CheckpointMalformed, CheckpointUnsigned, NoteMalformed, SignatureWrong)
+_UNVOUCHED: Final = (
+    BootUnproved,
+    CheckpointMalformed,
+    CheckpointUnsigned,
+    NoteMalformed,
+    SignatureWrong,
+)
 _MAX_PENDING: Final = 64
 _SKEW_S: Final = 300
 
@@ -64,8 +72,7 @@ class Rules:
     only after `grace_ms`.
     """
 
-    witnesses: tuple[VerifierKey, ...] = ()
-    quorum: int = 0
+    quorum: Quorum = field(default_factory=lambda: Quorum((), 0))
     max_age_ms: int | None = None
     grace_ms: int = 120_000
 
@@ -73,11 +80,12 @@ class Rules:
 class KeyRing(Protocol):
     """Which keys may sign heads of the log."""
 
-    def keys(self, note: bytes, storage: Storage) -> Collection[VerifierKey]:
-        """The keys known, also by evidence that `storage` has of the boot that signed `note`.
+    def keys(self, note: bytes, source: LogSource) -> Collection[VerifierKey]:
+        """The keys known, also by evidence that `source` has of the boot that signed `note`.
 
         Raises:
-            HostError: evidence is there and does not verify.
+            BootUnproved: there is no such evidence, or it does not verify.
+            LogUnreadable: the source does not answer.
         """
 
 
@@ -90,17 +98,12 @@ class Look:
     """
 
     source: str
-    signed: SignedHead | None = None
-    attested: LogHead | None = None
+    head: LogHead | None = None
     note: bytes = b""
     storage: Storage | None = None
+    covered: Witnessed = field(default_factory=Witnessed)
     leaves: int = 0
     failure: HostError | None = None
-
-    @property
-    def head(self) -> LogHead | None:
-        """What the log vouches for."""
-        return self.attested if self.signed is None else self.signed.head
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +115,35 @@ class Event:
     source: str
     what: str
     head: LogHead | None = None
+    notes: tuple[bytes, ...] = ()
 
     @property
     def alarm(self) -> bool:
         """Whether somebody has to be called."""
         return isinstance(self.kind, Alarm)
 
+    @classmethod
+    def of(cls, alarm: AlarmState) -> Event:
+        """The line about an alarm; with the notes that contradict each other, where there are."""
+        at_ms = alarm.since_ms
+        return cls(at_ms, alarm.kind, alarm.source, alarm.what, notes=alarm.notes)
+
 
 def look_at(
-    source: str, storage: Storage, origin: str, ring: KeyRing, rules: Rules, leaves: int = 0
+    name: str, source: LogSource, origin: str, ring: KeyRing, quorum: Quorum, now_ms: int
 ) -> Look:
     """Reads a source's checkpoint, and proves that a key of the log vouches for it."""
+    note = source.checkpoint
     try:
-        note = storage.read(CHECKPOINT)
         if note is None:
             raise TileMissing("the source has no checkpoint", expected=CHECKPOINT)
-        keys = ring.keys(note, storage)
-        signed = open_checkpoint(note, origin, keys, rules.witnesses)
+        keys = ring.keys(note, source)
+        head = open_checkpoint(note, origin, keys).head
+        # A cosignature of the future would make an old head look fresh for as long as one likes.
+        covered = witnessed([note], origin, keys, quorum, now=now_ms // 1000 + _SKEW_S)
     except HostError as error:
-        return Look(source, failure=error)
-    return Look(source, signed, None, note, storage, leaves)
+        return Look(name, failure=error)
+    return Look(name, head, note, source, covered, source.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +165,20 @@ class Monitor:
         self._events: list[Event] = []
         self._now = 0
 
+    def untold(self) -> list[AlarmState]:
+        """The alarms that nobody was called for yet; mark them `told` when somebody was."""
+        return [alarm for alarm in self.state.alarms if alarm.raised and not alarm.told]
+
     @property
     def alarmed(self) -> bool:
         """Whether anything is wrong now, or was so that only a person can end it."""
         return any(alarm.raised for alarm in self.state.alarms)
 
     def round(self, looks: Sequence[Look], now_ms: int) -> list[Event]:
-        """What is new since the last round: one look at each source, at about the same time."""
+        """What is new since the last round: one look at each source, at about the same time.
+
+        Alarms are not among it: see `untold`.
+        """
         self._wrong, self._events, self._now = {}, [], now_ms
         storages = [
             (look.storage, look.head.size)
@@ -180,7 +199,8 @@ class Monitor:
     def _take(self, look: Look, storages: Sequence[tuple[Storage, int]]) -> None:
         head = look.head
         if head is None:
-            self._note_failure(look)
+            if look.failure is not None:
+                self._note_failure(look.source, look.failure)
             return
         here = self.state.sources.setdefault(look.source, SourceState(grown_ms=self._now))
         if here.newest is not None and head.size < here.newest.size:
@@ -197,15 +217,12 @@ class Monitor:
                 here.newest, here.grown_ms = seen, self._now
             self._note_witnesses(look, seen)
 
-    def _note_failure(self, look: Look) -> None:
-        error = look.failure
-        what = "no head" if error is None else error.what
-        if error is not None and error.actual not in (None, ""):
-            what += f" ({error.actual})"
+    def _note_failure(self, source: str, error: HostError) -> None:
+        what = error.what if error.actual in (None, "") else f"{error.what} ({error.actual})"
         if isinstance(error, _UNVOUCHED):
-            self._find(Alarm.UNSIGNED, look.source, what)
+            self._find(Alarm.UNSIGNED, source, what)
         else:
-            self._find(Alarm.UNREACHABLE, look.source, what, self._rules.grace_ms)
+            self._find(Alarm.UNREACHABLE, source, what, self._rules.grace_ms)
 
     def _agrees(self, seen: SeenHead, look: Look, storages: Sequence[tuple[Storage, int]]) -> bool:
         """Whether a head is proven to belong to the history seen so far; which it may extend."""
@@ -248,7 +265,7 @@ class Monitor:
             if size >= new.size:
                 try:
                     return _prefix(LogReader(storage, new, size), old.size) == old
-                except (LogError, BadInput, HostError):
+                except HostError:
                     continue  # a storage that lies or fails proves nothing, either way
         return None
 
@@ -305,8 +322,8 @@ class Monitor:
         """Keeps an attested head until a source has the leaves to hold it against."""
         pending = self.state.pending
         if all(each.head != seen.head for each in pending):
-            # One for each doubling of the waiting would do; the oldest and newest say the most.
-            del pending[_MAX_PENDING // 2 : len(pending) - _MAX_PENDING // 2 + 1]
+            if len(pending) == _MAX_PENDING:
+                del pending[_MAX_PENDING // 2]  # the oldest and the newest say the most
             pending.append(seen)
 
     def _settle_pending(self, storages: Sequence[tuple[Storage, int]]) -> None:
@@ -326,7 +343,8 @@ class Monitor:
     def _check_pace(self, look: Look) -> None:
         """Holds a source's newest head against the leaves that are known, and against the clock."""
         head, limit = look.head, self._rules.max_age_ms
-        if head is None or look.storage is None:
+        here = self.state.sources.get(look.source)
+        if head is None or here is None or look.storage is None:
             return
         known = max(
             look.leaves,
@@ -337,21 +355,16 @@ class Monitor:
         if known > head.size:
             what = f"{known - head.size} leaves more are known than its head of {head.size} has"
             self._find(Alarm.STUCK, look.source, what, self._rules.grace_ms)
-        alive = self.state.sources[look.source].grown_ms
-        if look.signed is not None and look.signed.witnesses:
-            # A cosignature is dated: made anew for an old head, it says that nothing came since.
-            cosigned = [time for time in look.signed.witnesses.values() if not self._ahead(time)]
-            alive = max([alive, *(1000 * time for time in cosigned)])
+        # A cosignature is dated: made anew for an old head, it says that nothing came since.
+        alive = max(here.grown_ms, 1000 * look.covered.seconds)
         if limit is not None and self._now - alive > limit:
             age = (self._now - alive) // 1000
             self._find(Alarm.STUCK, look.source, f"no new head for {age} s")
 
     def _note_witnesses(self, look: Look, seen: SeenHead) -> None:
-        if look.signed is None or not self._rules.quorum:
+        if look.storage is None or not self._rules.quorum.needed:
             return
-        vouching = [time for time in look.signed.witnesses.values() if not self._ahead(time)]
-        if len(vouching) >= self._rules.quorum:
-            self.state.witnessed = max(self.state.witnessed, seen.size)
+        self.state.witnessed = max(self.state.witnessed, look.covered.size)
         uncovered = self.state.uncovered
         if uncovered is not None and uncovered.size <= self.state.witnessed:
             uncovered = None
@@ -365,12 +378,9 @@ class Monitor:
             self._find(
                 Alarm.UNWITNESSED,
                 uncovered.source,
-                f"fewer than {self._rules.quorum} of the manifest's witnesses cosigned its head of"
-                f" {uncovered.size} leaves; they vouch for {self.state.witnessed}",
+                f"fewer than {self._rules.quorum.needed} of the manifest's witnesses cosigned its"
+                f" head of {uncovered.size} leaves; they vouch for {self.state.witnessed}",
             )
-
-    def _ahead(self, time_s: int) -> bool:
-        return time_s > self._now // 1000 + _SKEW_S
 
     # --- alarms -------------------------------------------------------------------------------
 
@@ -405,8 +415,6 @@ class Monitor:
                 alarm.what, alarm.notes = wrong.what, wrong.notes
                 alarm.lasting = wrong.lasting
                 alarm.raised = self._now - alarm.since_ms >= wrong.grace_ms
-                if alarm.raised:
-                    self._events.append(Event(self._now, alarm.kind, alarm.source, alarm.what))
         self.state.alarms = list(kept.values())
 
 

@@ -117,6 +117,7 @@ class StateFile:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._kept: MonitorState | None = None
 
     def load(self, log: str) -> MonitorState:
         """The state that was saved, or a fresh one where there is no file.
@@ -125,7 +126,9 @@ class StateFile:
             LogDamaged: it cannot be read, or is another log's. A monitor that forgets is blind to
                 a fork, so it does not begin anew by itself.
         """
-        if self._path is None or not self._path.exists():
+        if self._path is None:
+            return self._kept or MonitorState(log)
+        if not self._path.exists():
             return MonitorState(log)
         remedy = "name the right file with --state; if it is lost, move it away and begin anew"
         try:
@@ -150,6 +153,7 @@ class StateFile:
         Raises:
             BadInput: it cannot be written; the old one still is there.
         """
+        self._kept = state
         if self._path is not None:
             data = msgspec.json.format(msgspec.json.encode(state), indent=1)
             write_atomic(self._path, data + b"\n", mode=0o600)
