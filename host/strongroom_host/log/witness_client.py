@@ -198,7 +198,8 @@ def check_url(url: str) -> str:
     except httpx.InvalidURL as error:
         raise WitnessUrlInvalid(f"{url!r} is no URL", actual=error) from error
     more = parsed.userinfo or parsed.query or parsed.fragment or "?" in url or "#" in url
-    if parsed.scheme not in ("http", "https") or not parsed.host or more:
+    port = parsed.port is None or 0 < parsed.port < 1 << 16
+    if parsed.scheme not in ("http", "https") or not (parsed.host and port) or more:
         raise WitnessUrlInvalid(
             f"{url!r} is no address of a witness",
             expected="https://HOST[:PORT][/PREFIX]",
