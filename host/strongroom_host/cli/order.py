@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from strongroom_wire.frames import Intent, Kind, OrderIntent
 from strongroom_wire.manifest import micro
+from strongroom_wire.pages import Entry
 
 from strongroom_host.cli.output import print_json, say, table
 from strongroom_host.cli.session import (
@@ -48,6 +49,14 @@ DialOption = Annotated[
     str | None,
     typer.Option(
         "--venue-address", metavar="HOST:PORT", help="Connect here instead of to the venue's name."
+    ),
+]
+KeeperOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--keeper",
+        metavar="SOCKET",
+        help="Of `strongroom log keep` (default: keeper.sock in the client's folder, if there).",
     ),
 ]
 DEFAULT_CLIENT = Path("~/.strongroom/client")
@@ -91,9 +100,10 @@ def place_command(
     manifest: ManifestFile = None,
     trust: TrustFile = None,
     venue_address: DialOption = None,
+    keeper: KeeperOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Have one order signed under the policy, and post it."""
+    """Have one order signed under the policy, stored in the log, and only then posted."""
     if (order_type == "GTD") is not bool(expires_in):
         raise BadInput(
             f"{order_type} with --expires-in {expires_in}",
@@ -121,10 +131,15 @@ def place_command(
         if dry_run:
             say(reply.request.decode("utf-8", "replace"))
             return
-        signed = SignedRequest(reply.order_hashes, reply.request, reply.decision)
+        logged = Entry(reply.leaf, reply.opening)
+        signed = SignedRequest(reply.order_hashes, reply.request, reply.decision, logged)
         venue = venue_of(trader.manifest, trader.key(key), venue_address)
-        with venue, Journal(folder.journal(trader.evidence)) as journal:
-            entries = place(journal, venue, signed)
+        with (
+            venue,
+            Journal(folder.journal(trader.evidence)) as journal,
+            folder.keeper_client(keeper) as log,
+        ):
+            entries = place(journal, venue, signed, log)
     _show(entries, as_json=json)
     if any(entry.state in _REMEDIES for entry in entries):
         raise OrderNotAccepted(

@@ -2,13 +2,14 @@
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from strongroom_wire.frames import Intent, Kind, Reply
 from strongroom_wire.manifest import Egress, Key, Manifest
+from strongroom_wire.pages import Entry
 
 from strongroom_host.cli.output import warn
 from strongroom_host.enclave_client.address import EnclaveAddress
@@ -17,6 +18,7 @@ from strongroom_host.enclave_client.channel import FastChannel, StreamTransport,
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
 from strongroom_host.enclave_client.identity import ClientIdentity
 from strongroom_host.errors import BadInput
+from strongroom_host.log.keeper_client import KeeperClient
 from strongroom_host.owner.signed import read_manifest
 from strongroom_host.owner.statements import key_index
 from strongroom_host.trust.record import EvidencePolicy, Trust
@@ -84,6 +86,31 @@ class ClientFolder:
     def journals(self) -> Path:
         """One journal per boot: decisions are counted from zero in each."""
         return self.root / "journal"
+
+    @property
+    def keeper(self) -> Path:
+        """The socket at which `strongroom log keep` is asked, if there is one."""
+        return self.root / "keeper.sock"
+
+    @contextmanager
+    def keeper_client(
+        self, named: Path | None = None
+    ) -> Iterator[Callable[[Sequence[Entry]], int] | None]:
+        """Yields what has entries kept in the log (`KeeperClient.kept`).
+
+        None, with a warning, where no keeper was named and none was ever set up for this client.
+        A socket that nobody answers at is no such case: then nothing is sent.
+        """
+        path = self.keeper if named is None else named.expanduser()
+        if named is None and not path.exists() and not path.is_symlink():
+            warn(
+                "nobody keeps the log: if the enclave ends now, it may lack what this order was"
+                " (`strongroom log keep`)"
+            )
+            yield None
+            return
+        with KeeperClient(path) as client:
+            yield client.kept
 
     def journal(self, evidence: VerifiedEvidence) -> Path:
         """Returns the journal's path for this boot, its folder made."""

@@ -15,6 +15,7 @@ from strongroom_wire.bundle import LogHead
 from strongroom_wire.merkle import Frontier, leaf_hash
 
 from strongroom_host.log import proofs
+from strongroom_host.log.boots import BOOTS_INDEX, parse_boot_path
 from strongroom_host.log.errors import LogAbsent, LogDamaged, OutsideLog, PathMalformed
 from strongroom_host.log.notes import Checkpoint, Note
 from strongroom_host.log.tail import Tail, parse_tail
@@ -43,9 +44,9 @@ class FolderStorage:
         self._folder = folder
 
     def read(self, path: str) -> bytes | None:
-        """The bytes at a path of the tlog-tiles layout, or None where there are none."""
+        """The bytes at a path of the tlog-tiles layout, or the evidence of a boot; else None."""
         try:
-            if path != CHECKPOINT:
+            if path not in (CHECKPOINT, BOOTS_INDEX) and parse_boot_path(path) is None:
                 Tile.parse(path)
             return (self._folder / path).read_bytes()
         except (PathMalformed, FileNotFoundError, IsADirectoryError, NotADirectoryError):

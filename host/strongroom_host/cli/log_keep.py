@@ -1,0 +1,113 @@
+"""`strongroom log keep`: store each leaf before its client acts on it; serve the log meanwhile."""
+
+import json
+import signal
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from strongroom_host.cli.log_options import (
+    DEFAULT_CLIENT,
+    DEFAULT_LOG,
+    ClientOption,
+    LogOption,
+    ManifestFile,
+    TrustFile,
+)
+from strongroom_host.cli.log_source import EnclaveLog, witnesses_at
+from strongroom_host.cli.output import say, warn
+from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
+from strongroom_host.cli.trading import ClientFolder
+from strongroom_host.enclave_client.address import parse_enclave_address
+from strongroom_host.errors import BadInput
+from strongroom_host.log.http import build_app
+from strongroom_host.log.keeper import Keeper
+from strongroom_host.log.keeper_socket import KeeperSocket
+from strongroom_host.log.serving import LogServer
+from strongroom_host.log.stored import FolderStorage
+from strongroom_host.owner.signed import read_manifest
+from strongroom_host.witness.server import listen, parse_address
+
+__all__ = ["keep"]
+
+
+def keep(
+    log: LogOption = DEFAULT_LOG,
+    client: ClientOption = DEFAULT_CLIENT,
+    listen_at: Annotated[
+        Path | None,
+        typer.Option(
+            "--listen",
+            metavar="SOCKET",
+            help="Where clients ask (default: keeper.sock in the client's folder).",
+        ),
+    ] = None,
+    listen_http: Annotated[
+        str | None,
+        typer.Option(
+            "--listen-http", metavar="ADDRESS:PORT", help="Also serve the log here (tlog-tiles)."
+        ),
+    ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=URL", help="Have this witness of the manifest cosign. Repeatable."
+        ),
+    ] = None,
+    every: Annotated[
+        float, typer.Option(min=0.05, max=3600, help="Fetch and publish so often, in seconds.")
+    ] = 1.0,
+    enclave: EnclaveOption = DEFAULT_ENCLAVE,
+    manifest: ManifestFile = None,
+    trust: TrustFile = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON when ready.")
+    ] = False,
+) -> None:
+    """Store each leaf before its client acts on it, until Ctrl-C or SIGTERM.
+
+    It reconnects when the enclave is booted anew. When anything contradicts the stored log it ends
+    with status 3, and no client that asks it sends an order before a person has looked.
+    """
+    folder = ClientFolder(client.expanduser())
+    urls = [_parse_witness(text) for text in witness or []]
+    source = EnclaveLog(folder, parse_enclave_address(enclave), manifest, trust, urls)
+    witnesses_at(read_manifest(source.manifest_path)[0].manifest, urls)
+    path = (listen_at or folder.keeper).expanduser()
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    with ExitStack() as stack:
+        keeper = stack.enter_context(Keeper(log.expanduser(), source.source))
+        address = None
+        if listen_http is not None:
+            listener = stack.enter_context(listen(*parse_address(listen_http)))
+            address = "{}:{}".format(*listener.getsockname()[:2])
+            stack.enter_context(LogServer(build_app(FolderStorage(log.expanduser())), listener))
+        stack.enter_context(KeeperSocket(path, keeper))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, end)
+        _ready(path, keeper.size, address, as_json=as_json)
+        keeper.run(stop, every, lambda text: warn(text or "all is well again"))
+
+
+def _ready(path: Path, size: int, address: str | None, *, as_json: bool) -> None:
+    if as_json:
+        ready = {"ready": True, "socket": str(path), "leaves": size, "http": address}
+        typer.echo(json.dumps(ready))
+        return
+    also = "" if address is None else f", and served at http://{address}/"
+    say(f"{size} leaves are stored; kept for clients at {path}{also}")
+
+
+def _parse_witness(text: str) -> tuple[str, str]:
+    name, equals, url = text.partition("=")
+    if not (name and equals and url):
+        raise BadInput(f"{text!r} names no witness", expected="NAME=URL, the manifest's name")
+    return name, url
