@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.architecture.budget import BUDGET_ENCLAVE, BUDGET_WHOLE, lines_by_part
+from tests.architecture.budget import lines_by_part, totals
 from tests.vectors.index import REQUIRED, ROOT, VECTORS, absence, indexed_cases, uncovered
 
 SOAK = os.environ.get("STRONGROOM_SOAK") == "1"
@@ -88,9 +88,8 @@ class ClosingSummary:
         parts = lines_by_part(ROOT / "enclave")
         for part, lines in parts.items():
             write(f"  {lines:>5}  {part}")
-        inside = sum(n for part, n in parts.items() if part.startswith("strongroom_enclave"))
-        write(f"  {inside:>5}  boot, front, signer (strongroom_enclave); budget {BUDGET_ENCLAVE:,}")
-        write(f"  {sum(parts.values()):>5}  with the wire contract; budget {BUDGET_WHOLE:,}")
+        for what, (lines, budget) in totals(parts).items():
+            write(f"  {lines:>5}  {what}; budget {budget:,}")
 
     def _write_vectors(self, terminalreporter: Any) -> None:
         indexed = indexed_cases()

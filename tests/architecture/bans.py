@@ -159,7 +159,7 @@ RULES = (
     Rule(
         name="float money",
         why="amounts are integers or Decimal; a float loses lots",
-        within=("strongroom_wire", "strongroom_enclave.signer"),
+        within=("strongroom_wire", "strongroom_enclave.signer", "strongroom_enclave.record"),
         names=frozenset({"float"}),
         floats=True,
     ),

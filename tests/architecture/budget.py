@@ -2,41 +2,35 @@
 
 from pathlib import Path
 
-from strongroom_host.audit.lines import (
-    BUDGET_ENCLAVE,
-    BUDGET_WHOLE,
-    code_lines,
-    lines_by_part,
-)
+from strongroom_host.audit.lines import code_lines, lines_by_part, totals
 
 from tests.architecture.source import Finding, modules_under
 
 __all__ = [
-    "BUDGET_ENCLAVE",
-    "BUDGET_WHOLE",
     "MODULE_LINES",
     "code_lines",
     "lines_by_part",
     "long_modules",
     "over_budget",
+    "totals",
 ]
 
 MODULE_LINES = 500
 """Lines of any kind in one module."""
 
 
-def over_budget(
-    enclave: Path, budget: int = BUDGET_ENCLAVE, whole: int = BUDGET_WHOLE
-) -> list[Finding]:
-    """Return a finding, naming the largest parts, for each budget that is exceeded."""
+def over_budget(enclave: Path, budgets: tuple[int, ...] = ()) -> list[Finding]:
+    """Return a finding, naming the largest parts, for each budget that is exceeded.
+
+    `budgets` replaces the budgets of `totals`, in its order.
+    """
     parts = lines_by_part(enclave)
-    inside = {part: n for part, n in parts.items() if part.startswith("strongroom_enclave")}
+    largest = sorted(parts.items(), key=lambda part: -part[1])[:3]
+    named = ", ".join(f"{part} {n}" for part, n in largest)
     findings = []
-    for what, counted, limit in (("strongroom_enclave", inside, budget), ("all", parts, whole)):
-        if (total := sum(counted.values())) > limit:
-            largest = sorted(counted.items(), key=lambda part: -part[1])[:3]
-            named = ", ".join(f"{part} {n}" for part, n in largest)
-            text = f"{what}: {total} lines of code, budget {limit}; largest: {named}"
+    for place, (what, (lines, agreed)) in enumerate(totals(parts).items()):
+        if lines > (limit := budgets[place] if budgets else agreed):
+            text = f"{what}: {lines} lines of code, budget {limit}; largest: {named}"
             findings.append(Finding(enclave.name, 0, text))
     return findings
 

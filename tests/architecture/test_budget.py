@@ -48,16 +48,21 @@ def test_one_line_too_many_is_reported(tmp_path: Path) -> None:
         tmp_path,
         {
             "strongroom_enclave/signer/orders.py": "a = 1\nb = 2\n",
+            "strongroom_enclave/record/ledger.py": "a = 1\n",
+            "strongroom_enclave/record/connectors/kraken.py": "b = 2\n",
             "strongroom_wire/frames.py": '"""Doc."""\nc = 3\n',
             "strongroom_wire/proto/x_pb2.py": "generated = 1\n" * 100,
         },
     )
-    assert lines_by_part(tree) == {"strongroom_enclave/signer": 2, "strongroom_wire": 1}
-    assert over_budget(tree, budget=2, whole=3) == []
-    [inside] = over_budget(tree, budget=1, whole=3)
-    assert "strongroom_enclave: 2 lines of code, budget 1" in inside.message
-    [whole] = over_budget(tree, budget=2, whole=2)
-    assert "all: 3 lines of code, budget 2" in whole.message
+    parts = {"strongroom_enclave/record": 2, "strongroom_enclave/signer": 2, "strongroom_wire": 1}
+    assert lines_by_part(tree) == parts
+    assert over_budget(tree, (2, 2, 5)) == []
+    [inside] = over_budget(tree, (1, 2, 5))
+    assert "strongroom_enclave without record: 2 lines of code, budget 1" in inside.message
+    [record] = over_budget(tree, (2, 1, 5))
+    assert "strongroom_enclave/record: 2 lines of code, budget 1" in record.message
+    [whole] = over_budget(tree, (2, 2, 4))
+    assert "all: 5 lines of code, budget 4" in whole.message
     assert "signer 2" in whole.message
 
 

@@ -1,0 +1,1 @@
+"""The track record: events in, hourly returns out; README.md defines every number and rounding."""

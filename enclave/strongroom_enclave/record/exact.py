@@ -1,0 +1,113 @@
+"""Decimal arithmetic that is exact or fails, and the few ways in which it may round.
+
+Everything of this package that computes does so within `exactly()`. A result that does not fit 400
+digits, a NaN, a division by zero or a float in between is an error, never a wrong last digit.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from decimal import (
+    ROUND_05UP,
+    ROUND_HALF_EVEN,
+    Clamped,
+    Context,
+    Decimal,
+    DecimalException,
+    DivisionByZero,
+    FloatOperation,
+    Inexact,
+    InvalidOperation,
+    localcontext,
+)
+from typing import Final
+
+from strongroom_enclave.record.errors import EventInvalid, PrecisionExhausted
+
+__all__ = ["MONEY", "RETURN", "ZERO", "bounded", "exactly", "linked", "minus", "money"]
+__all__ += ["quotient", "times", "total"]
+
+ZERO: Final = Decimal(0)
+MONEY: Final = Decimal("1e-18")
+RETURN: Final = Decimal("1e-12")
+
+_FATAL: Final = [Clamped, DivisionByZero, FloatOperation, InvalidOperation]
+_EXACT: Final = Context(400, ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=[*_FATAL, Inexact])
+# Rounding by 05UP first and half-even after it is rounding half-even once: the first leaves a last
+# digit of 0 or 5 only where the quotient is exactly that.
+_DIVIDE: Final = Context(400, ROUND_05UP, Emin=-9999, Emax=9999, traps=_FATAL)
+_ROUND: Final = Context(400, ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=_FATAL)
+_GRID: Final = Decimal("1e-30")
+_INPUT: Final = Context(60, ROUND_HALF_EVEN, traps=[*_FATAL, Inexact])
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Makes the operators of `Decimal` exact. Not across a `yield`: contexts belong to threads.
+
+    Raises:
+        PrecisionExhausted: a result was not exact, not finite, or not computed from decimals.
+    """
+    try:
+        with localcontext(_EXACT):
+            yield
+    except DecimalException as error:
+        found = type(error).__name__
+        raise PrecisionExhausted("decimal arithmetic", "an exact result", found) from error
+
+
+def bounded(what: str, value: Decimal) -> Decimal:
+    """Returns a number that came from outside, once it is one that can be computed with.
+
+    Raises:
+        EventInvalid: it is not finite, not a multiple of 10**-30, or not below 10**30.
+    """
+    try:
+        if value.is_finite():
+            value.quantize(_GRID, context=_INPUT)
+            return value
+    except DecimalException:
+        pass
+    raise EventInvalid(what, "below 10**30, at most 30 decimals", value)
+
+
+def quotient(numerator: Decimal, denominator: Decimal, unit: Decimal) -> Decimal:
+    """Returns numerator / denominator as a multiple of `unit`, a power of ten, half to even."""
+    return _DIVIDE.divide(numerator, denominator).quantize(unit, context=_ROUND) + ZERO
+
+
+def money(value: Decimal | None) -> Decimal | None:
+    """Returns the value with 18 places, half to even; None if it is."""
+    # A sum with 0 has no negative zero.
+    return None if value is None else value.quantize(MONEY, context=_ROUND) + ZERO
+
+
+def linked(factors: Iterable[tuple[Decimal, Decimal]]) -> Decimal:
+    """Returns the product of end / base over (end, base), less 1, with 12 places, half to even.
+
+    Integers, since the product over many flows has more digits than any context should hold. Every
+    base is above zero.
+    """
+    above = below = 1
+    for end, base in factors:
+        (n, d), (p, q) = end.as_integer_ratio(), base.as_integer_ratio()
+        above, below = above * n * q, below * d * p
+    whole, rest = divmod((above - below) * 10**12, below)
+    whole += (2 * rest, whole & 1) > (below, 0)
+    return Decimal(whole).scaleb(-12)
+
+
+def times(left: Decimal | None, right: Decimal | None) -> Decimal | None:
+    """Returns the product; None, as everywhere here, is a number that is not known."""
+    return None if left is None or right is None else left * right
+
+
+def minus(left: Decimal | None, right: Decimal | None) -> Decimal | None:
+    """Returns the difference, None if a term is."""
+    return None if left is None or right is None else left - right
+
+
+def total(terms: Iterable[Decimal | None]) -> Decimal | None:
+    """Returns the sum, None if a term is. All terms are computed even then."""
+    terms = list(terms)
+    known = [term for term in terms if term is not None]
+    return sum(known, ZERO) if len(known) == len(terms) else None

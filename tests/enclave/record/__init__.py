@@ -1,0 +1,1 @@
+"""Tests of the record's arithmetic against an oracle in fractions."""
