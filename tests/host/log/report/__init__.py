@@ -1,0 +1,1 @@
+"""Tests of strongroom_host.log.report."""
