@@ -25,6 +25,8 @@ LOCKS = [
         ["--extra", "build", "--extra", "fast", "--constraints", DEV],
     ),
     ("enclave/requirements.lock", "enclave/pyproject.toml", ["--constraints", DEV]),
+    # An environment of its own, so it may differ.
+    ("tests/host/archive/s3-server.lock", "tests/host/archive/s3-server.in", []),
 ]
 
 
