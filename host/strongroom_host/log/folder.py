@@ -15,7 +15,7 @@ from typing import Final
 from strongroom_wire.merkle import leaf_hash
 
 from strongroom_host.errors import BadInput
-from strongroom_host.log.boots import BOOTS_INDEX, MAX_BOOT, Boots, parse_boot_path
+from strongroom_host.log.boots import BOOTS, BOOTS_INDEX, MAX_BOOT, Boots, boot_path
 from strongroom_host.log.errors import LogUnreadable, PathMalformed, TileMissing
 from strongroom_host.log.notes import MAX_NOTE
 from strongroom_host.log.tail import parse_tail
@@ -42,7 +42,8 @@ _MAX_TAIL: Final = 4 * _MAX_BUNDLE
 class FolderLog:
     """The leaves, the checkpoint and the evidence of boots in a folder: a `Storage`.
 
-    What is seen is one moment: the checkpoint first, then the leaves that it names.
+    What is seen is one moment: the evidence first, then the checkpoint, then the leaves, so that
+    every head in the first two has its leaves in the last.
 
     Raises:
         BadInput: there is no such folder.
@@ -51,13 +52,17 @@ class FolderLog:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._boots = Boots(folder)
         self._edges: dict[tuple[int, int], list[bytes]] = {}
         if not folder.is_dir():
             raise BadInput(
                 f"{folder} is no log",
                 remedy="run `strongroom log pull`, or name the folder that it filled",
             )
+        boots = Boots(folder)
+        self._boots = {
+            boot_path(each): self._bytes(boot_path(each), MAX_BOOT) for each in boots.ids()
+        }
+        self._boots[BOOTS_INDEX] = boots.index()
         self.checkpoint = self._bytes(CHECKPOINT, MAX_NOTE)
         """The newest published note, or None."""
         self.note = b""
@@ -80,10 +85,8 @@ class FolderLog:
         """
         if path == CHECKPOINT:
             return self.checkpoint
-        if path == BOOTS_INDEX:
-            return self._boots.index()
-        if parse_boot_path(path) is not None:
-            return self._bytes(path, MAX_BOOT)
+        if path.startswith(f"{BOOTS}/"):
+            return self._boots.get(path)
         try:
             tile = Tile.parse(path)
         except PathMalformed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +18,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from strongroom_host.errors import BadInput
-from strongroom_host.log.boots import BOOTS_INDEX, MAX_BOOT, parse_boot_path
-from strongroom_host.log.errors import LogError, LogUnreadable, PathMalformed
+from strongroom_host.log.boots import BOOTS_INDEX, MAX_BOOT, boot_path, parse_boot_path, parse_index
+from strongroom_host.log.errors import LogDamaged, LogError, LogUnreadable, PathMalformed
 from strongroom_host.log.notes import MAX_NOTE, Checkpoint, Note
 from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, MAX_ENTRY, WIDTH, Tile
 from strongroom_host.private_files import read_file, write_atomic
@@ -37,9 +38,10 @@ _NOT_THERE: Final = frozenset({404, 410})
 class RemoteLog:
     """The log under a URL prefix. A context manager.
 
-    What is seen is one moment: the checkpoint is fetched once, here. Full tiles and bundles never
-    change, so with a `cache` each is fetched once for good; the folder is trusted no more than the
-    server is.
+    What is seen is one moment: the checkpoint is fetched once, here, and the evidence of all boots
+    before it, so that the checkpoint has every head in it; without `boots` it is fetched when it is
+    asked for. Full tiles and bundles never change, so with a `cache` each is fetched once for good;
+    that folder is trusted no more than the server is.
 
     Raises:
         BadInput: the URL is none of http or https.
@@ -51,6 +53,7 @@ class RemoteLog:
         url: str,
         cache: Path | None = None,
         *,
+        boots: bool = True,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -62,7 +65,13 @@ class RemoteLog:
         # Without compression nothing that is small on the way is large here.
         headers = {"Accept-Encoding": "identity", "User-Agent": "strongroom-log"}
         self._client = httpx.Client(headers=headers, timeout=_TIMEOUT, transport=transport)
+        self._boots: dict[str, bytes | None] = {}
         try:
+            if boots and (index := self.read(BOOTS_INDEX)) is not None:
+                self._boots[BOOTS_INDEX] = index
+                with suppress(LogDamaged):  # whoever asks for it will be told
+                    for path in map(boot_path, parse_index(index)):
+                        self._boots[path] = self.read(path)
             self.checkpoint = self._fetch(CHECKPOINT, MAX_NOTE)
         except BaseException:
             self.close()
@@ -88,7 +97,7 @@ class RemoteLog:
         if path == CHECKPOINT:
             return self.checkpoint
         if path == BOOTS_INDEX or parse_boot_path(path) is not None:
-            return self._fetch(path, MAX_BOOT)
+            return self._boots[path] if path in self._boots else self._fetch(path, MAX_BOOT)
         try:
             tile = Tile.parse(path)
         except PathMalformed:

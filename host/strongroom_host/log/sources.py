@@ -18,10 +18,13 @@ __all__ = ["LogSource", "boot_ids", "open_source", "read_boot"]
 class LogSource(Protocol):
     """A log as somebody shows it, at one moment; believed nothing. A `Storage`, and more."""
 
-    checkpoint: bytes | None
-    """The signed note that is published, or None."""
-    note: bytes
-    """Another one that is stored with the leaves and may be newer, or nothing."""
+    @property
+    def checkpoint(self) -> bytes | None:
+        """The signed note that is published, or None."""
+
+    @property
+    def note(self) -> bytes:
+        """Another one that is stored with the leaves and may be newer, or nothing."""
 
     @property
     def size(self) -> int:
@@ -32,15 +35,17 @@ class LogSource(Protocol):
 
 
 @contextmanager
-def open_source(place: str, cache: Path | None = None) -> Iterator[LogSource]:
-    """Opens the log in a folder or, where `place` has a scheme, at a URL.
+def open_source(
+    place: str, cache: Path | None = None, *, boots: bool = True
+) -> Iterator[LogSource]:
+    """Opens the log in a folder or, where `place` has a scheme, at a URL; see `RemoteLog`.
 
     Raises:
         BadInput: there is none.
         LogUnreadable: it cannot be read.
     """
     if "://" in place:
-        with RemoteLog(place, cache) as remote:
+        with RemoteLog(place, cache, boots=boots) as remote:
             yield remote
     else:
         yield FolderLog(Path(place).expanduser())

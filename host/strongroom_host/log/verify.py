@@ -11,6 +11,7 @@ import enum
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.errors import WireError
@@ -33,7 +34,9 @@ __all__ = [
     "Expected",
     "Finding",
     "KnownHead",
+    "OpeningsByIndex",
     "Problem",
+    "RecordCheck",
     "Report",
     "compare_heads",
     "verify",
@@ -67,6 +70,21 @@ class Problem(enum.Enum):
     """A boot's start says something else than its evidence."""
     WRONG_OPENING = "wrong opening"
     """An opening does not belong to the leaf that it was given for."""
+    WRONG_PERMIT = "wrong permit"
+    """A boot began, or went on, without a permit of the owners for it and for this history."""
+    WRONG_RECORD = "wrong record"
+    """What a leaf commits to contradicts the leaf, its boot, or those who should have signed it."""
+    WRONG_OWNERS = "wrong owners"
+    """A boot's manifest is of owners who had handed over, or never took over."""
+    UNPROVED = "unproved"
+    """The stored evidence of a boot does not prove which image and manifest it ran."""
+    UNSIGNED = "unsigned"
+    """No boot that evidence proves has signed the stored head."""
+
+    @property
+    def code(self) -> str:
+        """Its name for programs; it never changes."""
+        return self.name.lower()
 
 
 _CHANGES = frozenset(
@@ -77,7 +95,8 @@ _CHANGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem: leaves `start` up to and without `end` are concerned, or the one among them."""
+    """One problem: leaves `start` up to and without `end` are concerned, or one among them; none
+    in particular if that is none."""
 
     problem: Problem
     start: int
@@ -85,8 +104,9 @@ class Finding:
     what: str
 
     def __str__(self) -> str:
-        one = self.end == self.start + 1
-        where = f"leaf {self.start}" if one else f"leaves {self.start} to {self.end - 1}"
+        where = f"leaves {self.start} to {self.end - 1}"
+        if self.end <= self.start + 1:
+            where = f"leaf {self.start}" if self.end > self.start else "the log"
         return f"{self.problem.value}: {where}: {self.what}"
 
 
@@ -106,6 +126,17 @@ class AttestedBoot:
     keys_digest: bytes
 
 
+class OpeningsByIndex(Protocol):
+    """Openings of leaves: a mapping, or what reads them from a disk. Asked in ascending order."""
+
+    def get(self, index: int, /) -> bytes | None:
+        """The opening of the leaf at `index`, or None."""
+
+
+RecordCheck = Callable[[int, Leaf, bytes], Iterable[tuple[Problem, str]]]
+"""Is told the index of a leaf, the leaf, and its record; says what is wrong with that record."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What the stored leaves are held against. By index: whole leaves, and openings."""
@@ -113,7 +144,7 @@ class Expected:
     heads: Sequence[KnownHead] = ()
     leaves: Mapping[int, bytes] = field(default_factory=dict)
     boots: Mapping[bytes, AttestedBoot] = field(default_factory=dict)
-    openings: Mapping[int, bytes] = field(default_factory=dict)
+    openings: OpeningsByIndex = field(default_factory=dict[int, bytes])
     witnessed: int = 0
     """How many leaves the largest head has that enough witnesses cosigned; 0 without witnesses."""
 
@@ -132,7 +163,8 @@ class Epoch:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What was found. `head` is that of all leaves given; the first `proven` of them are those of a
-    head somebody vouches for; `opened` are the records whose openings were right, by index."""
+    head somebody vouches for; `opened` are the records whose openings were right, by index (none
+    where they were handed to a `RecordCheck`), and `records` their number."""
 
     findings: tuple[Finding, ...]
     head: LogHead
@@ -142,6 +174,7 @@ class Report:
     kinds: Mapping[Kind, int]
     opened: Mapping[int, bytes]
     witnessed: int
+    records: int = 0
 
     @property
     def ok(self) -> bool:
@@ -174,14 +207,16 @@ def verify(
     *,
     before: Frontier | None = None,
     stored_hash: Callable[[int], bytes] | None = None,
+    record: RecordCheck | None = None,
 ) -> Report:
     """Checks stored leaves, in order, from the first or from those `before` on.
 
     The frontier of a range need not be trusted: it and the leaves lead to a known head, or not.
     `stored_hash` gives the leaf hash that the store's tiles have for an index; where leaf and tile
-    differ, one of them was edited, and the place is known.
+    differ, one of them was edited, and the place is known. `record` is handed each record whose
+    opening is right, instead of their being kept for the report.
     """
-    check = _Check(expected, before or Frontier(), stored_hash)
+    check = _Check(expected, before or Frontier(), stored_hash, record)
     try:
         for entry in entries:
             check.take(entry)
@@ -213,9 +248,13 @@ class _Check:
     """One pass over the leaves."""
 
     def __init__(
-        self, expected: Expected, before: Frontier, stored_hash: Callable[[int], bytes] | None
+        self,
+        expected: Expected,
+        before: Frontier,
+        stored_hash: Callable[[int], bytes] | None,
+        record: RecordCheck | None,
     ) -> None:
-        self._expected, self._stored_hash = expected, stored_hash
+        self._expected, self._stored_hash, self._record = expected, stored_hash, record
         self._tree = Frontier(before.size, before.hashes)
         self._first = self._proven = before.size
         self._heads = sorted(
@@ -232,6 +271,7 @@ class _Check:
         self._time = 0
         self._kinds: Counter[Kind] = Counter()
         self._opened: dict[int, bytes] = {}
+        self._records = 0
         self._compare_known()
         self._check_heads()
 
@@ -277,6 +317,7 @@ class _Check:
             kinds=dict(self._kinds),
             opened=self._opened,
             witnessed=min(self._expected.witnessed, self._proven),
+            records=self._records,
         )
 
     def _find_the_end(self) -> None:
@@ -384,8 +425,16 @@ class _Check:
 
     def _open(self, at: int, leaf: Leaf) -> None:
         opening = self._expected.openings.get(at)
-        if opening is not None:
-            try:
-                self._opened[at] = leaf.record(opening)
-            except WrongOpening:
-                self._find(Problem.WRONG_OPENING, at, "the leaf commits to something else")
+        if opening is None:
+            return
+        try:
+            record = leaf.record(opening)
+        except WrongOpening:
+            self._find(Problem.WRONG_OPENING, at, "the leaf commits to something else")
+            return
+        self._records += 1
+        if self._record is None:
+            self._opened[at] = record
+            return
+        for problem, what in self._record(at, leaf, record):
+            self._find(problem, at, what)

@@ -88,13 +88,13 @@ class Running:
         found = StoredBoot(document, bundle.serialise(), self.statement.serialise(), START, NONCE)
         return msgspec.structs.replace(found, **changes)
 
-    def permit(self, tree: Frontier, serial: int = 1, **changes: object) -> Statement:
+    def permit(self, tree: Frontier, **changes: object) -> Statement:
         """A start permit for it, by its owners."""
         permit = Permit(
             self.document.owner_root,
             self.digest,
             self.machine.bundle.keys_digest,
-            serial,
+            1,
             0,
             START + 10**9,
             tree.serialise(),

@@ -97,6 +97,8 @@ def test_evidence_is_there_too(tmp_path: Path) -> None:
     assert view.read(BOOTS_INDEX) == b""
     boot = StoredBoot(b"d", Bundle(bytes(32)).serialise(), b"m", 1)
     Boots(tmp_path).add(boot)
+    assert view.read(BOOTS_INDEX) == b""  # one moment
+    view = FolderLog(tmp_path)
     assert view.read(BOOTS_INDEX) == bytes(32).hex().encode() + b"\n"
     assert view.read(boot_path(bytes(32))) == boot.serialise()
     assert view.read(boot_path(bytes([1]) * 32)) is None

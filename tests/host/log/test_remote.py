@@ -45,11 +45,17 @@ class Server:
 
 
 def remote(
-    handler: Handler, cache: Path | None = None, slept: list[float] | None = None
+    handler: Handler,
+    cache: Path | None = None,
+    slept: list[float] | None = None,
+    *,
+    boots: bool = False,
 ) -> RemoteLog:
     pauses = [] if slept is None else slept
     transport = httpx.MockTransport(handler)
-    return RemoteLog("http://host/log/", cache, transport=transport, sleep=pauses.append)
+    return RemoteLog(
+        "http://host/log/", cache, boots=boots, transport=transport, sleep=pauses.append
+    )
 
 
 def test_all_of_a_log_is_read() -> None:
@@ -150,7 +156,10 @@ def test_evidence_comes_with_the_leaves(tmp_path: Path) -> None:
         names = (BOOTS_INDEX, boot_path(boot_id), CHECKPOINT)
         data = Memory({name: folder.read(name) or b"" for name in names})
         assert boot_ids(folder) == (boot_id,)
-    with remote(Server(data)) as view:
+    server = Server(data)
+    with remote(server, boots=True) as view:
+        assert [path.split("/")[2] for path in server.asked] == ["boots", "boots", "checkpoint"]
+        data[BOOTS_INDEX] = b""  # one moment
         assert boot_ids(view) == (boot_id,)
         assert read_boot(view, boot_id) == kept.boots[boot_id]
         with pytest.raises(LogDamaged):
