@@ -24,6 +24,7 @@ from strongroom_wire.owners import Owners, Statement, verify_signature
 from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, Action, OwnerOrder, Permit
 
 from strongroom_host.log.report.record import (
+    ALWAYS,
     BootFacts,
     BootRow,
     Decision,
@@ -60,9 +61,9 @@ class Reading:
     only those of the boot at hand are remembered.
     """
 
-    def __init__(self, facts: Mapping[bytes, BootFacts], period: Period | None = None) -> None:
+    def __init__(self, facts: Mapping[bytes, BootFacts], period: Period = ALWAYS) -> None:
         """`facts` says, by boot id, what is known of a boot beside its leaves."""
-        self._facts, self._period = facts, period or Period()
+        self._facts, self._period = facts, period
         self._tree = Frontier()
         self._kinds: Counter[Kind] = Counter()
         self._outcomes: Counter[Outcome] = Counter()
@@ -370,7 +371,7 @@ def read(
     entries: Iterable[bytes],
     opening: Callable[[int], bytes | None],
     facts: Mapping[bytes, BootFacts],
-    period: Period | None = None,
+    period: Period = ALWAYS,
 ) -> tuple[Record, tuple[Decision, ...]]:
     """Returns what a whole log says, with every decision of the period.
 

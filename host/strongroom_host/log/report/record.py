@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.errors import Code, Rule
@@ -17,6 +18,7 @@ from strongroom_wire.manifest import VerifiedManifest
 from strongroom_wire.statements import Action, Permit
 
 __all__ = [
+    "ALWAYS",
     "BootFacts",
     "BootRow",
     "Decision",
@@ -271,6 +273,10 @@ class Period:
     def __contains__(self, time_ms: int) -> bool:
         after = self.start_ms is None or time_ms >= self.start_ms
         return after and (self.end_ms is None or time_ms < self.end_ms)
+
+
+ALWAYS: Final = Period()
+"""Every decision."""
 
 
 @dataclass(frozen=True, slots=True)

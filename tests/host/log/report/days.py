@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 from strongroom_host.log.report.people import People
 from strongroom_host.log.report.reading import read
-from strongroom_host.log.report.record import BootFacts, Decision, Period, Record
+from strongroom_host.log.report.record import ALWAYS, BootFacts, Decision, Period, Record
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.frames import Reply
 from strongroom_wire.leaves import Decision as DecisionRecord
@@ -36,7 +36,7 @@ class Day:
         """Start a boot that continues the log under a permit."""
         running = Running(manifest(version))
         tree = Frontier(self.kept.tree.size, self.kept.tree.hashes)
-        self.kept.start(running, running.permit(tree, 1, **permit))
+        self.kept.start(running, running.permit(tree, **permit))
         self.counters = {}
         return self
 
@@ -95,7 +95,7 @@ class Day:
             for boot_id, boot in self.kept.boots.items()
         }
 
-    def read(self, period: Period | None = None) -> tuple[Record, tuple[Decision, ...]]:
+    def read(self, period: Period = ALWAYS) -> tuple[Record, tuple[Decision, ...]]:
         """Read it with all that there is."""
         kept = self.kept.sign()
         return read(kept.entries, kept.openings.get, self.facts(), period)

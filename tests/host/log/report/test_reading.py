@@ -117,7 +117,7 @@ def test_counters_and_budgets_by_boot() -> None:
 def test_permits_and_key_events() -> None:
     day = a_day()
     running = day.kept.boot
-    further = running.permit(Frontier(), 2, abandons=LogHead(5, byte(9))).serialise()
+    further = running.permit(Frontier(), serial=2, abandons=LogHead(5, byte(9))).serialise()
     day.kept.add(Kind.PERMIT, further, sha256(further).digest())
     record, _ = day.read()
     assert [(p.index, p.in_order, p.signers) for p in record.permits] == [
@@ -312,7 +312,7 @@ def test_permits_without_a_quorum_or_of_another_boot_are_an_alarm() -> None:
         (Running(manifest()), {"manifest_digest": byte(1)}),
     ):
         day = Day()
-        day.kept.start(running, running.permit(Frontier(), 1, **permit))
+        day.kept.start(running, running.permit(Frontier(), **permit))
         day.kept.sign()
         facts = Day().boot().facts()
         verified = next(iter(facts.values()))
@@ -323,7 +323,7 @@ def test_permits_without_a_quorum_or_of_another_boot_are_an_alarm() -> None:
 
 def test_a_permit_that_is_not_the_one_its_leaf_names_is_an_alarm() -> None:
     day = Day().boot()
-    further = day.kept.boot.permit(Frontier(), 2).serialise()
+    further = day.kept.boot.permit(Frontier(), serial=2).serialise()
     day.kept.add(Kind.PERMIT, further, byte(1))
     assert alarmed(day) == {Lack.UNAUTHORISED}
 
