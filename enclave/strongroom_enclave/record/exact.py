@@ -32,10 +32,11 @@ RETURN: Final = Decimal("1e-12")
 
 _FATAL: Final = [Clamped, DivisionByZero, FloatOperation, InvalidOperation]
 _EXACT: Final = Context(400, ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=[*_FATAL, Inexact])
-# Rounding by 05UP first and half-even after it is rounding half-even once: the first leaves a last
-# digit of 0 or 5 only where the quotient is exactly that.
-_DIVIDE: Final = Context(400, ROUND_05UP, Emin=-9999, Emax=9999, traps=_FATAL)
-_ROUND: Final = Context(400, ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=_FATAL)
+# Rounding by 05UP first and half to even after it is rounding half to even once: the first leaves a
+# last digit of 0 or 5 only where the quotient ends there. It needs digits that the second takes
+# away, hence the smaller precision there, which also refuses what does not fit.
+_DIVIDE: Final = Context(200, ROUND_05UP, Emin=-9999, Emax=9999, traps=_FATAL)
+_ROUND: Final = Context(198, ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=_FATAL)
 _GRID: Final = Decimal("1e-30")
 _INPUT: Final = Context(60, ROUND_HALF_EVEN, traps=[*_FATAL, Inexact])
 

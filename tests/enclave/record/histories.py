@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from strongroom_enclave.record.events import Event, Flow, FlowKind, Kind, Market, Side, Trade
 from strongroom_enclave.record.returns import HOUR_MS, Doubt, Flag, Mark
 
-__all__ = ["ASSETS", "MARKETS", "START", "RandomMarks", "doubts", "histories", "markets_at_random"]
+__all__ = ["ASSETS", "MARKETS", "START", "RandomMarks", "crowded", "doubts", "histories"]
+__all__ += ["markets_at_random"]
 
 START = 1_700_000_000_000 // HOUR_MS * HOUR_MS
 ASSETS = ["USDT", "BTC", "ETH", "BNB", "GONE"]
@@ -92,6 +93,39 @@ def _flows(draw: st.DrawFn) -> Flow:
 def _numbered(events: list[Event]) -> list[Event]:
     """Ids as venues have them, of different lengths, and not in the order of time."""
     return [replace(event, id=str(number * 7919 % 1009)) for number, event in enumerate(events)]
+
+
+def crowded(seed: int) -> list[Event]:
+    """A busy account: up to 80 events in few markets, most of them trades that open, close and flip
+    by a few distinct amounts, with money that comes and goes in between."""
+    chance = Random(seed)  # noqa: S311
+    symbols = chance.sample(list(MARKETS), chance.randrange(1, 4))
+    amounts = [Decimal(chance.randrange(1, 10**6)).scaleb(-chance.randrange(9)) for _ in range(3)]
+    prices = [Decimal(chance.randrange(1, 10**9)).scaleb(-chance.randrange(12)) for _ in range(9)]
+    late = chance.random() < 0.2  # nothing is there in the first hour
+    since = START + (HOUR_MS + 999 if late else -3 * HOUR_MS)
+    events: list[Event] = [
+        Flow(since, "1", asset, Decimal(10 ** chance.randrange(6, 14)), kind)
+        for asset, kind in [("USDT", FlowKind.OPENING), ("BTC", FlowKind.DEPOSIT)]
+        if chance.random() < 0.9
+    ]
+    for _ in range(chance.randrange(5, 80)):
+        hour = chance.choice([2, 3] if late else [-1, 0, 1, 2, 3])
+        within = chance.choice([0, 0, 1, HOUR_MS // 2, chance.randrange(HOUR_MS)])
+        time_ms = START + hour * HOUR_MS + within
+        if chance.random() < 0.85:
+            market, fee = MARKETS[chance.choice(symbols)], chance.choice([-1, 0, 0, 1, 1])
+            amount = chance.choice(amounts) * chance.choice([1, 1, 2, 3])
+            fee_asset = chance.choice([market.base, market.quote, "BNB"])
+            paid = fee * amount * chance.choice([Decimal("0.001"), Decimal("0.0007")])
+            side = chance.choice(list(Side))
+            price = chance.choice(prices)
+            events.append(Trade(time_ms, "1", market.symbol, side, amount, price, paid, fee_asset))
+        else:
+            kind = chance.choice(list(FlowKind))
+            amount = chance.choice(amounts) * (_SIGNED.get(kind) or chance.choice([1, -1]))
+            events.append(Flow(time_ms, "1", chance.choice(ASSETS), amount, kind))
+    return _numbered(events)
 
 
 def histories(largest: int = 25) -> st.SearchStrategy[list[Event]]:

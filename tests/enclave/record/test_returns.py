@@ -1,5 +1,6 @@
 """Hours equal the oracle's to the last digit, in whatever order the events came."""
 
+from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
 from random import Random
@@ -7,12 +8,14 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 from strongroom_enclave.record.events import Event
-from strongroom_enclave.record.returns import HOUR_MS, Doubt, Hour, Limits, hours
+from strongroom_enclave.record.returns import HOUR_MS, Doubt, Flag, Hour, Limits, hours
 
+from tests.conftest import SOAK
 from tests.enclave.record.histories import (
     MARKETS,
     START,
     RandomMarks,
+    crowded,
     doubts,
     histories,
     markets_at_random,
@@ -39,6 +42,20 @@ def same(hour: Hour, oracle: OracleHour) -> None:
         assert found == expected, name
 
 
+def check(
+    events: list[Event], marks: RandomMarks, limits: Limits, spans: list[Doubt], seed: int
+) -> list[Hour]:
+    found = computed(events, marks, limits, spans)
+    oracle = History(events, MARKETS, marks)
+    for number, hour in enumerate(found):
+        assert hour.start_ms == START + number * HOUR_MS
+        same(hour, oracle.hour(hour.start_ms, limits, spans))
+    shuffled = events[:]
+    Random(seed).shuffle(shuffled)  # noqa: S311
+    assert computed(shuffled, marks, limits, spans) == found
+    return found
+
+
 @given(
     histories(),
     markets_at_random(),
@@ -49,12 +66,20 @@ def same(hour: Hour, oracle: OracleHour) -> None:
 def test_hours_equal_the_oracle(
     events: list[Event], marks: RandomMarks, spans: list[Doubt], dust: Decimal, seed: int
 ) -> None:
-    limits = Limits(dust=dust)
-    found = computed(events, marks, limits, spans)
-    oracle = History(events, MARKETS, marks)
-    for number, hour in enumerate(found):
-        assert hour.start_ms == START + number * HOUR_MS
-        same(hour, oracle.hour(hour.start_ms, limits, spans))
-    shuffled = events[:]
-    Random(seed).shuffle(shuffled)  # noqa: S311
-    assert computed(shuffled, marks, limits, spans) == found
+    check(events, marks, Limits(dust=dust), spans, seed)
+
+
+def test_hours_of_busy_accounts_equal_the_oracle() -> None:
+    """And what is compared is rich: every flag, and most numbers, occur again and again."""
+    flags, counts = Counter[Flag](), Counter[str]()
+    for seed in range(20_000 if SOAK else 120):
+        marks = RandomMarks(seed, bad=seed % 4 == 3)
+        spans = [Doubt(START, START + HOUR_MS, Flag.GAP)] if seed % 10 == 0 else []
+        for hour in check(crowded(seed), marks, Limits(), spans, seed):
+            flags.update(hour.flags)
+            fields = ("value", "flows", "realised", "unrealised", "fees", "funding")
+            counts.update(name for name in fields if getattr(hour, name))
+            counts["linked"] += bool(hour.value and hour.flows)
+    assert set(flags) | {Flag.UNEXPLAINED} == set(Flag)
+    assert min(counts[name] for name in (*fields, "linked")) > 30, counts
+    assert flags[Flag.NEGATIVE_EQUITY] > 5, flags
