@@ -81,13 +81,20 @@ def make_report(
             tuple(shown),
             wanted.people,
             wanted.now_ms,
-            [str(finding) for finding in examination.findings],
+            _findings(examination),
             vouched(examination),
             examination.not_excluded(),
         )
         newest = max(examination.notes, key=lambda note: note.signed.head.size, default=None)
         folder.finish(sheet, newest.data if newest else b"")
     return record
+
+
+def _findings(examination: Examination) -> list[str]:
+    found = [str(finding) for finding in examination.findings]
+    if not found and not examination.ok:
+        found.append("no signed head has any of these entries: nobody vouches for them")
+    return found
 
 
 def boot_facts(

@@ -60,6 +60,7 @@ def _head(title: str, sheet: Sheet) -> Html:
         tag("h1", title),
         facts(known),
         _verdict(sheet),
+        _care(sheet),
         tag("p", DISCLAIMER, class_="note"),
     )
 
@@ -80,8 +81,22 @@ def _verdict(sheet: Sheet) -> Html:
         head = tag("strong", "The log verifies, and contradicts what the enclave promises:")
         return tag("div", head, listed(alarms), class_="verdict bad")
     head = tag("strong", "The log verifies. ")
-    text = "Its openings, permits, counters, limits and stops agree with each other."
+    text = "Details, permits, counters, limits and stops agree, as far as they are here."
     return tag("div", head, text, listed(sheet.vouched), class_="verdict good")
+
+
+def _care(sheet: Sheet) -> Html | None:
+    """What a reader of the first page only would otherwise take for granted."""
+    sentences: list[Child] = [*sheet.not_excluded]
+    kinds = [gap.lack for gap in sheet.record.gaps if not gap.lack.alarming]
+    if kinds:
+        count = quantity(len(set(kinds)), "kind of gap", "kinds of gaps")
+        there = tag("a", "what is not known", href="#gaps")
+        sentences.append(joined((f"{count} in what was recorded: see ", there, ".")))
+    if not sentences:
+        return None
+    head = tag("strong", "Not excluded, or not known:")
+    return tag("div", head, listed(sentences), class_="verdict care")
 
 
 def _summary(sheet: Sheet) -> Html:

@@ -29,6 +29,7 @@ dd { margin: 0; }
 .verdict { margin: 1.2rem 0; padding: .8rem 1.1rem; border: 1px solid; border-left-width: 6px;
   border-radius: 4px; }
 .verdict.good { color: var(--good); background: #f1f8f4; }
+.verdict.care { color: var(--warn); background: #fdf8ee; }
 .verdict.bad { color: var(--bad); background: #fdf2f2; }
 .cards { display: flex; flex-wrap: wrap; gap: .8rem; margin: .8rem 0; }
 .card { flex: 1 1 11rem; padding: .7rem .9rem; border: 1px solid var(--line); border-radius: 4px;

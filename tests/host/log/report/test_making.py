@@ -6,6 +6,7 @@ import csv
 import shutil
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -124,6 +125,17 @@ def test_unless_somebody_asks_for_it_and_then_it_says_so_first(
     assert "This log does not verify." in page
     assert "edited: leaf" in page
     assert "The log verifies" not in page
+
+
+def test_leaves_that_nobody_vouches_for_are_not_called_verified(tmp_path: Path, day: Day) -> None:
+    with open_source(str(tmp_path / "log")) as source:
+        found = examine(source, Meant(day.kept.trust, day.kept.boot.document.owner_root))
+        nobody = replace(found, report=replace(found.report, proven=0))
+        assert not nobody.ok
+        make_report(source, nobody, {}, tmp_path / "out", Wanted(1))
+    page = Read((tmp_path / "out" / "report.html").read_text()).text
+    assert "This log does not verify." in page
+    assert "nobody vouches for them" in page
 
 
 def edit(log: Path, day: Day) -> None:

@@ -167,9 +167,13 @@ def test_totals_are_there_and_add_up() -> None:
 
 def test_a_log_in_order_says_so_and_what_that_rests_on() -> None:
     found = shown(replace(SHEET, vouched=["Two boots."], not_excluded=["No witness."]))
-    assert "The log verifies. Its openings, permits," in found.text
+    assert "The log verifies. Details, permits," in found.text
     assert "Two boots." in found.text
-    assert "No witness." in found.text
+    assert found.text.index("No witness.") < found.text.index("Summary")
+    assert "1 kind of gap in what was recorded" in found.text
+    clean = Day().boot()
+    clean.decide(context=clean.model(1))
+    assert "Not excluded, or not known" not in shown(sheet(clean)).text
 
 
 def test_findings_come_before_anything_else() -> None:
