@@ -24,7 +24,7 @@ from strongroom_host.witness.memory import FollowedOwners
 from strongroom_wire.bundle import Bundle
 from strongroom_wire.manifest import OWNER_CHANGE_DOMAIN
 from strongroom_wire.owners import Statement
-from strongroom_wire.statements import ORDER_DOMAIN
+from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, Permit
 
 from tests.host.witness.logs import (
     Log,
@@ -107,7 +107,10 @@ def test_the_parts_are_of_one_boot(station: Station) -> None:
     good, other = introduction(BOOT), introduction(0x62)
     newer = introduction(BOOT, msgspec.structs.replace(MADE, version=8))
     bundle = Bundle.parse(good.bundle)
+    allowed = Permit.parse(Statement.parse(good.permit).payload)
+    elsewhere = replace(allowed, owner_root=byte(9)).serialise()
     for mixed in (
+        replace(good, permit=signed(PERMIT_DOMAIN, elsewhere, 1, 2).serialise()),
         replace(good, bundle=other.bundle),  # keys that the permit does not name
         replace(good, permit=other.permit),
         replace(good, manifest=newer.manifest),

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from strongroom_host.log.notes import SignatureType
 from strongroom_host.private_files import FileExposed
-from strongroom_host.witness.errors import FolderInvalid, MemoryBroken, MemoryMissing
+from strongroom_host.witness.errors import (
+    FolderInvalid,
+    MemoryBroken,
+    MemoryMissing,
+    SizeConflict,
+)
 from strongroom_host.witness.folder import WitnessFolder, WitnessKey
 from strongroom_host.witness.memory import Recorded
 from strongroom_wire.bundle import LogHead
@@ -110,6 +116,26 @@ def test_two_processes_share_one_memory(tmp_path: Path) -> None:
     recorded = station.memory.recorded(ORIGIN)
     assert recorded is not None
     assert recorded.head == LOG.head(5)
+
+
+def test_nobody_writes_between_reading_and_writing(tmp_path: Path) -> None:
+    """Another process asks, with another history, in the middle of a decision: it has to wait."""
+    station, other = Station(tmp_path / "w", LOG.vkey), Station(tmp_path / "w")
+    station.witness.add_checkpoint(LOG.submission(0, 3))
+    fork = Log("fork", shared=3)
+    with ThreadPoolExecutor(1) as pool:
+        waiting: list[Future[bytes]] = []
+
+        def judge(known: Recorded | None) -> Recorded:
+            waiting.append(pool.submit(other.witness.add_checkpoint, fork.submission(3, 4)))
+            with pytest.raises(TimeoutError):
+                waiting[0].result(0.3)
+            assert known is not None
+            return Recorded(LOG.head(5), 1, LOG.note(5))
+
+        station.memory.advance(ORIGIN, judge)
+        with pytest.raises(SizeConflict):
+            waiting[0].result(20)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
