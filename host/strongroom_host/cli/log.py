@@ -11,6 +11,7 @@ from strongroom_host.cli.log_keep import keep
 from strongroom_host.cli.log_options import DEFAULT_LOG, LogOption
 from strongroom_host.cli.log_pull import conclude, pull_command
 from strongroom_host.cli.log_report import report
+from strongroom_host.cli.log_reconcile import reconcile
 from strongroom_host.cli.log_serve import serve
 from strongroom_host.cli.log_watch import watch
 from strongroom_host.cli.output import say
@@ -27,6 +28,7 @@ app = typer.Typer(help="Keep and check the enclave's log.", no_args_is_help=True
 app.command("keep")(keep)
 app.command("pull")(pull_command)
 app.command("report")(report)
+app.command("reconcile")(reconcile)
 app.command("serve")(serve)
 app.command("watch")(watch)
 
