@@ -41,7 +41,9 @@ class Tier(Struct, frozen=True, forbid_unknown_fields=True):
             raise TierInvalid("hours", "a divisor of 24", self.hours)
         if self.least_trades < 0 or self.longest < 0 or (self.longest and not self.embargo):
             raise TierInvalid("counts", "none below zero", (self.least_trades, self.longest))
-        if self.grid is not None and not (RETURN <= self.grid <= 1 and not self.grid % RETURN):
+        if (grid := self.grid) is not None and not (
+            grid.is_finite() and RETURN <= grid <= 1 and not grid % RETURN
+        ):
             raise TierInvalid("grid", "a multiple of 1e-12 up to 1", self.grid)
 
 
@@ -101,7 +103,7 @@ def _period(hours: list[Hour], tier: Tier) -> Period:
         value = (quotient(value, grid, Decimal(1)) * grid).quantize(RETURN)
     if grid is not None and closing:
         width = abs(closing) * grid
-        unit = Decimal(1).scaleb(width.adjusted())
-        closing = money(quotient(closing, Decimal(1), unit if unit == width else unit * 10))
+        power = width.adjusted() + (width != Decimal(1).scaleb(width.adjusted()))
+        closing = money(quotient(closing, Decimal(1), Decimal(1).scaleb(power)))
     alone = grid is None and tier.hours == 1 and not tier.least_trades
     return Period(first.start_ms, len(hours), closing, value, flags, first if alone else None)

@@ -17,6 +17,7 @@ from decimal import (
     FloatOperation,
     Inexact,
     InvalidOperation,
+    Rounded,
     localcontext,
 )
 from typing import Final
@@ -38,7 +39,7 @@ _EXACT: Final = Context(400, ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=[*_FA
 _DIVIDE: Final = Context(200, ROUND_05UP, Emin=-9999, Emax=9999, traps=_FATAL)
 _ROUND: Final = Context(198, ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=_FATAL)
 _GRID: Final = Decimal("1e-30")
-_INPUT: Final = Context(60, ROUND_HALF_EVEN, traps=[*_FATAL, Inexact])
+_INPUT: Final = Context(60, ROUND_HALF_EVEN, traps=[*_FATAL, Rounded])
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def bounded(what: str, value: Decimal) -> Decimal:
     """Returns a number that came from outside, once it is one that can be computed with.
 
     Raises:
-        EventInvalid: it is not finite, not a multiple of 10**-30, or not below 10**30.
+        EventInvalid: it is not finite, has more than 30 decimals, or is not below 10**30.
     """
     try:
         if value.is_finite():
@@ -72,7 +73,7 @@ def bounded(what: str, value: Decimal) -> Decimal:
 
 
 def quotient(numerator: Decimal, denominator: Decimal, unit: Decimal) -> Decimal:
-    """Returns numerator / denominator as a multiple of `unit`, a power of ten, half to even."""
+    """Returns numerator / denominator with the exponent of `unit`, half to even."""
     return _DIVIDE.divide(numerator, denominator).quantize(unit, context=_ROUND) + ZERO
 
 
