@@ -10,8 +10,8 @@ from strongroom_wire.leaves import Leaf
 from strongroom_host.cli.log_keep import keep
 from strongroom_host.cli.log_options import DEFAULT_LOG, LogOption
 from strongroom_host.cli.log_pull import conclude, pull_command
-from strongroom_host.cli.log_report import report
 from strongroom_host.cli.log_reconcile import reconcile
+from strongroom_host.cli.log_report import report
 from strongroom_host.cli.log_serve import serve
 from strongroom_host.cli.log_watch import watch
 from strongroom_host.cli.output import say
