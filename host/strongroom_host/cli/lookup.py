@@ -6,6 +6,7 @@ import typer
 from strongroom_wire.errors import Code, Rule
 
 from strongroom_host.cli.explain import CODES, RULES, Explanation, markdown_table
+from strongroom_host.cli.log_words import PROBLEMS
 from strongroom_host.cli.output import say
 from strongroom_host.errors import BadInput
 
@@ -14,13 +15,13 @@ __all__ = ["explain"]
 
 def explain(
     name: Annotated[
-        str | None, typer.Argument(metavar="[CODE|RULE]", help="A number or a name.")
+        str | None, typer.Argument(metavar="[CODE|RULE|PROBLEM]", help="A number or a name.")
     ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the whole table, for the README.")
     ] = False,
 ) -> None:
-    """Say what a code of the enclave, or a rule of the policy, means and what to do."""
+    """Say what a code of the enclave, a rule of the policy, or a problem of a log means."""
     if markdown or name is None:
         say(markdown_table().rstrip("\n"))
         return
@@ -42,7 +43,12 @@ def _find(name: str) -> tuple[str, Explanation]:
     for rule, words in RULES.items():
         if wanted == rule.name:
             return f"rule {rule.name}", words
+    for problem, words in PROBLEMS.items():
+        if wanted == problem.name:
+            return f"log {problem.name}", words
     raise BadInput(
-        f"{name!r} is neither a code nor a rule",
-        expected=", ".join([*(c.name for c in Code), *(r.name for r in Rule)]),
+        f"{name!r} is neither a code nor a rule, nor a problem of a log",
+        expected=", ".join(
+            [*(c.name for c in Code), *(r.name for r in Rule), *(p.name for p in PROBLEMS)]
+        ),
     )

@@ -76,8 +76,8 @@ class StoredBoot(Struct, frozen=True):
         return msgspec.json.format(msgspec.json.encode(_File.of(self)), indent=2) + b"\n"
 
     @classmethod
-    def parse(cls, data: bytes, boot_id: bytes) -> StoredBoot:
-        """Returns what is in the file of the boot with that id.
+    def parse(cls, data: bytes, boot_id: bytes | None = None) -> StoredBoot:
+        """Returns what is in the file of the boot with that id, or of whichever boot it is.
 
         Raises:
             LogDamaged: too long, not such a file, or another boot's.
@@ -87,15 +87,16 @@ class StoredBoot(Struct, frozen=True):
         try:
             found = msgspec.json.decode(data, type=_File).boot
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            which = f" {boot_id.hex()[:16]}" if boot_id else ""
             raise LogDamaged(
-                f"the evidence of boot {boot_id.hex()[:16]} cannot be read",
+                f"the evidence of boot{which} cannot be read",
                 actual=error,
                 remedy=_REMEDY,
             ) from error
-        if found.boot_id != boot_id:
+        if boot_id not in (None, found.boot_id):
             raise LogDamaged(
                 "a boot's file holds the evidence of another boot",
-                expected=boot_id.hex(),
+                expected=(boot_id or b"").hex(),
                 actual=found.boot_id.hex(),
                 remedy=_REMEDY,
             )

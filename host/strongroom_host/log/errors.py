@@ -8,11 +8,13 @@ __all__ = [
     "CheckpointMalformed",
     "CheckpointUnsigned",
     "HeadsInconsistent",
+    "HeadsUndecided",
     "KeyMalformed",
     "LeafConflict",
     "LogAbsent",
     "LogBusy",
     "LogDamaged",
+    "LogDisordered",
     "LogError",
     "LogUnreadable",
     "LogUnwritable",
@@ -22,6 +24,7 @@ __all__ = [
     "OutsideLog",
     "PathMalformed",
     "PositionMissed",
+    "ProofMalformed",
     "SignatureWrong",
     "TileMalformed",
     "TileMissing",
@@ -54,8 +57,16 @@ class OpeningWrong(LogError):
     """An opening is not of the leaf that it came with."""
 
 
+class HeadsUndecided(HostError):
+    """Two views of a log do not suffice to tell whether they are one history."""
+
+
 class NoteMalformed(LogError):
     """The bytes are no signed note in the canonical form."""
+
+
+class ProofMalformed(LogError):
+    """The bytes are no proof in the documented form."""
 
 
 class CheckpointMalformed(LogError):
@@ -112,6 +123,10 @@ class BootUnproved(LogError):
 
 class LogDamaged(LogError):
     """What is stored cannot be read back as a log."""
+
+
+class LogDisordered(LogError):
+    """A log was examined, and is not in order; the findings say where."""
 
 
 class LogBusy(EnvironmentFault):

@@ -29,8 +29,7 @@ from strongroom_host.log.errors import (
 from strongroom_host.log.examination import Examination, ExaminedBoot, Meant, SignedNote
 from strongroom_host.log.notes import Checkpoint, Note, VerifierKey, open_checkpoint
 from strongroom_host.log.records import RecordsOfBoots
-from strongroom_host.log.sources import LogSource, boot_ids, read_boot
-from strongroom_host.log.tree import LogReader
+from strongroom_host.log.sources import LogSource, boot_ids, read_boot, reader_of
 from strongroom_host.log.verify import (
     Expected,
     Finding,
@@ -88,8 +87,7 @@ class _Examiner:
                 expected=f"within {self._size} leaves",
                 actual=f"{start} to {self._end}",
             )
-        # Its root is what the pass computes; the entries are asked for without proof.
-        self._reader = LogReader(source, LogHead(self._size, bytes(32)))
+        self._reader = reader_of(source)
         self._proved: dict[bytes, ProvedBoot] = {}
         self._failed: dict[bytes, HostError] = {}
         self._findings: list[Finding] = []

@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from strongroom_wire.bundle import LogHead
+
 from strongroom_host.log.boots import BOOTS_INDEX, StoredBoot, boot_path, parse_index
 from strongroom_host.log.errors import LogDamaged
 from strongroom_host.log.folder import FolderLog
 from strongroom_host.log.remote import RemoteLog
+from strongroom_host.log.tree import LogReader
 
-__all__ = ["LogSource", "boot_ids", "open_source", "read_boot"]
+__all__ = ["LogSource", "boot_ids", "open_source", "read_boot", "reader_of"]
 
 
 class LogSource(Protocol):
@@ -73,3 +76,8 @@ def read_boot(source: LogSource, boot_id: bytes) -> StoredBoot:
     if data is None:
         raise LogDamaged("there is no evidence of this boot", expected=boot_path(boot_id))
     return StoredBoot.parse(data, boot_id)
+
+
+def reader_of(source: LogSource) -> LogReader:
+    """Returns a reader of all that is stored, proved by nothing: its root is not known."""
+    return LogReader(source, LogHead(source.size, bytes(32)))

@@ -1,0 +1,112 @@
+"""Which log commands read, and whose it has to be: the options that say so, and what they mean."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from strongroom_wire.bundle import Role
+from strongroom_wire.checkpoint import log_origin
+
+from strongroom_host.cli.output import warn
+from strongroom_host.errors import BadInput
+from strongroom_host.log.examination import Meant
+from strongroom_host.log.notes import VerifierKey
+from strongroom_host.log.openings import Openings
+from strongroom_host.owner.signed import read_manifest
+from strongroom_host.trust.record import Trust
+
+__all__ = [
+    "DEFAULT_PLACE",
+    "CacheOption",
+    "ClientFolderOption",
+    "KeyOption",
+    "ManifestFileOption",
+    "OpeningsOption",
+    "OwnerFolderOption",
+    "PlaceOption",
+    "TrustFileOption",
+    "open_openings",
+    "whose_log",
+]
+
+DEFAULT_PLACE: Final = "~/.strongroom/owner/log"
+PlaceOption = Annotated[
+    str, typer.Option("--log", metavar="DIR|URL", help="The log: a folder, or where it is served.")
+]
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache", metavar="DIR", help="Keep full tiles of a URL here.")
+]
+KeyOption = Annotated[
+    list[str],
+    typer.Option("--key", metavar="VKEY", help="A boot's key that you know, in place of evidence."),
+]
+OpeningsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--openings", metavar="DIR", help="Where openings.db is (default: the log's folder)."
+    ),
+]
+
+
+TrustFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust", metavar="FILE", help="Trust file (default: the owner's or the client's)."
+    ),
+]
+ManifestFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--manifest", metavar="FILE", help="A signed manifest of the account (default likewise)."
+    ),
+]
+OwnerFolderOption = Annotated[
+    Path, typer.Option("--owner", envvar="STRONGROOM_OWNER", metavar="DIR", hidden=True)
+]
+ClientFolderOption = Annotated[
+    Path, typer.Option("--client", envvar="STRONGROOM_CLIENT", metavar="DIR", hidden=True)
+]
+
+
+def whose_log(
+    trust: Path | None, manifest: Path | None, keys: list[str], owner: Path, client: Path
+) -> Meant:
+    """Returns what the log is held against.
+
+    With keys and no trust file no evidence is taken: nothing is said of images and manifests then.
+
+    Raises:
+        BadInput: nothing says whose log it is, or a file is none.
+        TrustConflict: trust file and manifest are of different owners.
+    """
+    known = tuple(map(VerifierKey.parse, keys))
+    if trust is None and known:
+        return Meant(keys=known, origin=known[0].name)
+    folders = [owner.expanduser(), client.expanduser()]
+    record = Trust.load(trust or _found(folders, "trust.json") or folders[0] / "trust.json")
+    if record.caution:
+        warn(record.caution)
+    path = manifest or _found(folders, "manifest.signed.json")
+    if path is None:
+        if record.owner_root is None:
+            raise BadInput(
+                "nothing says whose log this is: the trust file names no owners",
+                remedy="give a signed manifest of the account: --manifest FILE",
+            )
+        return Meant(record, bytes.fromhex(record.owner_root), known)
+    verified, _ = read_manifest(path)
+    record = record.pinned_to(verified)
+    root = verified.manifest.owner_root
+    origin = log_origin(root, verified.manifest.account, Role.SIGNER)
+    return Meant(record, root, known, origin)
+
+
+def open_openings(place: str, folder: Path | None) -> Openings | None:
+    """Returns the openings beside a log, or those named; None where there can be none."""
+    if folder is None and "://" in place:
+        return None
+    return Openings(folder.expanduser() if folder else Path(place).expanduser())
+
+
+def _found(folders: list[Path], name: str) -> Path | None:
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
