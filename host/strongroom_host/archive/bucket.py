@@ -29,7 +29,7 @@ from strongroom_host.archive.errors import (
 )
 from strongroom_host.archive.manifest import digest_in
 from strongroom_host.archive.refusals import explained
-from strongroom_host.archive.store import Protection, StoredObject, checked, day
+from strongroom_host.archive.store import Protection, StoredObject, checked, day, to_second
 from strongroom_host.errors import EnvironmentFault
 
 __all__ = ["BucketStore", "connect"]
@@ -75,7 +75,8 @@ def connect(endpoint: str = "", region: str = "") -> Any:
         s3={"addressing_style": "path" if endpoint else "auto"},
     )
     with explained("S3", "connecting"):
-        return boto3.client(
+        # Not boto3's default session, which would keep the first credentials it found.
+        return boto3.session.Session().client(
             "s3", endpoint_url=endpoint or None, region_name=region or None, config=config
         )
 
@@ -173,8 +174,7 @@ class BucketStore:
                 actual=day(wanted.until_ms),
             )
         named = {**self._named(key), "VersionId": version}
-        # To the second, as S3 keeps it: not to ask for less than is there.
-        if kept.mode != _COMPLIANCE or wanted.until_ms // 1000 > kept.until_ms // 1000:
+        if kept.mode != _COMPLIANCE or wanted.until_ms > kept.until_ms:
             retention = {"Mode": _COMPLIANCE, "RetainUntilDate": _date(wanted.until_ms)}
             with explained(self.place, f"setting the retention of {key}"):
                 self._client.put_object_retention(**named, Retention=retention)
@@ -223,8 +223,7 @@ class BucketStore:
 
 def _date(time_ms: int) -> datetime:
     try:
-        # Rounded up: S3 keeps whole seconds, and a date must not become earlier by that.
-        return datetime.fromtimestamp(-(-time_ms // 1000), UTC)
+        return datetime.fromtimestamp(to_second(time_ms) / 1000, UTC)
     except (OverflowError, ValueError, OSError) as error:
         raise ArchiveUnwritable("no date of retention", actual=time_ms) from error
 

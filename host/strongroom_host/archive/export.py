@@ -38,7 +38,7 @@ from strongroom_host.archive.manifest import (
 )
 from strongroom_host.archive.sealed import key_id, seal_openings
 from strongroom_host.archive.segments import Segment, build, cuts
-from strongroom_host.archive.store import Protection, Store, checked, day
+from strongroom_host.archive.store import Protection, Store, checked, day, to_second
 from strongroom_host.log import proofs
 from strongroom_host.log.boots import Boots
 from strongroom_host.log.errors import LogDamaged
@@ -79,7 +79,7 @@ class Order:
     @property
     def until_ms(self) -> int:
         """Until when objects are kept."""
-        return self.now_ms + self.retention_ms
+        return to_second(self.now_ms + self.retention_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +255,8 @@ class _Writer:
             tuple(openings),
             tuple(filter(None, map(self._boot, boots))),
         )
-        self._keep(manifest.key, manifest.serialise())
-        if self.added:
+        if self.added or manifest.key not in self._there:
+            # Before the manifest, so that none is ever there without somebody to answer for it.
             event = Event(
                 EVENT_FORMAT,
                 self._order.now_ms,
@@ -268,6 +268,7 @@ class _Writer:
                 tuple(self.added),
             )
             self._keep(event.key, event.serialise())
+        self._keep(manifest.key, manifest.serialise())
         return manifest
 
     def _openings(self, origin: str, segment: Segment) -> list[ArchivedOpenings]:
@@ -322,9 +323,8 @@ class _Writer:
     def _suffices(self, key: str, kept: Protection) -> bool:
         """Whether an object is protected: a new one as long as asked, an old one at all."""
         least = self._order.now_ms if key in self._named else self._wanted.until_ms
-        # S3 keeps whole seconds.
-        dated = kept.until_ms // 1000 >= least // 1000
-        return (kept.mode, kept.hold) == (self._wanted.mode, self._wanted.hold) and dated
+        as_wanted = (kept.mode, kept.hold) == (self._wanted.mode, self._wanted.hold)
+        return as_wanted and kept.until_ms >= least
 
 
 def _segment_entry(segment: Segment, data: bytes) -> ArchivedSegment:

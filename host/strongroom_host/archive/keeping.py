@@ -8,20 +8,20 @@ from dataclasses import replace
 from strongroom_host.archive.contents import look
 from strongroom_host.archive.errors import RetentionTooShort
 from strongroom_host.archive.manifest import EVENT_FORMAT, Event
-from strongroom_host.archive.store import DAY_MS, Protection, Store, day
+from strongroom_host.archive.store import DAY_MS, Protection, Store, day, to_second
 
 __all__ = ["hold", "retain"]
 
 
 def retain(store: Store, until_ms: int, *, now_ms: int, by: str, why: str) -> int:
-    """Keeps every object of the archive until then or longer; returns for how many that is longer.
+    """Keeps every object of the archive until then, or longer where it is; returns how many gained.
 
     Raises:
         RetentionTooShort: the newest manifest is kept longer already; nothing was changed.
         AccessRefused: the store does not do it.
     """
     store.prepare(now_ms)
-    contents = look(store)
+    contents, until_ms = look(store), to_second(until_ms)
     manifest = contents.required(store.place)
     newest = store.protection(manifest.key)
     if until_ms < newest.until_ms:
@@ -34,7 +34,7 @@ def retain(store: Store, until_ms: int, *, now_ms: int, by: str, why: str) -> in
     longer = 0
     for key in contents.objects:
         kept = store.protection(key)
-        if kept.until_ms // 1000 < until_ms // 1000 or kept.mode != store.mode:
+        if kept.until_ms < until_ms or kept.mode != store.mode:
             wanted = Protection(store.mode, max(until_ms, kept.until_ms), kept.hold)
             store.protect(key, wanted)
             longer += 1
@@ -64,6 +64,8 @@ def hold(store: Store, *, on: bool, now_ms: int, by: str, why: str) -> int:
             EVENT_FORMAT, now_ms, by, "hold on" if on else "hold off", why, manifest.key, 0
         )
         store.put(
-            event.key, event.serialise(), Protection(store.mode, max(until, now_ms + DAY_MS), on)
+            event.key,
+            event.serialise(),
+            Protection(store.mode, max(until, to_second(now_ms + DAY_MS)), on),
         )
     return changed

@@ -168,9 +168,9 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True):
         by: Who, as the caller named himself; the store's own access log knows the credentials.
         what: "export", "retain", "hold on" or "hold off".
         why: The reason given, if any.
-        manifest: Name of the newest manifest then.
+        manifest: Name of the newest manifest then; an export's own, which is stored after it.
         until_ms: Until when objects are kept, where that was set; 0 otherwise.
-        added: Names of the objects that it stored.
+        added: Names of the objects that this run had stored.
     """
 
     format: Literal["strongroom-archive-event/1"]

@@ -24,6 +24,7 @@ __all__ = [
     "checked",
     "day",
     "parse_retention",
+    "to_second",
 ]
 
 DAY_MS: Final = 86_400_000
@@ -38,7 +39,7 @@ class Protection:
     Attributes:
         mode: The store's own word: "COMPLIANCE" and "GOVERNANCE" are S3's, "WRITE-ONCE" is a
             directory's; empty where nothing protects it.
-        until_ms: Until when, ms since the epoch of Unix; 0 without a date.
+        until_ms: Until when, ms since the epoch of Unix, a whole second; 0 without a date.
         hold: A legal hold keeps it beyond that, until it is lifted.
     """
 
@@ -131,6 +132,11 @@ def checked(key: str, data: bytes | memoryview) -> bytes | memoryview:
             remedy="it was damaged or replaced: fetch it from another copy of the archive",
         )
     return data
+
+
+def to_second(time_ms: int) -> int:
+    """The time, or the next whole second: dates of retention have no parts of one."""
+    return -(-time_ms // 1000) * 1000
 
 
 def parse_retention(text: str) -> int:
