@@ -195,7 +195,7 @@ def test_a_contradiction_is_the_witness_s_own_signature() -> None:
     by_other = head + str(cosignature(text, LIAR.name, private_key(78), NOW)).encode()
     ours = LOG.note(5)
     same = ours + str(cosignature(Note.parse(ours).text, LIAR.name, private_key(77), NOW)).encode()
-    elsewhere = Log(origin="example.com/other").note(5)
+    elsewhere = Log("fork", origin="example.com/other").note(5)
     moved = cosignature(Note.parse(elsewhere).text, LIAR.name, private_key(77), NOW)
     for shown, proved in (
         (by_liar, True),

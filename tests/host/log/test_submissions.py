@@ -68,6 +68,20 @@ def test_too_long_is_refused_before_it_is_read() -> None:
         Submission.parse(body)
 
 
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        (b"old 20852014", b"20852014"),
+        (b"old 20852014", b"old old 20852014"),
+        (b"ZZDDpkaw=", b"ZZDDpkax="),  # the same 32 bytes, spelt with other spare bits
+        (b"ZZDDpkaw=\n", b"ZZDDpkaw=\r\n"),
+    ],
+)
+def test_there_is_one_spelling(part: bytes, instead: bytes) -> None:
+    with pytest.raises(SubmissionMalformed):
+        Submission.parse(EXAMPLE.replace(part, instead, 1))
+
+
 @pytest.mark.parametrize("text", ["", "00", "01", "+1", "-1", "1_0", " 1", "1 ", "1\n", "٣", "1e3"])
 def test_sizes_are_plain_decimals(text: str) -> None:
     with pytest.raises(ValueError, match="no tree size"):
