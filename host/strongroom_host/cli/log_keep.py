@@ -23,9 +23,9 @@ from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
 from strongroom_host.cli.trading import ClientFolder
 from strongroom_host.enclave_client.address import parse_enclave_address
-from strongroom_host.errors import BadInput
+from strongroom_host.errors import BadInput, EnvironmentFault
 from strongroom_host.log.http import build_app
-from strongroom_host.log.keeper import Keeper
+from strongroom_host.log.keeper import Keeper, KeeperStopped
 from strongroom_host.log.keeper_socket import KeeperSocket
 from strongroom_host.log.serving import LogServer
 from strongroom_host.log.stored import FolderStorage
@@ -94,7 +94,12 @@ def keep(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
         _ready(path, keeper.size, address, as_json=as_json)
-        keeper.run(stop, every, lambda text: warn(text or "all is well again"))
+        try:
+            keeper.run(stop, every, lambda text: warn(text or "all is well again"))
+        except KeeperStopped:
+            if isinstance(keeper.fault, EnvironmentFault):
+                raise keeper.fault from None  # a disk that is full may have room again: status 5
+            raise
 
 
 def _ready(path: Path, size: int, address: str | None, *, as_json: bool) -> None:

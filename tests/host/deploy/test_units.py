@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 import typer
 from strongroom_host.cli.app import app
+from strongroom_host.errors import BadInput, EnvironmentFault
+from strongroom_host.log.keeper import KeeperStopped
 from strongroom_host.runners import nitro
 from typer.main import get_command
 
 DEPLOY = Path(__file__).resolve().parents[3] / "host" / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 ENCLAVE = DEPLOY / "systemd" / "strongroom-enclave.service"
+KEEPER = DEPLOY / "systemd" / "strongroom-log.service"
 LARGEST_EXPOSURE = 25
 """Of 100, in systemd's own reckoning; a unit without any hardening has 96."""
 
@@ -30,9 +33,9 @@ def settings(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def environment() -> dict[str, str]:
-    """The settings that the unit reads, as they are shipped."""
-    lines = (DEPLOY / "enclave.env").read_text().splitlines()
+def environment(file: str = "enclave.env") -> dict[str, str]:
+    """The settings that a unit reads, as they are shipped."""
+    lines = (DEPLOY / file).read_text().splitlines()
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
     return {name: value for name, _, value in pairs}
 
@@ -78,9 +81,10 @@ def test_a_word_that_systemd_does_not_know_would_show(installed: Path) -> None:
     assert "gentle" in done.stdout + done.stderr
 
 
-def test_the_service_is_exposed_to_little(installed: Path) -> None:
+@pytest.mark.parametrize("unit", [ENCLAVE, KEEPER], ids=lambda unit: unit.name)
+def test_the_service_is_exposed_to_little(installed: Path, unit: Path) -> None:
     words = ("security", "--offline=true", f"--threshold={LARGEST_EXPOSURE}")
-    done = analyze(installed, *words, str(installed / ENCLAVE.name))
+    done = analyze(installed, *words, str(installed / unit.name))
     if "unrecognized option" in done.stderr:
         pytest.skip(f"this systemd cannot look at a unit offline: {done.stderr.strip()}")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
@@ -101,6 +105,39 @@ def test_the_command_is_one_that_exists_with_values_that_it_takes() -> None:
     assert given["run"] == Path("/run/strongroom")
     assert given["memory"] == int(values["STRONGROOM_MEMORY"])
     assert given["debug_console"] is False
+
+
+def test_the_keeper_is_one_that_exists_with_values_that_it_takes() -> None:
+    [line] = settings(KEEPER)["ExecStart"]
+    values = environment("log.env")
+    program, *words = shlex.split(re.sub(r"\$\{?(\w+)\}?", lambda name: values[name[1]], line))
+    assert program == "/opt/strongroom/bin/strongroom"
+    assert words[:2] == ["log", "keep"]
+    group = get_command(app)
+    context = typer.Context(group)
+    log = group.get_command(context, "log")  # type: ignore[attr-defined]
+    given = log.get_command(context, "keep").make_context("keep", words[2:]).params
+    assert str(given["log"]) == values["STRONGROOM_LOG"]
+    assert str(given["client"]) == values["STRONGROOM_CLIENT"]
+    assert given["listen_http"] == values["STRONGROOM_LOG_LISTEN"]
+    assert not given["witness"]
+
+
+def test_the_keeper_comes_back_unless_somebody_has_to_look() -> None:
+    found = settings(KEEPER)
+    assert found["Restart"] == ["on-failure"]
+    statuses = {BadInput.exit_status, KeeperStopped.exit_status}
+    assert {int(word) for word in found["RestartPreventExitStatus"][0].split()} == statuses
+    assert EnvironmentFault.exit_status not in statuses
+    [alert] = found["OnFailure"]
+    assert (DEPLOY / "systemd" / f"{alert.partition('@')[0]}@.service").exists()
+    [user] = found["User"]
+    accounts = (DEPLOY / "systemd" / "strongroom.sysusers.conf").read_text()
+    assert re.search(rf"^u {user} ", accounts, re.MULTILINE)
+    state = f"/var/lib/{found['StateDirectory'][0]}/"
+    values = environment("log.env")
+    for name in ("STRONGROOM_LOG", "STRONGROOM_CLIENT"):
+        assert values[name].startswith(state), "the rest of the file system is read-only"
 
 
 def test_it_is_never_restarted_and_somebody_is_told() -> None:
