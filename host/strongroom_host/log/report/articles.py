@@ -167,7 +167,8 @@ ARTICLES: Final = (
     Article(
         "26(5)",
         "Deployers monitor the operation, suspend use where it may present a risk, and inform"
-        " provider and authority.",
+        " provider and authority. Financial institutions do so under the governance rules of"
+        " financial services law.",
         "What was decided, denied and stopped, and when.",
         ("decisions", "stops"),
         "strongroom log watch; strongroom panic",

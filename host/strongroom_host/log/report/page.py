@@ -155,8 +155,9 @@ def _last_stop(sheet: Sheet) -> tuple[str, str]:
 def _articles() -> Html:
     rows: list[list[Child]] = []
     for article in ARTICLES:
-        links = [joined((" ", tag("a", each, href=f"#{each}"))) for each in article.sections]
-        shown = joined((article.shown, *links))
+        links = [joined((tag("a", each, href=f"#{each}"), " ")) for each in article.sections]
+        see = tag("div", "See ", *links, class_="dim") if links else None
+        shown = joined((article.shown, see))
         command = tag("code", article.command) if article.command else ""
         rows.append([tag("b", article.provision), article.asks, shown, command, article.not_shown])
     columns = ("article", "asks that", "shown here", "command", "not shown")

@@ -6,10 +6,10 @@ __all__ = ["STYLE"]
 
 STYLE: Final = """
 :root { --ink: #1c2430; --dim: #5d6b7c; --line: #d9dfe7; --wash: #f5f7fa; --bad: #a3121f;
-  --good: #14613a; --warn: #8a5200; --model: #31449b; }
+  --good: #14613a; --warn: #8a5200; --model: #31449b; font-size: 15px; }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 76rem; color: var(--ink);
-  background: #fff; font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+  background: #fff; font: 1rem/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 h1 { margin: 0 0 .8rem; font-size: 1.9rem; line-height: 1.2; }
 h2 { margin: 2.6rem 0 .6rem; padding-bottom: .3rem; border-bottom: 2px solid var(--ink);
   font-size: 1.25rem; }
@@ -44,7 +44,8 @@ th { padding: .35rem .6rem; border-bottom: 1px solid var(--ink); text-align: lef
   vertical-align: bottom; background: var(--wash); font-weight: 600; }
 td { padding: .32rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td code[title], a code { white-space: nowrap; }
-table.decisions td:nth-child(4) { min-width: 7rem; }
+table.decisions td:nth-child(4) { min-width: 6rem; }
+table.decisions td:nth-child(6) { width: 42%; }
 .num { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 table.decisions td:nth-child(2) { white-space: nowrap; }
 table.articles td { min-width: 8rem; }
@@ -57,7 +58,9 @@ table.articles td:first-child { min-width: 0; white-space: nowrap; }
 .pill.model { color: var(--model); }
 @media print {
   @page { size: A4 landscape; margin: 14mm 12mm; }
-  body { padding: 0; max-width: none; font-size: 10px; }
+  :root { font-size: 10px; }
+  body { padding: 0; max-width: none; }
+  h2 { margin-top: 1.8rem; }
   .scroll { overflow: visible; }
   thead { display: table-header-group; }
   tr, .card, .verdict { break-inside: avoid; }

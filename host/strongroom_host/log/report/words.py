@@ -15,6 +15,8 @@ __all__ = ["NO_TIME", "ago", "amount", "because", "moment", "quantity", "rfc3339
 
 NO_TIME: Final = "no time"
 _SHORT: Final = 12
+_BARE: Final = frozenset({"permits", "kills", "clock", "flag"})
+"""Units whose figures say no more than the rule does."""
 _YEAR_9999_MS: Final = 253_402_300_800_000
 
 
@@ -74,7 +76,7 @@ def because(decision: Decision) -> str:
     """Returns why a request was not signed, in words with figures; nothing if it was."""
     if decision.rule is not Rule.NONE:
         words = f"{decision.rule.name}: {RULES[decision.rule].wrong}"
-        if not decision.opened:
+        if not decision.opened or RULES[decision.rule].unit in _BARE:
             return words
         limit, actual = figures(decision.rule, decision.limit, decision.actual)
         return f"{words}; limit {limit}, asked {actual}"

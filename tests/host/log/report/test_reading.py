@@ -23,6 +23,7 @@ from strongroom_wire.bundle import LogHead
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.leaves import Kind, Leaf, commitment
 from strongroom_wire.merkle import Frontier, leaf_hash
+from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.statements import Action, Budget
 
 from tests.host.log.boots_made import START, Running, manifest
@@ -167,6 +168,7 @@ def test_what_one_missing_opening_leaves_open() -> None:
     after = at(decisions, 7)
     assert after.notional is None, "some of it is of the decision that cannot be read"
     assert at(decisions, 9).notional == 1_000_000, "from there on it is known again"
+    assert at(decisions, 18).notional == 4_000_000, "and another boot counts from nothing"
     usage = record.usage[0]
     assert (usage.listed, usage.unlisted, usage.counted) == (
         *((1_000_000, 2), (10_000_000, 2), (11_000_000, 4)),
@@ -179,6 +181,17 @@ def test_a_missing_permit_leaves_the_budget_unknown() -> None:
     record, _ = without(a_day(), 0)
     assert (record.permits[0].permit, record.usage[0].budget) == (None, None)
     assert record.usage[1].budget == (100_000_000, 10)
+
+
+def test_after_a_permit_that_is_missing_no_budget_is_held_against_anything() -> None:
+    day = Day().boot(7, budgets=(Budget("main", 10_000_000, 5),))
+    context = day.model(1)
+    day.decide(pusd=4, context=context)
+    further = day.kept.boot.permit(Frontier(), serial=2).serialise()
+    day.kept.add(Kind.PERMIT, further, sha256(further).digest())
+    day.decide(pusd=40, context=context)
+    assert not day.read()[0].alarms
+    assert not without(day, 3)[0].alarms
 
 
 def test_a_missing_stop_is_still_a_stop() -> None:
@@ -319,6 +332,18 @@ def test_permits_without_a_quorum_or_of_another_boot_are_an_alarm() -> None:
         record, _ = read(day.kept.entries, day.kept.openings.get, {running.boot_id: verified})
         assert {gap.lack for gap in record.alarms} == {Lack.UNAUTHORISED}
         assert record.permits[0].in_order is False
+
+
+def test_signatures_that_do_not_verify_count_for_nobody() -> None:
+    day = Day()
+    running = Running(manifest())
+    genuine = running.permit(Frontier())
+    one, other = genuine.signatures
+    forged = Statement(genuine.payload, (one, Signature(other.key, one.value)))
+    day.kept.start(running, forged)
+    record, _ = day.read()
+    assert {gap.lack for gap in record.alarms} == {Lack.UNAUTHORISED}
+    assert record.permits[0].signers == (public(1),)
 
 
 def test_a_permit_that_is_not_the_one_its_leaf_names_is_an_alarm() -> None:
