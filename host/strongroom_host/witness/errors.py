@@ -89,8 +89,10 @@ class FolderInvalid(BadInput):
     """A folder is not, or not yet, or already, that of a witness."""
 
 
-class MemoryMissing(EnvironmentFault):
+class MemoryMissing(HostError):
     """The witness has a key, and what it signed with it is not there."""
+
+    exit_status = 3
 
 
 class MemoryBroken(EnvironmentFault):

@@ -54,6 +54,12 @@ def test_nothing_works_without_a_folder(tmp_path: Path) -> None:
         assert "witness init" in missing(*command, status=2).stderr
 
 
+def test_a_key_without_its_memory_is_refused(cli: Cli) -> None:
+    (cli.folder / "memory.db").unlink()
+    for command in (["run"], ["status"], ["follow", str(LOG.vkey)]):
+        assert "make a new witness" in cli(*command, status=3).stderr
+
+
 @pytest.mark.parametrize("name", ["", "with space", "with+plus", "line\nbreak"])
 def test_a_name_that_no_note_can_hold(tmp_path: Path, name: str) -> None:
     made = Cli(tmp_path / "w")
