@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "panic": "strongroom_host.cli.panic:panic",
     "order": "strongroom_host.cli.order:app",
     "log": "strongroom_host.cli.log:app",
+    "archive": "strongroom_host.cli.archive:app",
     "witness": "strongroom_host.cli.witness:app",
     "host": "strongroom_host.cli.host:app",
     "attest": "strongroom_host.cli.attest:app",
