@@ -9,7 +9,7 @@ from strongroom_wire.leaves import Kind
 
 from strongroom_host.archive.errors import SegmentMalformed
 from strongroom_host.archive.manifest import ArchivedSegment, Manifest, segment_key
-from strongroom_host.archive.segments import Segment
+from strongroom_host.archive.segments import Row, Segment
 from strongroom_host.archive.store import Store
 
 __all__ = ["Listed", "Wanted", "listed"]
@@ -77,9 +77,7 @@ def listed(store: Store, manifest: Manifest, wanted: Wanted) -> Iterator[Listed]
         last = segment.end if wanted.end is None else min(segment.end, wanted.end)
         for index in range(max(segment.start, wanted.start), last):
             row = segment.row(index)
-            if row.boot >= len(boots) or row.kind not in Kind:
-                raise SegmentMalformed(f"the row of leaf {index} names no boot or kind", actual=row)
-            kind, boot = Kind(row.kind), boots[row.boot]
+            kind, boot = _named(row, boots)
             timed = wanted.since_ms <= row.time_ms and (
                 wanted.until_ms is None or 0 < row.time_ms < wanted.until_ms
             )
@@ -94,3 +92,10 @@ def listed(store: Store, manifest: Manifest, wanted: Wanted) -> Iterator[Listed]
                     key,
                     row.offset,
                 )
+
+
+def _named(row: Row, boots: list[str]) -> tuple[Kind, str]:
+    try:
+        return Kind(row.kind), boots[row.boot]
+    except (ValueError, IndexError) as error:
+        raise SegmentMalformed("a row names no kind or boot", actual=row) from error

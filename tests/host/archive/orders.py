@@ -16,7 +16,7 @@ from strongroom_host.log.stored import StoredLog
 
 from tests.host.log.boots_made import Kept, Running, manifest
 
-__all__ = ["KEY", "NOW", "YEAR", "archived", "log_of", "order_for"]
+__all__ = ["KEY", "NOW", "YEAR", "archived", "log_of", "order_for", "order_of"]
 
 NOW = int(time.time() * 1000)
 """This moment in ms: the store's clock is a real one, so each test has its own (`conftest`)."""
@@ -37,7 +37,11 @@ def log_of(leaves: int) -> Kept:
 
 def order_for(kept: Kept, folder: Path, **changes: Any) -> Order:
     """Return the order to archive the log, which is put into the folder first."""
-    log = kept.store(folder)
+    return order_of(kept.store(folder), **changes)
+
+
+def order_of(log: Path, **changes: Any) -> Order:
+    """Return the order to archive the log in a folder."""
     found = Order(
         StoredLog(log), Boots(log), Openings(log), b"", YEAR, NOW, "auditor <a@example.org>"
     )
