@@ -7,11 +7,14 @@ import typer
 from strongroom_wire.bundle import Role
 from strongroom_wire.checkpoint import log_origin
 
-from strongroom_host.cli.output import warn
+from strongroom_host.cli.log_time import shown_time
 from strongroom_host.errors import BadInput
 from strongroom_host.log.examination import Meant
 from strongroom_host.log.notes import VerifierKey
 from strongroom_host.log.openings import Openings
+from strongroom_host.log.verify import KnownHead
+from strongroom_host.owner.folder import OwnerFolder
+from strongroom_host.owner.heads import How
 from strongroom_host.owner.signed import read_manifest
 from strongroom_host.trust.record import Trust
 
@@ -74,18 +77,18 @@ def whose_log(
     """Returns what the log is held against.
 
     With keys and no trust file no evidence is taken: nothing is said of images and manifests then.
+    Else an owner's memory is asked, too: what he has had, the log has to contain.
 
     Raises:
         BadInput: nothing says whose log it is, or a file is none.
         TrustConflict: trust file and manifest are of different owners.
+        MemoryDamaged: the owner's memory cannot be read.
     """
     known = tuple(map(VerifierKey.parse, keys))
     if trust is None and known:
         return Meant(keys=known, origin=known[0].name)
     folders = [owner.expanduser(), client.expanduser()]
     record = Trust.load(trust or _found(folders, "trust.json") or folders[0] / "trust.json")
-    if record.caution:
-        warn(record.caution)
     path = manifest or _found(folders, "manifest.signed.json")
     if path is None:
         if record.owner_root is None:
@@ -98,7 +101,7 @@ def whose_log(
     record = record.pinned_to(verified)
     root = verified.manifest.owner_root
     origin = log_origin(root, verified.manifest.account, Role.SIGNER)
-    return Meant(record, root, known, origin)
+    return Meant(record, root, known, origin, heads=_remembered(folders[0], origin))
 
 
 def open_openings(place: str, folder: Path | None) -> Openings | None:
@@ -106,6 +109,16 @@ def open_openings(place: str, folder: Path | None) -> Openings | None:
     if folder is None and "://" in place:
         return None
     return Openings(folder.expanduser() if folder else Path(place).expanduser())
+
+
+def _remembered(owner: Path, origin: str) -> tuple[KnownHead, ...]:
+    """The heads of which the owner in this folder has had every leaf."""
+    memory = OwnerFolder(owner).heads
+    return tuple(
+        KnownHead(each.head, f"the owner's memory ({each.how.value}, {shown_time(each.at_ms)})")
+        for each in memory.known(origin)
+        if each.how is not How.SHOWN  # its leaves may still have to be pulled
+    )
 
 
 def _found(folders: list[Path], name: str) -> Path | None:

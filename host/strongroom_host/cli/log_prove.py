@@ -198,6 +198,8 @@ def _proved(path: Path, meant: Meant) -> ProvedBoot:
     stored = StoredBoot.parse(read_file(path, limit=MAX_BOOT))
     if meant.trust is None:
         raise BadInput("evidence proves nothing without a trust file", remedy="add --trust FILE")
+    if meant.trust.caution:
+        warn(meant.trust.caution)
     return prove_boot(stored, meant.trust, meant.owner_root)
 
 
@@ -216,8 +218,9 @@ def _opened(note: bytes, meant: Meant, boots: list[ProvedBoot]) -> SignedHead:
             quorum = Quorum.of(manifest.manifest)
             if not witnessed([note], origin, keys, quorum).size:
                 warn(
-                    f"no quorum of witnesses ({quorum.needed} of {len(quorum.witnesses)}) vouches"
-                    " for this head: that others are shown another history is not excluded"
+                    f"no witness vouches for this head (needed: {quorum.needed} of"
+                    f" {len(quorum.witnesses)}): that others are shown another history is not"
+                    " excluded"
                 )
             return signed
     say(f"head of {signed.head.size} leaves: signed by {signed.signers[0]}")

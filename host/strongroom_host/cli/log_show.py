@@ -3,7 +3,7 @@
 import json as jsonlib
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from strongroom_wire.errors import WireError
@@ -30,7 +30,8 @@ from strongroom_host.private_files import read_file
 
 __all__ = ["open_leaf", "show", "which_leaf"]
 
-_ALL = 1 << 64
+_ALL: Final = 1 << 64
+_DIGEST: Final = 64
 
 
 def show(
@@ -200,11 +201,16 @@ def _summary(found: Listed) -> str:
 
 
 def _short(value: object) -> str:
-    text = jsonlib.dumps(value) if isinstance(value, dict | list) else str(value)
-    return text if len(text) <= 80 else text[:16] + "…"
+    """A value on a line with others: digests by their beginning."""
+    if isinstance(value, list):
+        return ",".join(map(_short, value))
+    if isinstance(value, dict):
+        return "{" + " ".join(f"{name}={_short(each)}" for name, each in value.items()) + "}"
+    text = str(value)
+    return text if len(text) < _DIGEST else text[:16] + "…"
 
 
 def _lines(facts: Plain) -> None:
     for name, value in facts.items():
         text = jsonlib.dumps(value) if isinstance(value, dict | list) else str(value)
-        say(f"  {name:<14}{text}")
+        say(f"  {name:<16}{text}")

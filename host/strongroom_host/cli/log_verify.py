@@ -1,6 +1,7 @@
 """`strongroom log verify`: the whole log or a range, offline, against the evidence of its boots."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +28,7 @@ from strongroom_host.cli.log_words import PROBLEMS
 from strongroom_host.cli.output import print_json, say, warn
 from strongroom_host.cli.session import DEFAULT_OWNER, JsonOption
 from strongroom_host.log.errors import LogDisordered
-from strongroom_host.log.examination import Examination, ExaminedBoot, Meant
+from strongroom_host.log.examination import Examination, ExaminedBoot
 from strongroom_host.log.examine import examine
 from strongroom_host.log.sources import open_source
 from strongroom_host.log.verify import Problem
@@ -65,9 +66,8 @@ def verify(
 
     Exit status 0: in order; 3: it is not, and each finding says what and where.
     """
-    meant = whose_log(trust, manifest, key, owner, client)
     notes = tuple((str(path), read_file(path)) for path in checkpoint)
-    meant = Meant(meant.trust, meant.owner_root, meant.keys, meant.origin, notes)
+    meant = replace(whose_log(trust, manifest, key, owner, client), notes=notes)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(log, cache))
         opened = open_openings(log, openings)

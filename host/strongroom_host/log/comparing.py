@@ -156,7 +156,7 @@ def _two_heads(one: View, other: View) -> Comparison:
 
 def _contained(one: View, other: View) -> Comparison:
     if one.size == other.size:
-        what = f"{one.name} and {other.name} have the same {one.size} leaves"
+        what = f"{one.name} and {other.name} are one history of {one.size} leaves"
         return Comparison(Outcome.SAME, one.size, what)
     less, more = sorted((one, other), key=lambda view: view.size)
     what = f"{more.name}, of {more.size} leaves, begins with the {less.size} of {less.name}"

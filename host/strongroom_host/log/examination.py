@@ -8,7 +8,7 @@ from strongroom_host.errors import HostError
 from strongroom_host.log.attested import ProvedBoot
 from strongroom_host.log.notes import SignedHead, VerifierKey
 from strongroom_host.log.records import FoundPermit
-from strongroom_host.log.verify import Finding, Report
+from strongroom_host.log.verify import Finding, KnownHead, Report
 from strongroom_host.log.witnessed import Quorum, Witnessed
 from strongroom_host.trust.record import Trust
 
@@ -25,6 +25,7 @@ class Meant:
         keys: Further keys whose signature counts, from evidence that was verified elsewhere.
         origin: The log's name, where the reader knows the account.
         notes: Checkpoints from elsewhere, each with a name, that the log has to contain as well.
+        heads: Heads that the reader knows of, such as those he remembers; likewise.
     """
 
     trust: Trust | None = None
@@ -32,6 +33,7 @@ class Meant:
     keys: tuple[VerifierKey, ...] = ()
     origin: str = ""
     notes: tuple[tuple[str, bytes], ...] = ()
+    heads: tuple[KnownHead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ class _Examiner:
         quorum, vouched = self._witnesses(origin, notes)
         # 4. The leaves, against every head that somebody vouches for, and the records in them.
         known = [KnownHead(note.signed.head, note.source) for note in notes]
+        known += self._meant.heads
         known += [p.head for p in self._proved.values() if p.head and p.key.name == origin]
         report, records = self._pass(known, vouched)
         # 5. What the owners gave up is no longer missed.
