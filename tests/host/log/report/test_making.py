@@ -15,7 +15,7 @@ import typer
 from strongroom_host.cli.log_report import report as command
 from strongroom_host.errors import BadInput
 from strongroom_host.log.attested import prove_boot
-from strongroom_host.log.errors import LogDamaged
+from strongroom_host.log.errors import LogDamaged, LogDisordered
 from strongroom_host.log.examination import Meant
 from strongroom_host.log.examine import examine
 from strongroom_host.log.notes import open_checkpoint
@@ -50,7 +50,8 @@ def ask(tmp_path: Path, day: Day) -> Ask:
     """Run the command; raise what it raises."""
 
     def run(*options: str, out: str = "report") -> Path:
-        arguments = ["--log", str(tmp_path / "log"), "--out", str(tmp_path / out), *options]
+        arguments = ["--log", str(tmp_path / "log"), "--owner", str(tmp_path), *options]
+        arguments += ["--client", str(tmp_path / "none"), "--out", str(tmp_path / out)]
         result = CliRunner().invoke(app, arguments)
         if result.exception is not None:
             raise result.exception
@@ -110,7 +111,7 @@ def test_it_replaces_nothing(ask: Ask, tmp_path: Path) -> None:
 
 def test_a_log_that_does_not_verify_has_no_report(ask: Ask, tmp_path: Path, day: Day) -> None:
     edit(tmp_path / "log", day)
-    with pytest.raises(LogDamaged, match="no report"):
+    with pytest.raises(LogDisordered, match="no report"):
         ask()
     assert not (tmp_path / "report").exists()
 
@@ -119,7 +120,7 @@ def test_unless_somebody_asks_for_it_and_then_it_says_so_first(
     ask: Ask, tmp_path: Path, day: Day
 ) -> None:
     edit(tmp_path / "log", day)
-    with pytest.raises(LogDamaged, match="says on top what is wrong"):
+    with pytest.raises(LogDisordered, match="says on top what is wrong"):
         ask("--despite-findings")
     page = Read((tmp_path / "report" / "report.html").read_text()).text
     assert "This log does not verify." in page
@@ -158,7 +159,7 @@ def test_alarms_are_reported_and_the_command_fails(tmp_path: Path, ask: Ask) -> 
     wrong.stop()
     wrong.decide(context=context)
     wrong.kept.sign().store(tmp_path)
-    with pytest.raises(LogDamaged) as caught:
+    with pytest.raises(LogDisordered) as caught:
         ask()
     assert "although the kill switch had been thrown" in str(caught.value.actual)
     assert (tmp_path / "report" / "report.html").exists()
@@ -175,11 +176,11 @@ def test_a_log_without_openings_is_reported_with_what_is_known(ask: Ask, tmp_pat
 @pytest.mark.parametrize(
     ("options", "leaves"),
     [
-        (("--from", "2027-01-15", "--to", "2027-01-15"), 13),
-        (("--from", "2027-01-16"), 0),
-        (("--to", "2027-01-14"), 0),
-        (("--from", "2027-01-15T08:00:08", "--to", "2027-01-15T08:00:11"), 3),
-        (("--from", "2027-01-15T09:00:08+01:00"), 8),
+        (("--since", "2027-01-15", "--until", "2027-01-16"), 13),
+        (("--since", "2027-01-16"), 0),
+        (("--until", "2027-01-15"), 0),
+        (("--since", "2027-01-15T08:00:08", "--until", "2027-01-15T08:00:11"), 3),
+        (("--since", "2027-01-15T09:00:08+01:00"), 8),
     ],
 )
 def test_periods(ask: Ask, options: tuple[str, ...], leaves: int) -> None:
@@ -188,7 +189,7 @@ def test_periods(ask: Ask, options: tuple[str, ...], leaves: int) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [("--from", "yesterday"), ("--from", "2027-01-16", "--to", "2027-01-15")],
+    [("--since", "yesterday"), ("--since", "2027-01-16", "--until", "2027-01-15")],
 )
 def test_periods_that_are_none(ask: Ask, options: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(BadInput):

@@ -134,10 +134,8 @@ def report(account: Account) -> Path:
     }
     people, out = account.folder / "people.json", account.folder / "report"
     people.write_bytes(msgspec.json.encode(names))
-    log, trust = account.folder / "log", account.folder / "trust.json"
-    manifest = account.folder / "manifest.signed.json"
-    arguments = ["log", "report", "--log", str(log), "--people", str(people), "--out", str(out)]
-    arguments += ["--trust", str(trust), "--manifest", str(manifest)]
+    arguments = ["log", "report", "--log", str(account.folder / "log"), "--out", str(out)]
+    arguments += ["--people", str(people), "--owner", str(account.folder)]
     result = CliRunner().invoke(app, arguments)
     assert result.exception is None, result.output
     if sample := os.environ.get("STRONGROOM_SAMPLE"):
