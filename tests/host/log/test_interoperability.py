@@ -2,7 +2,8 @@
 
 That is aics-tlog (Apache-2.0): RFC 9162 proofs after the pseudo-code, tiles, notes and cosignatures
 of C2SP. It shares nothing with this repository. Where it is not installed (it needs Python 3.12),
-published figures still hold ours to the specifications: see test_merkle, test_proofs, test_notes.
+test_interoperability_sigstore reads proofs and checkpoints with another one, and published figures
+hold the rest to the specifications: see test_merkle, test_proofs, test_notes.
 """
 
 from pathlib import Path
