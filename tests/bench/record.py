@@ -26,7 +26,7 @@ from strongroom_enclave.record.events import (
 from strongroom_enclave.record.exact import exactly
 from strongroom_enclave.record.ledger import Ledger
 from strongroom_enclave.record.lots import Lots
-from strongroom_enclave.record.returns import HOUR_MS, Limits, Mark, hours
+from strongroom_enclave.record.returns import HOUR_MS, Basis, Mark, hours
 
 from tests.enclave.record.oracle import History
 
@@ -129,7 +129,7 @@ def _row(name: str, unit: str, value: float, peer: str, peer_value: float) -> di
 
 def rows(trades: int = 200_000, year: int = 8_760) -> list[dict[str, Any]]:
     """Return trades and hours per second on one core."""
-    limits, marks = Limits(), _Marks()
+    basis = Basis(_Marks())
     events = canonical(_history(trades, year * HOUR_MS))
     fills = [event for event in events if isinstance(event, Trade)]
     plain = [(t.symbol, int(t.side), float(t.amount), float(t.price), float(t.fee)) for t in fills]
@@ -138,11 +138,11 @@ def rows(trades: int = 200_000, year: int = 8_760) -> list[dict[str, Any]]:
     both = _rate(lambda: _fold_both(events, fills), len(events))
     few = _history(year * 2, year * HOUR_MS)
     span = (START, START + year * HOUR_MS)
-    series = list(hours(few, MARKETS, marks, span, limits))
-    quiet = _rate(lambda: list(hours(few, MARKETS, marks, span, limits)), year)
-    busy = _rate(lambda: list(hours(events, MARKETS, marks, span, limits)), year)
-    short = History(_history(200, 24 * HOUR_MS), MARKETS, marks)
-    slow = _rate(lambda: short.hour(START + 23 * HOUR_MS, limits), 1, 1)
+    series = list(hours(few, MARKETS, basis, span))
+    quiet = _rate(lambda: list(hours(few, MARKETS, basis, span)), year)
+    busy = _rate(lambda: list(hours(events, MARKETS, basis, span)), year)
+    short = History(_history(200, 24 * HOUR_MS), MARKETS, basis.marks)
+    slow = _rate(lambda: short.hour(START + 23 * HOUR_MS, basis), 1, 1)
     since = series[-1].start_ms
     tier = Tier(embargo=True, least_trades=5)
     return [

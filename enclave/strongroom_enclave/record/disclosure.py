@@ -76,8 +76,8 @@ def disclosed(series: Sequence[Hour], tier: Tier, open_since_ms: int | None) -> 
         if after.start_ms - before.start_ms != HOUR_MS:
             raise SeriesBroken("hour", before.start_ms + HOUR_MS, after.start_ms)
     if tier.embargo and open_since_ms is not None and series:
-        limit = series[-1].start_ms - tier.longest * HOUR_MS if tier.longest else 0
-        held_ms = max(open_since_ms, limit)
+        longest_ms = (tier.longest or len(series)) * HOUR_MS
+        held_ms = max(open_since_ms, series[-1].start_ms + HOUR_MS - longest_ms)
         series = [hour for hour in series if hour.start_ms + HOUR_MS <= held_ms]
     with exactly():
         return tuple(_period(hours, tier) for hours in _periods(series, tier))

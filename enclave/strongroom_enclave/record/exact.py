@@ -4,22 +4,10 @@ Everything of this package that computes does so within `exactly()`. A result th
 digits, a NaN, a division by zero or a float in between is an error, never a wrong last digit.
 """
 
+import decimal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from decimal import (
-    ROUND_05UP,
-    ROUND_HALF_EVEN,
-    Clamped,
-    Context,
-    Decimal,
-    DecimalException,
-    DivisionByZero,
-    FloatOperation,
-    Inexact,
-    InvalidOperation,
-    Rounded,
-    localcontext,
-)
+from decimal import ROUND_05UP, ROUND_HALF_EVEN, Context, Decimal, DecimalException, localcontext
 from typing import Final
 
 from strongroom_enclave.record.errors import EventInvalid, PrecisionExhausted
@@ -31,15 +19,22 @@ ZERO: Final = Decimal(0)
 MONEY: Final = Decimal("1e-18")
 RETURN: Final = Decimal("1e-12")
 
-_FATAL: Final = [Clamped, DivisionByZero, FloatOperation, InvalidOperation]
-_EXACT: Final = Context(400, ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=[*_FATAL, Inexact])
+
+def _context(precision: int, rounding: str, *signals: type[DecimalException]) -> Context:
+    """Returns a context that fails on these signals and on whatever is no number."""
+    fatal: list[type[DecimalException]] = [decimal.InvalidOperation, decimal.DivisionByZero]
+    fatal += [decimal.Clamped, decimal.FloatOperation, *signals]
+    return Context(precision, rounding, Emin=-9999, Emax=9999, traps=fatal)
+
+
+_EXACT: Final = _context(400, ROUND_HALF_EVEN, decimal.Inexact)
 # Rounding by 05UP first and half to even after it is rounding half to even once: the first leaves a
 # last digit of 0 or 5 only where the quotient ends there. It needs digits that the second takes
 # away, hence the smaller precision there, which also refuses what does not fit.
-_DIVIDE: Final = Context(200, ROUND_05UP, Emin=-9999, Emax=9999, traps=_FATAL)
-_ROUND: Final = Context(198, ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=_FATAL)
+_DIVIDE: Final = _context(200, ROUND_05UP)
+_ROUND: Final = _context(198, ROUND_HALF_EVEN)
+_INPUT: Final = _context(60, ROUND_HALF_EVEN, decimal.Rounded)
 _GRID: Final = Decimal("1e-30")
-_INPUT: Final = Context(60, ROUND_HALF_EVEN, traps=[*_FATAL, Rounded])
 
 
 @contextmanager

@@ -6,7 +6,6 @@ nothing to round but the cost of inverse fills.
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -14,17 +13,10 @@ from strongroom_enclave.record.errors import MarketUnknown
 from strongroom_enclave.record.events import Event, Kind, Market, Trade
 from strongroom_enclave.record.exact import MONEY, ZERO, quotient, times, total
 
-__all__ = ["Fill", "Ledger", "Prices", "contract_fill", "held_value", "market_of"]
+__all__ = ["Ledger", "Prices", "contract_fill", "held_value", "market_of"]
 
 Prices = Callable[[str], Decimal | None]
 """Of an asset: in the account's currency; of a contract's symbol: quote per base."""
-
-
-class Fill(NamedTuple):
-    """A trade as its position sees it: signed quantity, and signed cost in settle units."""
-
-    quantity: Decimal
-    cost: Decimal
 
 
 def market_of(markets: dict[str, Market], symbol: str) -> Market:
@@ -38,12 +30,13 @@ def market_of(markets: dict[str, Market], symbol: str) -> Market:
     return market
 
 
-def contract_fill(market: Market, trade: Trade) -> Fill:
-    """Returns the fill of a contract: quantity in base units, or in quote units if inverse."""
+def contract_fill(market: Market, trade: Trade) -> tuple[Decimal, Decimal]:
+    """Returns the quantity, in base units or, if inverse, in quote units, and the cost in settle
+    units, both with the sign of the side."""
     quantity = trade.amount * market.size * trade.side
     if market.kind is Kind.INVERSE:
-        return Fill(quantity, quotient(quantity, trade.price, MONEY))
-    return Fill(quantity, quantity * trade.price)
+        return quantity, quotient(quantity, trade.price, MONEY)
+    return quantity, quantity * trade.price
 
 
 def held_value(market: Market, quantity: Decimal, price: Decimal | None) -> Decimal | None:
@@ -72,7 +65,7 @@ class Ledger(Struct):
             if not isinstance(event, Trade):
                 cash[event.asset] = cash.get(event.asset, ZERO) + event.amount
                 continue
-            market = markets.get(event.symbol) or market_of(markets, event.symbol)
+            market = market_of(markets, event.symbol)
             if market.kind is Kind.SPOT:
                 base, quote, amount = market.base, market.quote, event.amount * event.side
                 cash[base] = cash.get(base, ZERO) + amount

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from strongroom_enclave.record.events import Kind, Market, Trade
 from strongroom_enclave.record.exact import MONEY, ZERO, minus, quotient, times
-from strongroom_enclave.record.ledger import Fill, Prices, contract_fill, held_value, market_of
+from strongroom_enclave.record.ledger import Prices, contract_fill, held_value, market_of
 
 __all__ = ["Lot", "Lots", "Method", "Position"]
 
@@ -94,12 +94,12 @@ class Lots(Struct):
             market = market_of(self.markets, trade.symbol)
             if (position := self.positions.get(trade.symbol)) is None:
                 position = self.positions[trade.symbol] = Position()
-            fill = contract_fill(market, trade)
+            quantity, cost = contract_fill(market, trade)
             if market.kind is Kind.SPOT and trade.fee_asset == market.base:
-                quantity = fill.quantity - trade.fee
-                fill = Fill(quantity, quantity * trade.price)
-            if fill.quantity:
-                position.fill(trade.time_ms, *fill)
+                quantity -= trade.fee
+                cost = quantity * trade.price
+            if quantity:
+                position.fill(trade.time_ms, quantity, cost)
 
     def realised(self, symbol: str, method: Method = Method.AVERAGE) -> Decimal:
         """Returns the profit of everything closed so far in this market, in its settle units."""

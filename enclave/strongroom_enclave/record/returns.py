@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from enum import IntFlag
+from functools import cache
 from itertools import groupby
 from typing import NamedTuple, Protocol
 
@@ -25,10 +26,10 @@ from strongroom_enclave.record.exact import (
     times,
     total,
 )
-from strongroom_enclave.record.ledger import Ledger
+from strongroom_enclave.record.ledger import Ledger, Prices
 from strongroom_enclave.record.lots import Lots
 
-__all__ = ["HOUR_MS", "INSTEAD", "Account", "Doubt", "Flag", "Hour", "Limits", "Mark", "Marks"]
+__all__ = ["HOUR_MS", "INSTEAD", "Account", "Basis", "Doubt", "Flag", "Hour", "Mark", "Marks"]
 __all__ += ["hours"]
 
 HOUR_MS = 3_600_000
@@ -83,12 +84,14 @@ class Doubt(NamedTuple):
     flag: Flag
 
 
-class Limits(Struct, frozen=True):
-    """Equity up to `dust`, in the account's currency, is not divided by; a mark older than
-    `stale_ms` is flagged."""
+class Basis(Struct, frozen=True):
+    """What hours are valued by. Equity up to `dust`, in the account's currency, is not divided by;
+    a mark older than `stale_ms` is flagged, and so is what overlaps a doubt."""
 
+    marks: Marks
     dust: Decimal = Decimal(1)
     stale_ms: int = 2 * HOUR_MS
+    doubts: tuple[Doubt, ...] = ()
 
 
 class Hour(Struct, frozen=True):
@@ -110,28 +113,28 @@ class Hour(Struct, frozen=True):
     flags: Flag
 
 
-class _Prices:
-    """Marks as the ledger asks for them, each asked for once; keeps the greatest age."""
+def _prices(marks: Marks, time_ms: int, ages: list[int]) -> Prices:
+    """Returns the marks of a time as the ledger asks for them, each looked up once, and notes how
+    old they are."""
 
-    def __init__(self, marks: Marks, time_ms: int) -> None:
-        self._marks, self.time_ms, self.age = marks, time_ms, 0
-        self._known: dict[str, Decimal | None] = {}
+    @cache
+    def price(name: str) -> Decimal | None:
+        if (mark := marks.at(name, time_ms)) is None:
+            return None
+        ages.append(mark.age_ms)
+        return mark.price
 
-    def __call__(self, name: str) -> Decimal | None:
-        if name not in self._known:
-            mark = self._marks.at(name, self.time_ms)
-            self._known[name] = None if mark is None else mark.price
-            self.age = max(self.age, 0 if mark is None else mark.age_ms)
-        return self._known[name]
+    return price
 
 
 _Piece = tuple[Decimal | None, Decimal | None]
-_COSTS = (FlowKind.FEE, FlowKind.REBATE)
+_Explained = tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None, int]
 
 
 class Account(Struct):
     """What an account holds, has open, and was worth at `time_ms`, the end of the last hour: its
-    exact equity, and the age of the marks that it was valued at."""
+    exact equity, and the age of the marks that it was valued at. Plain data, to be put away and
+    taken up again at a full hour."""
 
     ledger: Ledger
     lots: Lots
@@ -141,104 +144,89 @@ class Account(Struct):
 
     @classmethod
     def of(cls, markets: dict[str, Market], before: Sequence[Event] = ()) -> "Account":
-        """Returns the account after some events, in canonical order."""
+        """Returns an account to which these events happened, in canonical order."""
         account = cls(Ledger(markets), Lots(markets))
         with exactly():
             account.ledger.fold(before)
             account.lots.fold(event for event in before if isinstance(event, Trade))
         return account
 
-    def hour(
-        self,
-        start_ms: int,
-        events: Sequence[Event],
-        marks: Marks,
-        limits: Limits,
-        doubts: Iterable[Doubt] = (),
-    ) -> Hour:
-        """Returns the hour from `start_ms`, whose events these are, in canonical order.
+    def hour(self, start_ms: int, events: Iterable[Event], basis: Basis) -> Hour:
+        """Returns the hour from `start_ms`, whose events these are. After an error the account is
+        of no use any more.
 
         Raises:
             SeriesBroken: it is no full hour, not the next one, or an event is not of it.
+            EventDoubled: one id stands for two events of the hour.
             MarketUnknown: a trade is in a market that was not described.
             PrecisionExhausted: the numbers do not fit.
         """
-        end_ms = start_ms + HOUR_MS
+        events, end_ms = canonical(events), start_ms + HOUR_MS
         if start_ms % HOUR_MS or self.time_ms not in (None, start_ms):
             raise SeriesBroken("start", "the next full hour", start_ms)
         if events and not start_ms <= events[0].time_ms <= events[-1].time_ms < end_ms:
             raise SeriesBroken("events", f"from {start_ms}, before {end_ms}", events[-1].time_ms)
         with exactly():
-            return self._hour(start_ms, end_ms, events, marks, limits, doubts)
+            if self.time_ms is None:
+                self._value(basis.marks, start_ms)
+            opening, ages, folded = self.equity, [self.age_ms], 0
+            pieces, flows, base = list[_Piece](), list[Decimal | None](), opening
+            cuts = (event for event in events if isinstance(event, Flow) and event.external)
+            for time_ms, group in groupby(cuts, _time):
+                prices, cut = _prices(basis.marks, time_ms, ages), list(group)
+                place = bisect_left(events, time_ms, folded, key=_time)
+                self.ledger.fold(events[folded:place])
+                before = self.ledger.equity(prices)
+                self.ledger.fold(cut)
+                pieces.append((base, before))
+                base, folded = self.ledger.equity(prices), place + len(cut)
+                flows.append(minus(base, before))
+            self.ledger.fold(events[folded:])
+            prices = self._value(basis.marks, end_ms)
+            age = max(*ages, self.age_ms)
+            value, flags = _linked([*pieces, (base, self.equity)], basis.dust)
+            for doubt in basis.doubts:
+                if doubt.start_ms < end_ms and doubt.end_ms > start_ms:
+                    flags |= doubt.flag
+            flags |= Flag.STALE_MARK if age > basis.stale_ms else Flag(0)
+            first, last, moved = money(opening), money(self.equity), money(total(flows))
+            pnl = minus(minus(last, first), moved)
+            found = None if flags & INSTEAD else value
+            explained = self._explained(events, prices)
+            return Hour(start_ms, first, last, moved, pnl, *explained, age, found, flags)
 
-    def _hour(
-        self,
-        start_ms: int,
-        end_ms: int,
-        events: Sequence[Event],
-        marks: Marks,
-        limits: Limits,
-        doubts: Iterable[Doubt],
-    ) -> Hour:
-        if self.time_ms is None:
-            self._value(_Prices(marks, start_ms))
-        opening, age, folded = self.equity, self.age_ms, 0
-        pieces, flows, base = list[_Piece](), list[Decimal | None](), opening
-        cuts = (event for event in events if isinstance(event, Flow) and event.external)
-        for time_ms, group in groupby(cuts, _time):
-            prices, cut = _Prices(marks, time_ms), list(group)
-            place = bisect_left(events, time_ms, folded, key=_time)
-            self.ledger.fold(events[folded:place])
-            before = self.ledger.equity(prices)
-            self.ledger.fold(cut)
-            pieces.append((base, before))
-            base, folded = self.ledger.equity(prices), place + len(cut)
-            flows.append(minus(base, before))
-            age = max(age, prices.age)
-        self.ledger.fold(events[folded:])
-        prices = _Prices(marks, end_ms)
-        self._value(prices)
-        age = max(age, self.age_ms)
-        value, flags = _linked([*pieces, (base, self.equity)], limits.dust)
-        for doubt in doubts:
-            if doubt.start_ms < end_ms and doubt.end_ms > start_ms:
-                flags |= doubt.flag
-        flags |= Flag.STALE_MARK if age > limits.stale_ms else Flag(0)
-        first, last, moved = money(opening), money(self.equity), money(total(flows))
-        pnl = minus(minus(last, first), moved)
-        explained = self._explained(events, prices)
-        found = None if flags & INSTEAD else value
-        return Hour(start_ms, first, last, moved, pnl, *explained, age, found, flags)
+    def _value(self, marks: Marks, time_ms: int) -> Prices:
+        prices = _prices(marks, time_ms, ages := [0])
+        self.equity, self.time_ms = self.ledger.equity(prices), time_ms
+        self.age_ms = max(ages)
+        return prices
 
-    def _value(self, prices: _Prices) -> None:
-        self.equity = self.ledger.equity(prices)
-        self.time_ms, self.age_ms = prices.time_ms, prices.age
-
-    def _explained(
-        self, events: Sequence[Event], prices: _Prices
-    ) -> tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None, int]:
+    def _explained(self, events: Sequence[Event], prices: Prices) -> _Explained:
         """Folds the hour's trades into lots; returns what explains its profit, at its end's marks:
         realised, unrealised, fees, funding; and the number of trades."""
         lots, markets = self.lots, self.ledger.markets
         trades = [event for event in events if isinstance(event, Trade)]
-        before = {symbol: lots.realised(symbol) for symbol in {t.symbol for t in trades}}
+        was = {trade.symbol: lots.realised(trade.symbol) for trade in trades}
         lots.fold(trades)
-        fees, funding = dict[str, Decimal](), dict[str, Decimal]()
+        made = [(markets[symbol].settle, lots.realised(symbol) - was[symbol]) for symbol in was]
+        paid = [(trade.fee_asset, trade.fee) for trade in trades]
+        received = list[tuple[str, Decimal]]()
         for event in events:
-            if isinstance(event, Trade):
-                fees[event.fee_asset] = fees.get(event.fee_asset, ZERO) + event.fee
-            elif event.kind in _COSTS:
-                fees[event.asset] = fees.get(event.asset, ZERO) - event.amount
-            elif not event.external:
-                funding[event.asset] = funding.get(event.asset, ZERO) + event.amount
-        made = [(markets[s].settle, lots.realised(s) - was) for s, was in before.items()]
-        sums = (made, fees.items(), funding.items())
-        realised, paid, received = (
-            money(total(times(amount, prices(asset)) for asset, amount in each if amount))
-            for each in sums
-        )
-        open_profit = money(total(lots.unrealised(symbol, prices) for symbol in lots.positions))
-        return realised, open_profit, paid, received, len(trades)
+            if isinstance(event, Flow) and event.kind in (FlowKind.FEE, FlowKind.REBATE):
+                paid.append((event.asset, -event.amount))
+            elif isinstance(event, Flow) and not event.external:
+                received.append((event.asset, event.amount))
+        realised, fees, funding = (_valued(each, prices) for each in (made, paid, received))
+        unrealised = money(total(lots.unrealised(symbol, prices) for symbol in lots.positions))
+        return realised, unrealised, fees, funding, len(trades)
+
+
+def _valued(amounts: list[tuple[str, Decimal]], prices: Prices) -> Decimal | None:
+    """Returns what amounts of assets are worth; what cancels out needs no mark."""
+    sums = dict[str, Decimal]()
+    for asset, amount in amounts:
+        sums[asset] = sums.get(asset, ZERO) + amount
+    return money(total(times(amount, prices(asset)) for asset, amount in sums.items() if amount))
 
 
 def _linked(pieces: Sequence[_Piece], dust: Decimal) -> tuple[Decimal | None, Flag]:
@@ -259,12 +247,7 @@ def _linked(pieces: Sequence[_Piece], dust: Decimal) -> tuple[Decimal | None, Fl
 
 
 def hours(
-    events: Iterable[Event],
-    markets: dict[str, Market],
-    marks: Marks,
-    span: tuple[int, int],
-    limits: Limits | None = None,
-    doubts: Sequence[Doubt] = (),
+    events: Iterable[Event], markets: dict[str, Market], basis: Basis, span: tuple[int, int]
 ) -> Iterator[Hour]:
     """Yields each hour from `span[0]` up to `span[1]`, both full hours in ms, of the account to
     which these events are everything that happened before the end. Later ones do not count.
@@ -282,7 +265,7 @@ def hours(
     account = Account.of(markets, ordered[:first])
     for hour_ms in range(start_ms, end_ms, HOUR_MS):
         beyond = bisect_left(ordered, hour_ms + HOUR_MS, first, key=_time)
-        yield account.hour(hour_ms, ordered[first:beyond], marks, limits or Limits(), doubts)
+        yield account.hour(hour_ms, ordered[first:beyond], basis)
         first = beyond
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from strongroom_enclave.record.events import Event, Flow, FlowKind, Kind, Market, Trade
-from strongroom_enclave.record.returns import Doubt, Flag, Limits, Marks
+from strongroom_enclave.record.returns import Basis, Flag, Marks
 
 __all__ = ["History", "OracleHour", "Unknown", "rounded"]
 
@@ -234,7 +234,7 @@ class History:
 
     # --- Hours ----------------------------------------------------------------------------------
 
-    def hour(self, start: int, limits: Limits, doubts: Iterable[Doubt] = ()) -> OracleHour:
+    def hour(self, start: int, basis: Basis) -> OracleHour:
         end, ages = start + HOUR, set[int]()
         inside = [e for e in self.events if start <= e.time_ms < end]
         opening = self.equity([e for e in self.events if e.time_ms < start], start, ages)
@@ -252,7 +252,7 @@ class History:
         closing = self.equity([e for e in self.events if e.time_ms < end], end, ages)
         pieces.append((base, closing))
 
-        dust, product, flags = Fraction(limits.dust), Fraction(1), Flag(0)
+        dust, product, flags = Fraction(basis.dust), Fraction(1), Flag(0)
         for base, piece_end in pieces:
             if base is None or piece_end is None:
                 flags |= Flag.MISSING_MARK
@@ -264,10 +264,10 @@ class History:
                 flags |= Flag.NEGATIVE_EQUITY
             else:
                 product *= piece_end / base
-        for doubt in doubts:
+        for doubt in basis.doubts:
             if doubt.start_ms < end and doubt.end_ms > start:
                 flags |= doubt.flag
-        if max(ages, default=0) > limits.stale_ms:
+        if max(ages, default=0) > basis.stale_ms:
             flags |= Flag.STALE_MARK
         silent = Flag.NO_EQUITY | Flag.NEGATIVE_EQUITY | Flag.MISSING_MARK
         silent |= Flag.GAP | Flag.UNEXPLAINED

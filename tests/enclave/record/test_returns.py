@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 from strongroom_enclave.record.events import Event
-from strongroom_enclave.record.returns import HOUR_MS, Doubt, Flag, Hour, Limits, hours
+from strongroom_enclave.record.returns import HOUR_MS, Basis, Doubt, Flag, Hour, hours
 
 from tests.conftest import SOAK
 from tests.enclave.record.histories import (
@@ -25,10 +25,8 @@ from tests.enclave.record.oracle import History, OracleHour
 SPAN = (START, START + 4 * HOUR_MS)
 
 
-def computed(
-    events: list[Event], marks: RandomMarks, limits: Limits, spans: list[Doubt]
-) -> list[Hour]:
-    return list(hours(events, MARKETS, marks, SPAN, limits, spans))
+def computed(events: list[Event], basis: Basis) -> list[Hour]:
+    return list(hours(events, MARKETS, basis, SPAN))
 
 
 def same(hour: Hour, oracle: OracleHour) -> None:
@@ -42,17 +40,15 @@ def same(hour: Hour, oracle: OracleHour) -> None:
         assert found == expected, name
 
 
-def check(
-    events: list[Event], marks: RandomMarks, limits: Limits, spans: list[Doubt], seed: int
-) -> list[Hour]:
-    found = computed(events, marks, limits, spans)
-    oracle = History(events, MARKETS, marks)
+def check(events: list[Event], basis: Basis, seed: int) -> list[Hour]:
+    found = computed(events, basis)
+    oracle = History(events, MARKETS, basis.marks)
     for number, hour in enumerate(found):
         assert hour.start_ms == START + number * HOUR_MS
-        same(hour, oracle.hour(hour.start_ms, limits, spans))
+        same(hour, oracle.hour(hour.start_ms, basis))
     shuffled = events[:]
     Random(seed).shuffle(shuffled)  # noqa: S311
-    assert computed(shuffled, marks, limits, spans) == found
+    assert computed(shuffled, basis) == found
     return found
 
 
@@ -66,7 +62,7 @@ def check(
 def test_hours_equal_the_oracle(
     events: list[Event], marks: RandomMarks, spans: list[Doubt], dust: Decimal, seed: int
 ) -> None:
-    check(events, marks, Limits(dust=dust), spans, seed)
+    check(events, Basis(marks, dust, doubts=tuple(spans)), seed)
 
 
 def test_hours_of_busy_accounts_equal_the_oracle() -> None:
@@ -75,7 +71,8 @@ def test_hours_of_busy_accounts_equal_the_oracle() -> None:
     for seed in range(20_000 if SOAK else 120):
         marks = RandomMarks(seed, bad=seed % 4 == 3)
         spans = [Doubt(START, START + HOUR_MS, Flag.GAP)] if seed % 10 == 0 else []
-        for hour in check(crowded(seed), marks, Limits(), spans, seed):
+        basis = Basis(marks, doubts=tuple(spans))
+        for hour in check(crowded(seed), basis, seed):
             flags.update(hour.flags)
             fields = ("value", "flows", "realised", "unrealised", "fees", "funding")
             counts.update(name for name in fields if getattr(hour, name))
