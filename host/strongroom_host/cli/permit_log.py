@@ -242,28 +242,25 @@ def _words(head: LogHead) -> str:
 
 
 def _signed_heads(files: FolderLog, log: str, session: OwnerSession) -> list[Vouched]:
-    """The head of the newest stored checkpoint, if a boot signed it whose evidence is stored."""
-    if files.checkpoint is None:
-        return []
-    try:
-        note = Note.parse(files.checkpoint)
-        boots = [
-            prove_boot(boot, session.policy.trust, session.policy.owner_root)
-            for boot in Boots(files.folder)
-            if _may_have_signed(boot, log, note)
-        ]
-        keys = {proved.key: proved for proved in boots}
-        signed = open_checkpoint(files.checkpoint, log, keys)
-    except (LogError, WireError) as error:
-        # It vouches for nothing then; whether something else does, the replay says.
-        warn(f"the stored checkpoint counts for nothing: {error}")
-        return []
-    return [
-        Vouched(
-            signed.head, f"signed by boot {keys[key].boot_id.hex()[:16]}", boot=keys[key].boot_id
-        )
-        for key in signed.signers[:1]
-    ]
+    """The signed heads that are stored with a log, of boots whose evidence is stored as well."""
+    found = []
+    for data in filter(None, (files.checkpoint, files.note)):
+        try:
+            note = Note.parse(data)
+            boots = [
+                prove_boot(boot, session.policy.trust, session.policy.owner_root)
+                for boot in Boots(files.folder)
+                if _may_have_signed(boot, log, note)
+            ]
+            keys = {proved.key: proved.boot_id for proved in boots}
+            signed = open_checkpoint(data, log, keys)
+        except (LogError, WireError) as error:
+            # It vouches for nothing then; whether something else does, the replay says.
+            warn(f"a stored checkpoint counts for nothing: {error}")
+            continue
+        boot_id = keys[signed.signers[0]]
+        found.append(Vouched(signed.head, f"signed by boot {boot_id.hex()[:16]}", boot=boot_id))
+    return found
 
 
 def _may_have_signed(boot: StoredBoot, log: str, note: Note) -> bool:

@@ -405,7 +405,7 @@ class Monitor:
         kept: dict[tuple[Alarm, str], AlarmState] = {}
         for alarm in self.state.alarms:
             key = alarm.kind, alarm.source
-            if key in self._wrong or alarm.lasting:
+            if key in self._wrong or alarm.lasting or (alarm.raised and not alarm.told):
                 kept[key] = alarm
             elif alarm.raised:
                 self._say(Notice.ENDED, alarm.source, f"{alarm.kind.value}: {alarm.what}")

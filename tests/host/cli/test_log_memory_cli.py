@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -205,6 +206,12 @@ def test_the_whole_history_is_continued_and_dated(scene: Scene, one: Owner) -> N
     assert permit.abandons == EMPTY_LOG
 
 
+def test_a_log_is_continued_while_it_is_written(scene: Scene, one: Owner) -> None:
+    with LogFiles(one.folder / "log"):
+        one.permit(None)
+    assert one.drafted.signer_head.size == scene.size
+
+
 def test_an_old_copy_is_refused(scene: Scene, one: Owner, tmp_path: Path) -> None:
     done = one.permit(old(scene, tmp_path), expect=3)
     assert "lacks the newest" in done.err
@@ -317,6 +324,19 @@ def test_a_second_owner_refuses_what_lacks_what_he_knows(
     assert "does not say that it gives up" in differs.err
 
 
+def test_a_second_owner_refuses_a_time_that_the_log_does_not_show(
+    scene: Scene, one: Owner, two: Owner, tmp_path: Path
+) -> None:
+    one.permit(None)
+    named = ("--log", scene.log)
+    for not_before in (0, one.drafted.not_before - 1, int(time.time() * 1000) + 600_000):
+        spoilt = replace(one.drafted, not_before=not_before)
+        SignedFile.unsigned(spoilt.serialise()).save(tmp_path / "spoilt.json")
+        assert "names a time as passed" in two.sign(tmp_path / "spoilt.json", *named, expect=3).err
+    assert "names a time as passed" in two.sign(tmp_path / "spoilt.json", expect=3).err
+    two.sign(one.file, *named)
+
+
 def test_a_second_owner_may_agree_to_give_up(
     scene: Scene, one: Owner, two: Owner, tmp_path: Path
 ) -> None:
@@ -410,6 +430,43 @@ def test_one_log_at_two_places_is_well(scene: Scene, tmp_path: Path) -> None:
     assert "--state" in watch(scene, scene.log).err
 
 
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The URL under which `strongroom log serve` shows a log."""
+    command = [sys.executable, "-m", "strongroom_host.cli.main", "log", "serve", "--json"]
+    command += ["--log", str(folder), "--listen-http", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield str(json.loads(process.stdout.readline())["url"])
+        process.terminate()
+
+
+def test_a_log_is_watched_over_http_and_the_boots_key_learned_there(
+    scene: Scene, tmp_path: Path
+) -> None:
+    place, state = tmp_path / "log", ("--state", tmp_path / "state", "--cache", tmp_path / "cache")
+    shutil.copytree(scene.folder / "old", place)
+    with served(place) as url:
+        assert "first head" in watch(scene, url, *state).out
+        shutil.rmtree(place)
+        shutil.copytree(scene.log, place)
+        assert "grown" in watch(scene, url, *state).out
+        shutil.rmtree(place / "boots")
+        done = watch(scene, url, *state, expect=3)
+        assert "no evidence of its boot" in done.err
+    assert "UNREACHABLE" in watch(scene, url, *state, "--grace", 0, expect=3).err
+
+
+def test_a_monitor_looks_until_it_is_stopped(scene: Scene, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "strongroom_host.cli.main", "log", "watch", "--json"]
+    command += ["--owner", str(scene.one.folder / "owner"), "--every", "0.1", str(scene.log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["kind"] == "first head"
+        process.terminate()
+        assert process.wait(60) == 0
+
+
 def test_an_old_copy_put_in_its_place_is_told(scene: Scene, tmp_path: Path) -> None:
     place, state = tmp_path / "log", ("--state", tmp_path / "state", "--json")
     shutil.copytree(scene.log, place)
@@ -468,8 +525,14 @@ def test_a_monitor_that_is_killed_while_it_calls_calls_again(scene: Scene, tmp_p
         scene.one.folder / "owner", "--once", "--state", state, "--on-alarm",
         f"{sys.executable} {script}",
     ]  # fmt: skip
-    statuses = [subprocess.run(command, check=False, timeout=120).returncode for _ in range(3)]
-    assert statuses == [-9, 3, 3]
+
+    def look() -> int:
+        return subprocess.run(command, check=False, timeout=120).returncode
+
+    assert look() == -9
+    shutil.rmtree(place)
+    shutil.copytree(scene.log, place)
+    assert [look(), look()] == [3, 0], "told although it is over; over once it is told"
     kinds = [json.loads(line)["kind"] for line in called.read_text().splitlines()]
     assert kinds == ["shorter", "shorter"]
 

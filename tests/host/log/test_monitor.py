@@ -2,11 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
-from strongroom_host.log.errors import BootUnproved, LogUnreadable
+from strongroom_host.log.errors import BootUnproved, LogDamaged, LogUnreadable
 from strongroom_host.log.monitor import Event, Look, Monitor, Notice, Rules, look_at
-from strongroom_host.log.monitor_state import Alarm, MonitorState
+from strongroom_host.log.monitor_state import Alarm, MonitorState, StateFile
 from strongroom_host.log.notes import Note, SignatureType, VerifierKey, cosign
 from strongroom_host.log.sources import LogSource
 from strongroom_host.log.witnessed import Quorum
@@ -160,6 +161,16 @@ def test_fewer_leaves_than_before_are_told(watcher: Watcher) -> None:
     history = History().boot(1, 600)
     watcher.see(a=Shown(history))
     assert watcher.see(a=Shown(history, 300)) == {Alarm.SHORTER}
+    assert watcher.see(a=Shown(history)) == set()
+    assert watcher.notices == [Notice.ENDED]
+
+
+def test_an_alarm_that_nobody_was_told_outlives_its_cause(watcher: Watcher) -> None:
+    history = History().boot(1, 600)
+    watcher.see(a=Shown(history))
+    watcher.see(a=Shown(history, 300))
+    watcher.state.alarms[0].told = False
+    assert watcher.see(a=Shown(history)) == {Alarm.SHORTER}
     assert watcher.see(a=Shown(history)) == set()
     assert watcher.notices == [Notice.ENDED]
 
@@ -367,3 +378,40 @@ def test_a_fresh_cosignature_keeps_an_idle_log_young() -> None:
     later = NOW // 1000 + 7_000
     assert watcher.see(a=cosigned(Shown(history), 50, 51, at_s=later), minutes=120) == set()
     assert watcher.see(a=cosigned(Shown(history), 50, 51, at_s=later), minutes=70) == {Alarm.STUCK}
+
+
+# --- state -------------------------------------------------------------------------------------
+
+
+def test_the_state_comes_back_as_it_was(watcher: Watcher, tmp_path: Path) -> None:
+    first, second = forked(20, 5, 5)
+    watcher.look(attested(first, 300 // 20))
+    watcher.see(a=Shown(first), b=Shown(second))
+    file = StateFile(tmp_path / "state")
+    assert file.load(ORIGIN) == MonitorState(ORIGIN)
+    file.save(watcher.state)
+    assert StateFile(tmp_path / "state").load(ORIGIN) == watcher.state
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o600
+    again = Watcher(state=StateFile(tmp_path / "state").load(ORIGIN), now=watcher.now)
+    assert again.see(a=Shown(first), b=Shown(second)) == set()
+    assert again.raised == {Alarm.FORKED}
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"noise", b"[]", b"\xff"])
+def test_a_damaged_state_is_not_begun_anew(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "state").write_bytes(data)
+    with pytest.raises(LogDamaged):
+        StateFile(tmp_path / "state").load(ORIGIN)
+
+
+def test_the_state_of_another_log_is_refused(tmp_path: Path) -> None:
+    StateFile(tmp_path / "state").save(MonitorState("another"))
+    with pytest.raises(LogDamaged, match="another log"):
+        StateFile(tmp_path / "state").load(ORIGIN)
+
+
+def test_without_a_file_the_state_lasts_as_long_as_the_monitor(watcher: Watcher) -> None:
+    file = StateFile(None)
+    watcher.see(a=Shown(History().boot(1, 5)))
+    file.save(watcher.state)
+    assert file.load(ORIGIN) is watcher.state

@@ -108,6 +108,7 @@ def test_an_order_without_a_hash_is_refused(spoilt: str) -> None:
     [
         (401, b'{"error":"Unauthorized"}'),
         (500, b""),
+        (404, b'{"data":[],"next_cursor":"LTE="}'),
         (200, b""),
         (200, b"[]"),
         (200, b'{"data":[{}],"next_cursor":"LTE="}'),
@@ -127,7 +128,19 @@ def test_pages_that_go_in_circles_are_refused() -> None:
     with pytest.raises(PagesUnreadable, match="lead back"):
         own_fills(again)
     with pytest.raises(PagesUnreadable, match="lead back"):
-        own_fills(answer(200, '{"data":[],"next_cursor":"ü"}'.encode()))
+        own_fills(venue_at("ü"))
+
+
+def venue_at(cursor: str) -> Callable[[bytes], VenueResponse]:
+    """Answers once, with that cursor."""
+    asked: list[bytes] = []
+
+    def ask(at: bytes) -> VenueResponse:
+        assert not asked, "no cursor goes to the enclave that it would refuse"
+        asked.append(at)
+        return VenueResponse(200, (), json.dumps({"data": [], "next_cursor": cursor}).encode())
+
+    return ask
 
 
 def test_an_unreadable_time_is_none() -> None:
