@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from strongroom_wire.merkle import Frontier, leaf_hash
+from strongroom_wire.merkle import leaf_hash
 
 from strongroom_host.log.errors import (
     LeafConflict,
@@ -105,6 +105,8 @@ class LogFiles(StoredLog):
                 remedy="make room on the disk or mend it, then open the log anew",
             ) from error
         self._failed = False
+        if note:
+            self._signed = self.size
 
     def publish(self, note: bytes) -> None:
         """Serves `note`, a checkpoint of leaves that are stored, and the tiles it needs.
@@ -126,8 +128,8 @@ class LogFiles(StoredLog):
             self._put(CHECKPOINT, note)
         except OSError as error:
             raise LogUnwritable(f"cannot write the log {self._folder}", actual=error) from error
-        if self._note and head_of(self._note).size <= size:
-            self._note = b""
+        if self._signed <= size:
+            self._note, self._signed = b"", size
 
     def close(self) -> None:
         """Ends writing and lets the next process in."""
@@ -163,7 +165,7 @@ class LogFiles(StoredLog):
 
     def _vouches(self, note: bytes, entries: Sequence[bytes]) -> bool:
         """Whether a note says more than is known; it must be of the head that `entries` lead to."""
-        tree = Frontier(self._frontier.size, self._frontier.hashes)
+        tree = self.frontier
         for entry in entries:
             tree.append(leaf_hash(entry))
         if (head := head_of(note)) != tree.head:
@@ -172,8 +174,7 @@ class LogFiles(StoredLog):
                 expected=(tree.head.size, tree.head.root.hex()),
                 actual=(head.size, head.root.hex()),
             )
-        known = self.signed
-        return known is None or head_of(known).size < head.size
+        return self._signed < head.size
 
     def _extend(self, entries: Sequence[bytes], note: bytes) -> None:
         """Writes leaves, bundle by bundle, and behind the last of them the note."""

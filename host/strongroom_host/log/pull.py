@@ -75,7 +75,7 @@ def fetch(log: LogFiles, ask: Callable[[int], bytes], key: VerifierKey) -> News:
         OpeningWrong: an opening is not of the leaf that it came with.
         LogUnwritable: pages that are not proved yet could not be kept.
     """
-    tree, incoming = log.reader().frontier(), Incoming(log.folder)
+    tree, incoming = log.frontier, Incoming(log.folder)
     entries: list[Entry] = []
     while True:
         page = LogPage.parse(ask(tree.size))

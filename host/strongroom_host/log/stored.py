@@ -96,6 +96,11 @@ class StoredLog:
         return self._frontier.head
 
     @property
+    def frontier(self) -> Frontier:
+        """What it takes to go on with all leaves that are stored."""
+        return Frontier(self._frontier.size, self._frontier.hashes)
+
+    @property
     def published(self) -> int:
         """How many leaves the newest published checkpoint has."""
         data = self._bytes(CHECKPOINT)
@@ -156,6 +161,8 @@ class StoredLog:
         self._completed: dict[str, bytes] = {}
         self._note = b""
         """The signed head in the tail, where it is larger than the published one."""
+        self._signed = 0
+        """How many leaves the larger of the two has."""
         published = self._bytes(CHECKPOINT)  # first, so that what is read next has its leaves
         bundles = self._count(ENTRIES)
         level = 0
@@ -182,6 +189,7 @@ class StoredLog:
         for note in filter(None, notes):
             if (size := self._check(note, 0)) > signed:
                 self._note, signed = note, size
+        self._signed = signed
         return tail
 
     def _take(self, entries: Sequence[bytes]) -> None:
