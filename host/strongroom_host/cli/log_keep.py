@@ -3,13 +3,15 @@
 import json
 import signal
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from strongroom_host.cli.log_memory import memory_beside, remember_pulled
 from strongroom_host.cli.log_options import (
     DEFAULT_CLIENT,
     DEFAULT_LOG,
@@ -24,15 +26,20 @@ from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
 from strongroom_host.cli.trading import ClientFolder
 from strongroom_host.enclave_client.address import parse_enclave_address
 from strongroom_host.errors import BadInput, EnvironmentFault
+from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.http import build_app
 from strongroom_host.log.keeper import Keeper, KeeperStopped
 from strongroom_host.log.keeper_socket import KeeperSocket
+from strongroom_host.log.notes import SignedHead
 from strongroom_host.log.serving import LogServer
-from strongroom_host.log.stored import FolderStorage
+from strongroom_host.log.stored import FolderStorage, StoredLog
 from strongroom_host.owner.signed import read_manifest
 from strongroom_host.witness.server import listen, parse_address
 
 __all__ = ["keep"]
+
+_REMEMBER_S: Final = 600.0
+"""How often the owner's memory is added to; each time is a line in a file that only grows."""
 
 
 def keep(
@@ -95,11 +102,30 @@ def keep(
             signal.signal(number, end)
         _ready(path, keeper.size, address, as_json=as_json)
         try:
-            keeper.run(stop, every, lambda text: warn(text or "all is well again"))
+            heard = _Memory(log).heard
+            keeper.run(stop, every, lambda text: warn(text or "all is well again"), heard)
         except KeeperStopped:
             if isinstance(keeper.fault, EnvironmentFault):
                 raise keeper.fault from None  # a disk that is full may have room again: status 5
             raise
+
+
+class _Memory:
+    """Puts heads into the memory of the owner in whose folder the log is, if it is in one; so the
+    next permit knows how far the log was, whatever becomes of the stored copy."""
+
+    def __init__(self, log: Path) -> None:
+        self._folder, self._memory = log.expanduser(), memory_beside(log)
+        self._due, self._size = 0.0, 0
+
+    def heard(self, signed: SignedHead, boot: StoredBoot) -> None:
+        """Remembers a head, at most once in a while."""
+        grown = signed.head.size > self._size
+        if self._memory is not None and grown and time.monotonic() >= self._due:
+            self._due, self._size = time.monotonic() + _REMEMBER_S, signed.head.size
+            reader = StoredLog(self._folder).reader()
+            origin = signed.checkpoint.origin
+            remember_pulled(self._memory, origin, reader, signed.head, boot.boot_id)
 
 
 def _ready(path: Path, size: int, address: str | None, *, as_json: bool) -> None:

@@ -137,8 +137,8 @@ class Keeper:
             for leaf, entry in leaves:
                 self._confirm(leaf, entry)
 
-    def pull(self) -> SignedHead:
-        """Stores what is new in the enclave's log, and returns the head that it signed.
+    def pull(self) -> tuple[SignedHead, StoredBoot]:
+        """Stores what is new in the enclave's log; returns the head that it signed, and who it is.
 
         Raises:
             NotKeptYet, KeeperStopped: see `keep`.
@@ -180,13 +180,20 @@ class Keeper:
             self._cosigned = head.size, time.monotonic() + _REFRESH_S
         return problems
 
-    def run(self, stop: threading.Event, every: float, report: Callable[[str], None]) -> None:
+    def run(
+        self,
+        stop: threading.Event,
+        every: float,
+        report: Callable[[str], None],
+        heard: Callable[[SignedHead, StoredBoot], None] = lambda _head, _boot: None,
+    ) -> None:
         """Pulls and publishes every so many seconds until `stop` is set.
 
         Args:
             stop: Ends it.
             every: How long an enclave's head may wait to be fetched, in seconds.
             report: Is told what is wrong, when that changes; nothing when all is well again.
+            heard: Is given each signed head whose leaves are stored, with the boot that signed it.
 
         Raises:
             KeeperStopped: nothing is kept any more.
@@ -195,7 +202,7 @@ class Keeper:
         while not stop.wait(every):
             problems: list[str] = []
             try:
-                self.pull()
+                heard(*self.pull())
             except NotKeptYet as error:
                 problems.append(error.what)
             problems += map(str, self.publish())
@@ -254,7 +261,7 @@ class Keeper:
                 raise reason from error
         return self._source
 
-    def _pull(self) -> SignedHead:
+    def _pull(self) -> tuple[SignedHead, StoredBoot]:
         reused = self._source is not None
         source = self._connected()
         try:
@@ -273,7 +280,7 @@ class Keeper:
         if source.boot.boot_id not in self._introduced:
             self._guarded(lambda: Boots(self._folder).add(source.boot))
             self._introduction(source.boot)
-        return news.signed
+        return news.signed, source.boot
 
     def _confirm(self, leaf: Leaf, entry: Entry) -> None:
         """Proves that a leaf is stored in its place, and stores its opening if nobody has yet."""

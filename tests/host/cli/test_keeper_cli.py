@@ -14,11 +14,16 @@ from typing import Any
 
 import httpx
 import pytest
+from strongroom_host.log.boots import Boots
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.openings import Openings
 from strongroom_host.log.stored import StoredLog, head_of
 from strongroom_host.log.tiles import CHECKPOINT
 from strongroom_host.log.tree import LogReader
+from strongroom_host.owner.folder import OwnerFolder
+from strongroom_host.owner.heads import How
+from strongroom_wire.bundle import Bundle, Role
+from strongroom_wire.checkpoint import log_origin
 from strongroom_wire.leaves import Decision, Kind, Leaf
 
 from tests.host.cli.test_lifecycle_cli import World, trading, venue, with_secret, world
@@ -30,9 +35,9 @@ pytestmark = pytest.mark.slow
 class KeeperProcess:
     """`strongroom log keep` in a process of its own."""
 
-    def __init__(self, world: World, *more: object) -> None:
+    def __init__(self, world: World, *more: object, log: Path | None = None) -> None:
         assert world.bot.host
-        self.log = world.folder / "kept"
+        self.log = log or world.folder / "kept"
         self.socket = world.bot.folder / "client" / "keeper.sock"
         command = [sys.executable, "-m", "strongroom_host.cli.main", "log", "keep", "--json"]
         command += ["--log", str(self.log), "--client", str(world.bot.folder / "client")]
@@ -52,8 +57,8 @@ class KeeperProcess:
 
 
 @contextmanager
-def keeping(world: World, *more: object) -> Iterator[KeeperProcess]:
-    keeper = KeeperProcess(world, *more)
+def keeping(world: World, *more: object, log: Path | None = None) -> Iterator[KeeperProcess]:
+    keeper = KeeperProcess(world, *more, log=log)
     try:
         yield keeper
     finally:
@@ -173,6 +178,17 @@ def test_two_keepers_and_wrong_options_are_explained(trading: World) -> None:
         ).err
     )
     assert not (bot.folder / "x" / "checkpoint").exists()
+
+
+def test_the_owner_remembers_what_was_kept_in_his_folder(trading: World) -> None:
+    owner = OwnerFolder(trading.one.folder / "owner")
+    with keeping(trading, log=owner.root / "log") as keeper:
+        until_published(keeper, 1)
+        [boot] = list(Boots(keeper.log))
+        origin = log_origin(Bundle.parse(boot.bundle).owner_root, "fund", Role.SIGNER)
+        pulled = {known.head for known in owner.heads.known(origin) if known.how is How.PULLED}
+        stored = StoredLog(keeper.log)
+        assert stored.reader(max(head.size for head in pulled)).head in pulled
 
 
 def test_a_log_that_is_another_stops_the_keeper_with_status_3(trading: World) -> None:
