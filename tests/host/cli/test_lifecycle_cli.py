@@ -226,6 +226,18 @@ def test_the_log_is_pulled_shown_and_verified_offline(trading: World) -> None:
     assert "in order" in trading.bot.run("log", "verify", "--key", key, "--log", log).out
     other = key[:-4] + ("AAA=" if not key.endswith("AAA=") else "BBB=")
     assert trading.bot.run("log", "verify", "--key", other, "--log", log, expect=2).err
+    checked = trading.bot.run("log", "verify", "--log", log, "--json").json
+    [boot] = checked["boots"]
+    assert (checked["ok"], checked["proven"], checked["opened"]) == (True, *[len(listed)] * 2)
+    assert (boot["proved"], boot["permits"][0]["verified"], boot["key"]) == (True, True, key)
+    proof, evidence = trading.folder / "leaf.tlog-proof", trading.folder / "boot.json"
+    signed = next(int(line.split()[0]) for line in listed if "SIGNED" in line)
+    trading.bot.run("log", "prove", "inclusion", signed, "--log", log, "--out", proof,
+                    "--evidence-out", evidence)  # fmt: skip
+    told = trading.two.run("log", "prove", "check", proof, "--evidence", evidence, "--trust",
+                           trading.bot.folder / "client" / "trust.json").out  # fmt: skip
+    assert f"leaf {signed} is in the log" in told
+    assert "key             main" in trading.bot.run("log", "open", signed, "--log", log).out
     refused = trading.two.run(
         "log", "pull", "--client", trading.two.folder / "owner" / "client", "--log", log,
         "--manifest", trading.two.folder / "m.signed.json",
