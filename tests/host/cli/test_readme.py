@@ -17,6 +17,7 @@ READMES = (
     "README.md",
     "host/README.md",
     "host/deploy/README.md",
+    "host/strongroom_host/archive/README.md",
     "reproducible-build/README.md",
 )
 
