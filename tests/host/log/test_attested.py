@@ -128,6 +128,14 @@ def test_owners_are_followed_over_their_changes() -> None:
     refused(Running(later, (1, 2)).evidence(), QuorumMissing)
 
 
+def test_a_bundle_does_not_name_other_owners_than_its_manifest() -> None:
+    """No genuine image does that; if one did, its manifest would still be the strangers'."""
+    others = Running(manifest(genesis=owners_of(5, 6, quorum=1)), (5,))
+    others.machine.bundle = replace(others.machine.bundle, owner_root=ROOT)
+    with pytest.raises(BootUnproved, match="other owners"):
+        prove_boot(others.evidence(), TRUST, ROOT)
+
+
 def test_registers_and_keys_are_compared() -> None:
     def boot(**changes: object) -> StoredBoot:
         made = Running(BOOT.document)

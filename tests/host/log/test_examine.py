@@ -310,7 +310,7 @@ RECORDS: dict[str, tuple[Change, Problem]] = {
     "no permit": (_add(Kind.PERMIT, b"x", byte(1)), Problem.WRONG_PERMIT),
     "a further permit of an old serial": (_further(serial=1), Problem.WRONG_PERMIT),
     "another permit than is named": (
-        _add(Kind.PERMIT, SECOND.permit(Frontier(), serial=3).serialise(), byte(1)),
+        _add(Kind.PERMIT, SECOND.permit(grown(E[:6]), serial=3).serialise(), byte(1)),
         Problem.WRONG_PERMIT,
     ),
     "an order to another boot": (
