@@ -63,6 +63,10 @@ def follow(
     key: Annotated[
         str | None, typer.Argument(metavar="VKEY", help="A log's key, of any C2SP log.")
     ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(help="The log's first line, where it is not the name of its key."),
+    ] = None,
     owner_root: Annotated[
         str | None, typer.Option(metavar="HEX", help="Owner root of an enclave's account.")
     ] = None,
@@ -84,9 +88,11 @@ def follow(
                 raise BadInput(
                     "this is a witness's key", expected="a vkey of type 1", actual=str(log)
                 )
-            memory.follow_key(log)
-            say(f"follows {log.name}")
+            memory.follow_key(log, origin)
+            say(f"follows {origin or log.name}")
             return
+        if origin is not None:
+            raise BadInput("--origin goes with a VKEY", expected="owners name their logs' origins")
         owners = _owners(key, owner_root, account, manifest)
         memory.follow_owners(owners)
         for _, origin in owners.origins():

@@ -129,10 +129,10 @@ class Memory:
 
     # --- whom it follows ----------------------------------------------------------------------
 
-    def follow_key(self, key: VerifierKey, boot: bytes = b"") -> None:
-        """Takes signatures by `key` for those of the log with its name."""
+    def follow_key(self, key: VerifierKey, origin: str | None = None) -> None:
+        """Takes signatures by `key` for those of a log, by default of the one with its name."""
         with self._transaction() as database:
-            row = (key.name, str(key), boot)
+            row = (origin or key.name, str(key), b"")
             database.execute("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", row)
 
     def follow_owners(self, owners: FollowedOwners) -> None:

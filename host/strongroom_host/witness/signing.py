@@ -119,10 +119,9 @@ class Witness:
         """The signatures of the log's known keys, all of them verified; others are ignored."""
         if not self._memory.follows(origin):
             raise OriginUnknown("this log is not followed here")
-        keys = self._memory.keys(origin)
-        logs = [key for key in keys if key.kind is SignatureType.ED25519 and key.name == origin]
+        logs = self._memory.keys(origin)
         try:
-            signers = note.verify(logs)
+            signers = note.verify([key for key in logs if key.kind is SignatureType.ED25519])
         except SignatureWrong as error:
             raise SignerUnknown(error.what) from error
         if not signers:

@@ -76,6 +76,11 @@ def test_logs_are_followed_by_key(cli: Cli) -> None:
     assert ORIGIN in cli("status").stdout
 
 
+def test_a_log_may_have_another_name_than_its_key(cli: Cli) -> None:
+    assert "follows go.sum tree" in cli("follow", str(LOG.vkey), "--origin", "go.sum tree").stdout
+    assert json.loads(cli("status", "--json").stdout)["logs"][0]["origin"] == "go.sum tree"
+
+
 def test_logs_are_followed_by_owners(cli: Cli, tmp_path: Path) -> None:
     made = document()
     file = tmp_path / "manifest.signed.json"
@@ -102,6 +107,7 @@ def test_logs_are_followed_by_owners(cli: Cli, tmp_path: Path) -> None:
         ["--owner-root", "xy" * 32, "--account", "acme"],
         ["nonsense"],
         [str(LOG.vkey), "--account", "acme"],
+        ["--origin", "log", "--owner-root", "ab" * 32, "--account", "acme"],
     ],
 )
 def test_whom_to_follow_is_said_exactly(cli: Cli, arguments: list[str]) -> None:

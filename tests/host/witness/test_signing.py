@@ -253,6 +253,31 @@ def _answer(station: Station, body: bytes) -> bytes | None:
         return None
 
 
+# What the Go checksum database signed, with the name of its key and that of its log, which differ.
+GO_KEY = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
+GO_LOG = "go.sum database tree"
+GO_NOTE = f"""\
+{GO_LOG}
+35225469
+vt5T6GaLCXvyHFl9VUvvItR43XZxfLgftEcTyO3eJCQ=
+
+\u2014 sum.golang.org Az3grpukl5AXaVfYkLiDGORx/DN2nlcS5kZHR5uYOBV2KA2HgXpD+gu9HHONebHLAyaKbbTM75QT\
+tPydhKCExixSfwQ=
+""".encode()
+
+
+def test_a_log_that_others_run_is_cosigned(tmp_path: Path) -> None:
+    station = Station(tmp_path / "w")
+    body, key = Submission(0, (), GO_NOTE).serialise(), VerifierKey.parse(GO_KEY)
+    station.memory.follow_key(key)
+    with pytest.raises(OriginUnknown):  # the log has another name than the key
+        station.witness.add_checkpoint(body)
+    station.memory.follow_key(key, GO_LOG)
+    line = station.witness.add_checkpoint(body)
+    opened = open_checkpoint(GO_NOTE + line, GO_LOG, [key], [station.public])
+    assert (opened.head.size, opened.witnesses) == (35225469, {station.public: NOW})
+
+
 def test_what_was_cosigned_is_remembered(station: Station) -> None:
     station.witness.add_checkpoint(LOG.submission(0, 9))
     station.memory.close()
