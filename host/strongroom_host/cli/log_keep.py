@@ -83,7 +83,12 @@ def keep(
     folder = ClientFolder(client.expanduser())
     urls = [_parse_witness(text) for text in witness or []]
     source = EnclaveLog(folder, parse_enclave_address(enclave), manifest, trust, urls)
-    witnesses_at(read_manifest(source.manifest_path)[0].manifest, urls)
+    document = read_manifest(source.manifest_path)[0].manifest
+    if len(witnesses_at(document, urls)) < document.witness_quorum:
+        warn(
+            f"the manifest wants {document.witness_quorum} witnesses to cosign, and this asks"
+            f" {len(urls)}: whoever verifies the log is told (--witness NAME=URL)"
+        )
     path = (listen_at or folder.keeper).expanduser()
     stop = threading.Event()
 

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Kind, Leaf
@@ -40,6 +40,7 @@ from strongroom_host.log.tree import LogReader
 
 __all__ = ["Keeper", "KeeperStopped", "NotKeptYet", "Source"]
 
+_Result = TypeVar("_Result")
 _PAUSE_S: Final = 0.5
 """How long nobody tries to reach an enclave again that could not be reached."""
 _REFRESH_S: Final = 300.0
@@ -169,12 +170,18 @@ class Keeper:
             reader = LogReader(_Guarded(self._log, self._lock), head, self._log.size)
             introduction = None if source is None else self._introduction(source.boot)
         problems: tuple[WitnessProblem, ...] = ()
+        fault: HostError | None = None
         if witnesses:
-            note, problems = self._asking(witnesses).cosign(note, reader, introduction)
+            try:
+                note, problems = self._asking(witnesses).cosign(note, reader, introduction)
+            except LogError as error:  # what is stored is not what its own head says
+                fault = error
         with self._lock:
             for problem in problems:
                 if problem.contradicts:
-                    raise self._stop(problem.error)
+                    fault = problem.error
+            if fault is not None:
+                raise self._stop(fault) from fault
             self._guarded(lambda: self._log.publish(note))
         if witnesses and not problems:
             self._cosigned = head.size, time.monotonic() + _REFRESH_S
@@ -284,7 +291,9 @@ class Keeper:
 
     def _confirm(self, leaf: Leaf, entry: Entry) -> None:
         """Proves that a leaf is stored in its place, and stores its opening if nobody has yet."""
-        if leaf.index >= self._log.size or self._log.leaf(leaf.index) != entry.leaf:
+        at = leaf.index
+        found = self._guarded(lambda: self._log.leaf(at)) if at < self._log.size else b""
+        if found != entry.leaf:
             raise LeafConflict(
                 f"leaf {leaf.index} is not in the log that the enclave signed",
                 expected=f"a leaf of boot {leaf.epoch.hex()[:16]} among {self._log.size}",
@@ -292,13 +301,13 @@ class Keeper:
                 remedy="it is of a boot that is over and was not kept in time: do not act on it;"
                 " `strongroom log recover` puts it in, before another boot goes on",
             )
-        if entry.opening and self._openings.get(leaf.index) is None:
-            self._guarded(lambda: self._openings.put({leaf.index: entry.opening}))
+        if entry.opening and self._guarded(lambda: self._openings.get(at)) is None:
+            self._guarded(lambda: self._openings.put({at: entry.opening}))
 
-    def _guarded(self, job: Callable[[], None]) -> None:
-        """Runs what changes the store; if that fails, what is on the disk is not known any more."""
+    def _guarded(self, job: Callable[[], _Result]) -> _Result:
+        """Uses the store; if that fails, what is on the disk is not known any more."""
         try:
-            job()
+            return job()
         except (LogError, LogUnwritable) as error:
             raise self._stop(error) from error
 

@@ -28,7 +28,7 @@ from strongroom_host.log.notes import SignatureType, VerifierKey, open_checkpoin
 from strongroom_host.log.openings import Openings
 from strongroom_host.log.stored import StoredLog, head_of
 from strongroom_host.log.submissions import Introduction
-from strongroom_host.log.tiles import CHECKPOINT
+from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, Tile
 from strongroom_host.log.tree import LogReader
 from strongroom_host.log.witness_errors import HistoryRefused, WitnessUnreachable
 from strongroom_wire.errors import Code, WireError
@@ -277,6 +277,17 @@ def test_a_full_disk_stops_it_and_a_new_one_goes_on(
         keeper.keep([entry])
 
 
+def test_what_cannot_be_read_back_stops_it(
+    keeper: Keeper, running: Running, tmp_path: Path
+) -> None:
+    entries = [running.decide() for _ in range(300)]
+    keeper.keep(entries)
+    (tmp_path / Tile(ENTRIES, 0).path).unlink()
+    keeper.keep(entries[290:])
+    with pytest.raises(KeeperStopped, match="lacks a part"):
+        keeper.keep(entries[:1])
+
+
 def test_one_keeper_at_a_time(keeper: Keeper, running: Running, tmp_path: Path) -> None:
     with pytest.raises(LogBusy):
         Keeper(tmp_path, running.source)
@@ -365,6 +376,19 @@ def test_witnesses_are_asked_once_for_each_head(
     assert introduction.permit == b"record 5"
     keeper.close()
     assert witnesses.closed == 1
+
+
+def test_a_stored_log_that_is_not_what_was_signed_stops_it(
+    keeper: Keeper, witnesses: Witnesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper.pull()
+
+    def cosign(*_: object) -> None:
+        raise HeadsInconsistent("another history than the one stored")
+
+    monkeypatch.setattr(witnesses, "cosign", cosign)
+    with pytest.raises(KeeperStopped, match="another history"):
+        keeper.publish()
 
 
 def test_a_witness_who_knows_another_history_stops_it(
