@@ -177,18 +177,12 @@ class Segment:
             OutsideLog: it is not in this segment.
             SegmentMalformed: the row leads out of it.
         """
-        at = self._place(index)
-        offset, time, length, kind, boot, _ = _ROW.unpack_from(
-            self._view, self._layout.rows + at * _ROW.size
-        )
-        if not self._layout.leaves <= offset <= offset + length <= len(self._view):
-            raise SegmentMalformed("a row leads out of its segment", actual=index)
-        return Row(offset, time, length, kind, boot)
+        return Row(*self._row(index)[:5])
 
     def leaf(self, index: int) -> memoryview:
         """The bytes of leaf `index` of the log, where they are; raises as `row` does."""
-        row = self.row(index)
-        return self._view[row.offset : row.offset + row.length]
+        offset, _, length, *_ = self._row(index)
+        return self._view[offset : offset + length]
 
     def leaf_hash(self, index: int) -> bytes:
         """The hash of leaf `index` as the table says it."""
@@ -232,6 +226,13 @@ class Segment:
             raise SegmentMalformed(
                 f"the tables of segment {self.start} to {self.end - 1} are not those of its leaves"
             )
+
+    def _row(self, index: int) -> tuple[int, ...]:
+        at = self._layout.rows + self._place(index) * _ROW.size
+        row: tuple[int, ...] = _ROW.unpack_from(self._view, at)
+        if not self._layout.leaves <= row[0] <= row[0] + row[2] <= len(self._view):
+            raise SegmentMalformed("a row leads out of its segment", actual=index)
+        return row
 
     def _place(self, index: int) -> int:
         if not self.start <= index < self.end:
