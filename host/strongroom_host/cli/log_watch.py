@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from strongroom_wire.bundle import LogHead, Role
@@ -27,13 +27,14 @@ from strongroom_host.log.notes import VerifierKey
 from strongroom_host.log.watching import AttestedHeads, CallFailed, Watch, call, event_json
 from strongroom_host.log.witnessed import Quorum
 from strongroom_host.owner.folder import OwnerFolder
-from strongroom_host.owner.heads import HeadMemory
+from strongroom_host.owner.heads import HeadMemory, How, RememberedHead
 from strongroom_host.owner.signed import read_manifest
 from strongroom_host.trust.record import EvidencePolicy, Trust
 
 __all__ = ["watch"]
 
-_ALARMED = 3
+_ALARMED: Final = 3
+_LEARN_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,16 @@ class _Memory:
         """The largest head that he remembers."""
         known = self.memory.known(self.origin)
         return known[-1].head if known else None
+
+    def learn(self, head: LogHead, now_ms: int) -> None:
+        """Remembers a head that the monitor proved, at most once an hour: from then on no permit
+        of this owner continues less."""
+        known = self.memory.known(self.origin)
+        largest = known[-1].head.size if known else 0
+        newest = max((each.at_ms for each in known), default=0)
+        if head.size > largest and now_ms - newest >= _LEARN_MS:
+            seen = RememberedHead(head, How.SHOWN, now_ms, what="seen by `log watch`")
+            self.memory.remember(self.origin, [seen])
 
 
 def watch(
@@ -115,7 +126,8 @@ def watch(
     """
     whose = _whose(owner, trust, manifest, key or [])
     rules = Rules(whose.quorum, None if max_age is None else int(max_age * 1000), int(grace * 1000))
-    attesting = _attesting(whose, owner, enclave)
+    memory = None if owner is None else _memory(owner, whose.origin)
+    attesting = _attesting(whose, memory, enclave)
     watched = Watch(whose.origin, sources, attesting, whose.ring, rules, StateFile(state), cache)
     if state is None:
         warn("no --state FILE: what is seen now is forgotten at the end, and no fork with it shows")
@@ -130,8 +142,11 @@ def watch(
     well = True
     with _stopping() as stop:
         while True:
+            now_ms = int(time.time() * 1000)
             try:
-                well = watched.once(int(time.time() * 1000), tell)
+                well = watched.once(now_ms, tell)
+                if well and memory is not None and (proven := watched.newest):
+                    memory.learn(proven, now_ms)
             except CallFailed as error:
                 well = False
                 warn(f"{error.what}: {error.actual}")
@@ -190,11 +205,12 @@ def _whose(
     return _Whose(origin, ring, Quorum.of(document), policy)
 
 
-def _attesting(whose: _Whose, owner: Path | None, enclave: str | None) -> list[AttestedHeads]:
-    found: list[AttestedHeads] = []
-    if owner is not None:
-        memory = OwnerFolder(owner.expanduser()).heads
-        found.append(_Memory(f"memory of {owner}", memory, whose.origin))
+def _memory(owner: Path, origin: str) -> _Memory:
+    return _Memory(f"memory of {owner}", OwnerFolder(owner.expanduser()).heads, origin)
+
+
+def _attesting(whose: _Whose, memory: _Memory | None, enclave: str | None) -> list[AttestedHeads]:
+    found: list[AttestedHeads] = [] if memory is None else [memory]
     if enclave is not None:
         if whose.policy is None:
             raise BadInput(

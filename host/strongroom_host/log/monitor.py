@@ -299,7 +299,7 @@ class Monitor:
                     return
         if failure is not None:
             what = f"the leaves {old.size} to {new.size - 1} cannot be read: {failure.what}"
-            self._find(Alarm.UNPROVEN, new.source, what, lasting=True)
+            self._find(Alarm.DISORDERED, new.source, what, lasting=True)
 
     def _read(self, reader: LogReader, old: LogHead, new: SeenHead) -> None:
         """Holds new leaves against the head and against one another.

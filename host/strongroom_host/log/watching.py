@@ -70,6 +70,16 @@ class Watch:
     file: StateFile
     cache: Path | None = None
 
+    @property
+    def newest(self) -> LogHead | None:
+        """The largest head that was proven so far, once a key of the log had signed it.
+
+        Raises:
+            LogDamaged: the state cannot be read.
+        """
+        newest = self.file.load(self.origin).newest
+        return None if newest is None or not newest.note else newest.head
+
     def acknowledge(self) -> None:
         """Begins anew: a person has looked at every alarm there was.
 

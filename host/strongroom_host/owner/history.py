@@ -156,10 +156,15 @@ class _Pass:
 
     def __init__(self, boot: bytes, sizes: set[int]) -> None:
         self._boot, self._sizes = boot, sizes
-        self._own = False
+        self._own, self._before = False, Frontier()
         self.superseded = False
-        self.before, self.tree, self.newest = Frontier(), Frontier(), 0
+        self.tree, self.newest = Frontier(), 0
         self.heads = {0: EMPTY_LOG}
+
+    @property
+    def before(self) -> Frontier:
+        """All leaves before this boot's first."""
+        return self._before if self._own else self.tree
 
     def watch(self, entries: Iterable[bytes]) -> Iterator[bytes]:
         for entry in entries:
@@ -167,7 +172,6 @@ class _Pass:
             yield entry
 
     def _take(self, entry: bytes) -> None:
-        digest = leaf_hash(entry)
         try:
             leaf = Leaf.parse(entry)
         except WireError:
@@ -175,10 +179,10 @@ class _Pass:
         else:
             own, time = leaf.epoch == self._boot, leaf.time_ms
         self.superseded |= self._own and not own
-        self._own |= own
-        self.tree.append(digest)
+        if own and not self._own:
+            self._own, self._before = True, Frontier(self.tree.size, self.tree.hashes)
+        self.tree.append(leaf_hash(entry))
         if not self._own:
-            self.before.append(digest)
             self.newest = max(self.newest, time)
         if self.tree.size in self._sizes:
             self.heads[self.tree.size] = self.tree.head

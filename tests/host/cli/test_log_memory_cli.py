@@ -457,6 +457,16 @@ def test_a_log_is_watched_over_http_and_the_boots_key_learned_there(
     assert "UNREACHABLE" in watch(scene, url, *state, "--grace", 0, expect=3).err
 
 
+def test_what_the_monitor_saw_the_owner_remembers(scene: Scene, one: Owner, tmp_path: Path) -> None:
+    copy = old(scene, tmp_path)
+    (one.folder / "heads").unlink()
+    for _ in range(2):
+        scene.one.run("log", "watch", "--owner", one.folder, "--once", scene.log)
+    lines = (one.folder / "heads").read_text().splitlines()
+    assert [json.loads(line)["head"]["size"] for line in lines] == [scene.size]
+    assert "lacks the newest" in one.permit(copy, expect=3).err
+
+
 def test_a_monitor_looks_until_it_is_stopped(scene: Scene, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "strongroom_host.cli.main", "log", "watch", "--json"]
     command += ["--owner", str(scene.one.folder / "owner"), "--every", "0.1", str(scene.log)]
