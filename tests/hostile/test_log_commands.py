@@ -17,8 +17,12 @@ import pytest
 from strongroom_host.cli.app import app
 from strongroom_host.log.boots import Boots, boot_path
 from strongroom_host.log.files import LogFiles
+from strongroom_host.log.http import build_app
+from strongroom_host.log.serving import LogServer
+from strongroom_host.log.stored import FolderStorage
 from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, Tile, bundle
 from strongroom_host.owner.heads import HeadMemory, How, RememberedHead
+from strongroom_host.witness.server import listen
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.leaves import Kind, Leaf
 from typer.testing import CliRunner
@@ -300,6 +304,27 @@ def test_with_a_key_alone_nothing_is_said_of_images(owner: Owner) -> None:
     text = owner.run("verify", "--log", owner.log, "--key", TWO.key)
     assert "No evidence was given for 2 of 2 boots" in text
     assert "unsigned: " in owner.run("verify", "--log", owner.log, "--key", ONE.key, expect=3)
+
+
+def test_a_log_is_verified_where_it_is_served(owner: Owner) -> None:
+    with (
+        listen("127.0.0.1", 0) as listener,
+        LogServer(build_app(FolderStorage(owner.log)), listener),
+    ):
+        url = "http://{}:{}".format(*listener.getsockname()[:2])
+        cache, openings = owner.folder / "cache", ("--openings", owner.log)
+        more = ("--log", url, "--cache", cache)
+        assert "in order: 300 leaves" in owner.run("verify", *more, *openings)
+        assert "was not opened" in owner.run("verify", *more)
+        assert len(owner.run("show", *more).splitlines()) == 300
+        assert "one history of 300" in owner.run("compare", url, owner.log)
+        swap_evidence(owner)
+        text = owner.run("verify", *more, expect=3)
+        assert "unproved: leaves 0 to 140" in text
+        (owner.log / Tile(ENTRIES, 0).path).unlink()
+        shutil.rmtree(cache)
+        assert "unreadable: leaf 0" in owner.run("verify", *more, expect=3)
+    assert "cannot read" in owner.run("verify", *more, expect=5)
 
 
 # --- looking --------------------------------------------------------------------------------------

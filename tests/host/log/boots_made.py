@@ -104,9 +104,15 @@ class Running:
         )
         return signed(PERMIT_DOMAIN, replace(permit, **changes).serialise(), *self.signers)  # type: ignore[arg-type]
 
-    def order(self, action: Action, key: str = "main", signers: tuple[int, ...] = ()) -> Statement:
+    def order(
+        self,
+        action: Action,
+        key: str = "main",
+        signers: tuple[int, ...] = (),
+        **changes: bytes,
+    ) -> Statement:
         """An owner order to it."""
-        order = OwnerOrder(action, self.boot_id, self.digest, key)
+        order = replace(OwnerOrder(action, self.boot_id, self.digest, key), **changes)  # type: ignore[arg-type]
         return signed(ORDER_DOMAIN, order.serialise(), *(signers or self.signers))
 
 

@@ -20,6 +20,7 @@ from strongroom_host.log.openings import Openings
 from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, Tile, bundle
 from strongroom_host.log.verify import Problem
 from strongroom_wire.bundle import LogHead
+from strongroom_wire.errors import Rule
 from strongroom_wire.leaves import Kind, Leaf
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Statement
@@ -314,7 +315,17 @@ RECORDS: dict[str, tuple[Change, Problem]] = {
         Problem.WRONG_PERMIT,
     ),
     "an order to another boot": (
-        _add(Kind.KEY, FIRST.order(Action.GENERATE).serialise(), GENERATE),
+        _add(Kind.KEY, SECOND.order(Action.GENERATE, boot_id=byte(1)).serialise(), GENERATE),
+        Problem.WRONG_RECORD,
+    ),
+    "an order under another manifest": (
+        _add(
+            Kind.KEY, SECOND.order(Action.GENERATE, manifest_digest=byte(1)).serialise(), GENERATE
+        ),
+        Problem.WRONG_RECORD,
+    ),
+    "a denial by another rule": (
+        _add(Kind.DENIED, LOG.openings[2][32:], bytes([Rule.WINDOW_NOTIONAL])),
         Problem.WRONG_RECORD,
     ),
     "an order by one owner of two": (
@@ -350,7 +361,10 @@ def test_records_are_held_against_evidence(name: str) -> None:
     change, problem = RECORDS[name]
     log = two_boots()
     change(log)
-    assert {each.problem for each in examined(log).findings} == {problem}
+    result = examined(log)
+    assert {each.problem for each in result.findings} == {problem}
+    permits = [permit for boot in result.boots for permit in boot.permits]
+    assert not any(permit.verified for permit in permits if permit.index >= SIZE)
 
 
 def test_further_permits_and_one_owners_kill_are_in_order() -> None:
@@ -393,6 +407,23 @@ def test_nobody_but_the_owners_gives_up_a_history() -> None:
     log = _after_loss(LogHead(6, byte(1)))
     result = examined(log, openings={})
     assert not result.ok
+
+
+def test_a_permit_that_nobody_proves_gives_up_nothing() -> None:
+    log = _after_loss(LogHead(6, byte(1)))
+    shown = Shown(log)
+    shown["boots/index"] = f"{FIRST.boot_id.hex()}\n".encode()
+    result = examine(shown, meant(log, keys=(SECOND.key,)), openings=log.openings)
+    assert result.given_up == ()
+    assert not result.ok
+
+
+def test_what_was_before_the_loss_is_not_given_up_with_it() -> None:
+    log = _after_loss(LogHead(6, byte(1)))
+    fork = Kept().start(FIRST).decide(False)
+    aside = meant(log, notes=(("mail", FIRST.note(fork.head)),))
+    result = examine(Shown(log), aside, openings=log.openings)
+    assert [each.problem for each in result.findings] == [Problem.FORKED]
 
 
 # --- ranges ---------------------------------------------------------------------------------------
