@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -31,6 +32,7 @@ from strongroom_host.archive.manifest import (
     segment_key,
 )
 from strongroom_host.archive.restore import restore
+from strongroom_host.archive.sealed import seal_openings
 from strongroom_host.archive.store import DAY_MS, Protection, Store, StoredObject, to_second
 from strongroom_host.log.attested import prove_boot
 from strongroom_host.log.boots import Boots, StoredBoot
@@ -40,6 +42,7 @@ from strongroom_host.log.notes import VerifierKey
 from strongroom_host.log.openings import Openings
 from strongroom_host.log.stored import StoredLog
 from strongroom_host.log.verify import AttestedBoot
+from strongroom_wire.leaves import WrongOpening
 from strongroom_wire.merkle import leaf_hash
 
 from tests.host.archive import orders
@@ -298,6 +301,31 @@ def test_openings_are_only_there_sealed_and_only_with_a_key(place: Reopen, tmp_p
         restore(place(), tmp_path / "back", bytes(32))
     assert restore(place(), tmp_path / "without").openings == 0
     assert any("no key was given" in each for each in checked(place()).not_excluded())
+
+
+def test_an_opening_of_another_leaf_is_neither_archived_nor_restored(
+    place: Reopen, tmp_path: Path
+) -> None:
+    kept = log_of(20)
+    right = dict(kept.openings)
+    kept.openings[7] = kept.openings[8]
+    with pytest.raises(WrongOpening):
+        archived(kept, tmp_path / "1", place(), openings_key=KEY)
+    # Somebody who has the key puts it there nevertheless, in a manifest of his own.
+    kept.openings = right
+    done = archived(kept, tmp_path / "2", place(), openings_key=KEY)
+    data = seal_openings(done.manifest.origin, 0, 20, right | {7: right[8]}, KEY)
+    entry = msgspec.structs.replace(
+        done.manifest.openings[0], bytes=len(data), sha256=sha256(data).hexdigest()
+    )
+    forged = msgspec.structs.replace(done.manifest, openings=(entry,))
+    wanted = Protection(place().mode, to_second(orders.NOW + YEAR), hold=False)
+    place().put(openings_key(entry), data, wanted)
+    store = Only(place(), forged.key, forged.serialise())
+    report = checked(store, openings_key=KEY)  # type: ignore[arg-type]
+    assert [each.problem for each in report.findings] == [ArchiveProblem.OPENING]
+    with pytest.raises(WrongOpening):
+        restore(store, tmp_path / "back", KEY)  # type: ignore[arg-type]
 
 
 def test_a_forged_manifest_of_another_history_is_found(place: Reopen, tmp_path: Path) -> None:

@@ -174,6 +174,31 @@ def test_an_object_without_a_lock_is_named(bucket: Bucket, tmp_path: Path) -> No
     assert bucket.problems() == set()
 
 
+def test_a_store_without_versions_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+    class Unversioned:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bucket.client, name)
+
+        def put_object(self, **arguments: Any) -> Any:
+            return {}
+
+    store = BucketStore(Unversioned(), bucket.name, "fund/log")
+    with pytest.raises(Unprotected, match="without a version"):
+        archived(bucket.log.decide(True), tmp_path / "more", store)
+
+
+def test_object_lock_that_is_not_enabled_is_refused(bucket: Bucket) -> None:
+    class Disabled:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bucket.client, name)
+
+        def get_object_lock_configuration(self, **_arguments: Any) -> Any:
+            return {"ObjectLockConfiguration": {}}
+
+    with pytest.raises(NotLockable):
+        BucketStore(Disabled(), bucket.name).prepare(orders.NOW)
+
+
 def test_governance_in_an_archive_is_named(s3: str, tmp_path: Path) -> None:
     client = client_of(s3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 
 import msgspec
@@ -79,7 +80,7 @@ def test_every_name_promises_a_digest() -> None:
         MANIFEST.key + "x",
         "../" + MANIFEST.key,
         MANIFEST.key.replace("manifests/", "manifest/"),
-        MANIFEST.key.replace("0", "٠"),
+        MANIFEST.key.replace("0", "\u0660"),
         segment_key(MANIFEST.segments[0]).replace(".seg", ".sealed"),
         segment_key(MANIFEST.segments[0]).upper(),
     ],
@@ -135,7 +136,5 @@ def test_whatever_the_bytes_only_our_errors_come_out(noise: bytes, at: int, cut:
     data = MANIFEST.serialise()
     mutated = data[:at] + noise + data[at + cut :]
     for kind in (Manifest, Event):
-        try:
+        with suppress(ManifestMalformed):
             assert kind.parse(mutated).serialise() == mutated
-        except ManifestMalformed:
-            pass
