@@ -30,12 +30,19 @@ from strongroom_host.log.witness_errors import (
     WitnessAhead,
     WitnessBusy,
     WitnessFault,
+    WitnessUnreachable,
 )
 
 __all__ = ["MAX_SKEW_S", "Cosigner", "WitnessAt", "WitnessProblem", "cosign"]
 
 MAX_SKEW_S: Final = 300
 """How far a witness's clock may be from ours, in seconds, at the moment it signs."""
+
+_FRESH_S: Final = 120
+"""For how long after a cosignature the same witness is not asked again about the same head."""
+_FIRST_PAUSE_S: Final = 2.0
+_LONGEST_PAUSE_S: Final = 30.0
+"""How long a witness that could not be reached is left alone, doubled each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,9 @@ class WitnessProblem:
 class Cosigner:
     """Asks the same witnesses for one head after another, over connections that are kept.
 
-    Belongs to one thread, in which no event loop runs. `now` returns Unix seconds.
+    Belongs to one thread, in which no event loop runs. `now` returns Unix seconds. A witness that
+    has cosigned a head is not asked again about it for a while, and one that cannot be reached not
+    at every call, so that it does not hold up the others.
     """
 
     def __init__(
@@ -87,11 +96,15 @@ class Cosigner:
         witnesses: Sequence[WitnessAt],
         *,
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         client: Callable[[], WitnessClient] = WitnessClient,
     ) -> None:
-        self._witnesses, self._now = tuple(witnesses), now
+        self._witnesses, self._now, self._monotonic = tuple(witnesses), now, monotonic
         self._sizes: dict[VerifierKey, int] = {}
         """What each witness has cosigned last, as far as is known here."""
+        self._given: dict[VerifierKey, tuple[bytes, NoteSignature]] = {}
+        self._paused: dict[VerifierKey, tuple[float, float, WitnessFault]] = {}
+        """Until when nobody asks, how long that is, and why."""
         self._runner = asyncio.Runner()
         self._client = client()
 
@@ -153,8 +166,17 @@ class Cosigner:
         """One answer for each witness, in their order; all are asked at once."""
 
         async def one(witness: WitnessAt) -> NoteSignature | WitnessProblem:
+            until, pause, reason = self._paused.get(witness.key, (0.0, 0.0, None))
+            if reason is not None and self._monotonic() < until:
+                return WitnessProblem(witness, reason)
             try:
-                return await self._ask(witness, asked)
+                signature = await self._ask(witness, asked)
+                self._paused.pop(witness.key, None)
+                return signature
+            except WitnessUnreachable as error:
+                pause = min(max(2 * pause, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+                self._paused[witness.key] = self._monotonic() + pause, pause, error
+                return WitnessProblem(witness, error)
             except (HistoryRefused, WitnessAhead) as error:
                 return WitnessProblem(witness, error, *await self._evidence(witness, asked))
             except WitnessFault as error:
@@ -163,6 +185,9 @@ class Cosigner:
         return await asyncio.gather(*map(one, self._witnesses))
 
     async def _ask(self, witness: WitnessAt, asked: _Asked) -> NoteSignature:
+        text, given = self._given.get(witness.key, (b"", None))
+        if given is not None and text == asked.note.text and self._age(given) < _FRESH_S:
+            return given
         old = min(self._sizes.get(witness.key, 0), asked.head.size)
         introduction, corrected = asked.introduction, False
         while True:
@@ -177,6 +202,7 @@ class Cosigner:
             if isinstance(answer, Cosigned):
                 signature = self._verified(witness.key, asked, answer.lines)
                 self._sizes[witness.key] = asked.head.size
+                self._given[witness.key] = asked.note.text, signature
                 return signature
             self._sizes[witness.key] = answer.size
             if answer.size > asked.head.size:
@@ -214,6 +240,9 @@ class Cosigner:
         if checkpoint.origin != asked.origin or contained:
             return None, False
         return found, within
+
+    def _age(self, signature: NoteSignature) -> float:
+        return abs(self._now() - int.from_bytes(signature.value[:8], "big"))
 
     def _verified(self, key: VerifierKey, asked: _Asked, lines: bytes) -> NoteSignature:
         """The one line by the witness's key, proved to be its cosignature of this head, made now.

@@ -132,12 +132,49 @@ def test_a_cosigner_remembers_sizes(witnesses: Witnesses) -> None:
             return await super().add_checkpoint(url, submission)
 
     with Cosigner([witnesses.at[0]], now=CLOCK, client=Counting) as cosigner:
-        for size in (5, 9, 9, 30):
+        for size in (5, 9, 30):
             assert cosigner.cosign(LOG.note(size), LOG.reader(size))[1] == ()
-    assert asked == [0, 5, 9, 9]
+    assert asked == [0, 5, 9]
     with Cosigner([witnesses.at[0]], now=CLOCK, client=Counting) as cosigner:
         assert cosigner.cosign(LOG.note(31), LOG.reader(31))[1] == ()
-    assert asked == [0, 5, 9, 9, 0, 30]
+    assert asked == [0, 5, 9, 0, 30]
+
+
+def test_a_witness_is_asked_again_about_one_head_only_after_a_while(witnesses: Witnesses) -> None:
+    station, clock = witnesses.stations[0], Clock()
+    with Cosigner([witnesses.at[0]], now=clock) as cosigner:
+        first, _ = cosigner.cosign(LOG.note(5), LOG.reader(5))
+        for later in (1, 119, -119):
+            clock.seconds = station.clock.seconds = NOW + later
+            assert cosigner.cosign(LOG.note(5), LOG.reader(5)) == (first, ())
+        clock.seconds = station.clock.seconds = NOW + 120
+        second, _ = cosigner.cosign(LOG.note(5), LOG.reader(5))
+        assert open_checkpoint(second, ORIGIN, [LOG.vkey], [station.public]).witnesses == {
+            station.public: NOW + 120
+        }
+        clock.seconds = station.clock.seconds = NOW + 121
+        third, _ = cosigner.cosign(LOG.note(6), LOG.reader(6))  # another head
+        assert open_checkpoint(third, ORIGIN, [LOG.vkey], [station.public]).witnesses == {
+            station.public: NOW + 121
+        }
+
+
+def test_a_witness_that_hangs_does_not_hold_up_every_head() -> None:
+    moment, asked = Clock(1000), list[int]()
+
+    def out_of_order(_path: str, body: bytes) -> Response:
+        asked.append(Submission.parse(body).old)
+        return Response(status_code=503)
+
+    with (
+        answering(out_of_order) as url,
+        Cosigner([WitnessAt(LIAR, url)], now=CLOCK, monotonic=moment) as cosigner,
+    ):
+        for after in (0, 1.9, 0.2, 3.9, 0.2, 7.9, 0.2, 15.9, 0.2, 29.9, 0.2, 29.9, 0.2):
+            moment.seconds += after
+            _, (problem,) = cosigner.cosign(LOG.note(5), LOG.reader(5))
+            assert isinstance(problem.error, WitnessUnreachable)
+    assert len(asked) == 7, "after 0, 2, 4, 8, 16, 30 and 30 seconds"
 
 
 def test_a_newer_cosignature_takes_the_place_of_the_older_one(witnesses: Witnesses) -> None:
