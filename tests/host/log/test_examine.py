@@ -227,6 +227,21 @@ def test_evidence_that_proves_nothing_is_named_at_its_boot() -> None:
     assert (Problem.UNPROVED, 0, 0) in found(examined(source=shown))
 
 
+def test_evidence_of_a_boot_that_has_no_leaf_here_is_told_if_it_proves_nothing() -> None:
+    shown = Shown(LOG)
+    shown["boots/index"] += f"{byte(9).hex()}\n".encode()
+    assert found(examined(source=shown)) == [(Problem.UNPROVED, 0, 0)]
+    assert found(examined(source=shown, start=1)) == []
+
+
+def test_what_another_log_of_these_owners_vouches_for_is_not_asked_of_this_one() -> None:
+    other = Running(manifest(9, account="other"))
+    shown = Shown(LOG)
+    shown["boots/index"] += f"{other.boot_id.hex()}\n".encode()
+    shown[boot_path(other.boot_id)] = other.evidence(LogHead(50, byte(1))).serialise()
+    assert examined(source=shown).ok
+
+
 def test_evidence_of_other_keys_is_not_this_boots() -> None:
     twin = Running(FIRST.document)
     twin.machine.bundle = replace(twin.machine.bundle, boot_id=FIRST.boot_id)
@@ -440,6 +455,7 @@ def test_a_range_leads_to_the_signed_head(start: int, end: int) -> None:
 def test_an_edit_in_the_range_is_found(start: int, end: int) -> None:
     result = examined(source=Shown(LOG, edited(E, 2)), openings={}, start=start, end=end)
     assert not result.ok
+    assert result.report.proven == start
     edits = [each for each in result.findings if each.problem is Problem.EDITED]
     assert any(each.start <= 2 < each.end for each in edits)
 
@@ -488,6 +504,21 @@ def test_a_quorum_of_witnesses_vouches() -> None:
     assert result.ok
     assert (result.report.witnessed, result.witnessed.size) == (3, 3)
     assert "witness" not in " ".join(result.not_excluded())
+
+
+def test_two_histories_with_a_quorum_each_are_told() -> None:
+    log = _witnessed(71, 73)
+    twin = Kept().start(log.boot).decide(False, True)
+    text = twin.note.split(b"\n\n")[0] + b"\n"
+    for number in (72, 73):
+        line = cosign(text, f"witness.example/{number}", private_key(number), 1_800_000_000)
+        twin.note += str(line).encode()
+    aside = meant(log, notes=(("mail", twin.note),))
+    result = examine(Shown(log), aside, openings=log.openings)
+    assert "quorums of witnesses vouch for different trees" in " ".join(
+        each.what for each in result.findings
+    )
+    assert result.witnessed.size == 0
 
 
 @pytest.mark.parametrize("numbers", [(), (71,), (71, 71)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,6 +132,16 @@ def test_a_tile_that_does_not_end_is_cut_off() -> None:
             server.first.append(httpx.Response(200, content=endless()))
             with pytest.raises(LogUnreadable, match="too much"):
                 view.read(tile.path)
+
+
+def test_a_tile_that_comes_too_slowly_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    with remote(Server(STORAGE)) as view:
+        clock = itertools.count(0.0, 40.0)
+        monkeypatch.setattr("strongroom_host.log.remote.time.monotonic", lambda: next(clock))
+        slow = httpx.Response(200, content=(bytes(32) for _ in range(256)))
+        view._client = httpx.Client(transport=httpx.MockTransport(lambda _: slow))
+        with pytest.raises(LogUnreadable, match="too slowly"):
+            view.read(Tile(0, 0).path)
 
 
 @pytest.mark.parametrize("url", ["ftp://host/log", "http://", "http://host/log?x=1", "http:///x"])
