@@ -147,7 +147,7 @@ def check(
         OtherLog: there are manifests of several logs.
         StoreUnreachable, AccessRefused and the others: the store cannot be read.
     """
-    contents = look(store)
+    contents = look(store, every=True)
     manifest = contents.required(store.place)
     return _Check(store, trusted, contents, manifest, now_ms, progress).report()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from strongroom_host.archive.errors import ArchiveError, NotArchived, OtherLog
-from strongroom_host.archive.manifest import EVENTS, MANIFESTS, Event, Manifest
+from strongroom_host.archive.manifest import EVENTS, MANIFESTS, Event, Manifest, size_in
 from strongroom_host.archive.store import Store, StoredObject
 from strongroom_host.errors import HostError
 
@@ -19,8 +20,8 @@ class Contents:
 
     Attributes:
         objects: All objects by name.
-        manifests: Those that could be read, by name, the smallest log first.
-        unreadable: What is wrong with the others, by name.
+        manifests: Those that were read, by name, that of the most leaves first.
+        unreadable: What is wrong with those that could not be, by name.
     """
 
     objects: Mapping[str, StoredObject]
@@ -71,17 +72,24 @@ class Contents:
         return found
 
 
-def look(store: Store) -> Contents:
-    """What the store has.
+def look(store: Store, *, every: bool = False) -> Contents:
+    """What the store has; of the manifests the newest, or with `every` all of them.
+
+    An archive that is brought up to date each hour has tens of thousands of manifests. The newest
+    is the archive; that the others agree with it, `check` proves.
 
     Raises:
         StoreUnreachable, AccessRefused and the others: it cannot be looked at.
     """
     objects = {each.key: each for each in store.objects()}
     manifests, unreadable = dict[str, Manifest](), dict[str, HostError]()
-    for key in sorted(key for key in objects if key.startswith(MANIFESTS)):
-        try:
-            manifests[key] = Manifest.parse(bytes(store.read(key)))
-        except ArchiveError as error:
-            unreadable[key] = error
+    names = sorted((key for key in objects if key.startswith(MANIFESTS)), reverse=True)
+    for size, keys in groupby(names, size_in):
+        for key in keys:
+            try:
+                manifests[key] = Manifest.parse(bytes(store.read(key)))
+            except ArchiveError as error:
+                unreadable[key] = error
+        if not every and any(each.size == size for each in manifests.values()):
+            break
     return Contents(objects, manifests, unreadable)

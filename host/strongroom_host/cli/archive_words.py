@@ -5,6 +5,7 @@ import msgspec
 from strongroom_host.archive.check import ArchiveReport
 from strongroom_host.archive.contents import Contents
 from strongroom_host.archive.export import Exported
+from strongroom_host.archive.manifest import MANIFESTS
 from strongroom_host.archive.store import Store, day
 from strongroom_host.cli.output import print_json, say, table, warn
 
@@ -89,6 +90,7 @@ def print_status(contents: Contents, store: Store, now_ms: int, *, json: bool) -
     kept = {key: store.protection(key) for key in contents.objects}
     weak = [key for key, each in kept.items() if each.mode != store.mode]
     over = [key for key, each in kept.items() if each.until_ms <= now_ms and not each.hold]
+    manifests = sum(key.startswith(MANIFESTS) for key in contents.objects)
     hidden = [key for key, each in contents.objects.items() if each.hidden]
     size = sum(each.size for each in contents.objects.values())
     first = min(each.until_ms for each in kept.values())
@@ -102,7 +104,7 @@ def print_status(contents: Contents, store: Store, now_ms: int, *, json: bool) -
                 "manifest": newest.key,
                 "origin": newest.origin,
                 "size": newest.size,
-                "manifests": len(contents.manifests),
+                "manifests": manifests,
                 "unreadable": sorted(contents.unreadable),
                 "objects": len(contents.objects),
                 "bytes": size,
@@ -116,7 +118,7 @@ def print_status(contents: Contents, store: Store, now_ms: int, *, json: bool) -
         )
         return
     say(f"{store.place}: {newest.size} leaves of {newest.origin}")
-    say(f"{len(contents.objects)} objects, {size:,} bytes, {len(contents.manifests)} manifests")
+    say(f"{len(contents.objects)} objects, {size:,} bytes, {manifests} manifests")
     say(f"{store.mode}: the first date is {day(first)}, the last {day(last)}; {held} under a hold")
     for name, keys in (
         ("not protected", weak),

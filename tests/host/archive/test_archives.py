@@ -100,7 +100,8 @@ def test_a_growing_log_adds_what_is_new(place: Reopen, tmp_path: Path) -> None:
     assert kinds == ["boots", "events", "manifests", "segments", "segments"]
     assert checked(place()).ok
     assert look(place()).newest == second.manifest
-    assert len(look(place()).manifests) == 2
+    assert len(look(place()).manifests) == 1
+    assert len(look(place(), every=True).manifests) == 2
 
 
 def test_two_exports_of_one_log_give_the_same_bytes(tmp_path: Path) -> None:
@@ -415,6 +416,20 @@ def test_restoring_goes_on_and_mixes_nothing(place: Reopen, tmp_path: Path) -> N
         log.append(0, [*kept.entries[:299], kept.entries[5]])
     with pytest.raises(HistoriesDiffer):
         restore(place(), whole)
+
+
+def test_a_manifest_that_cannot_be_read_is_told_and_passed_over(
+    place: Reopen, tmp_path: Path
+) -> None:
+    kept = log_of(20)
+    done = archived(kept, tmp_path, place())
+    data = b"{}"
+    key = f"{MANIFESTS}{21:015d}-{sha256(data).hexdigest()}.json"
+    wanted = Protection(place().mode, to_second(orders.NOW + YEAR), hold=False)
+    place().put(key, data, wanted)
+    assert look(place()).newest == done.manifest
+    problems = [(each.problem, each.where) for each in checked(place()).findings]
+    assert (ArchiveProblem.ALTERED, key) in problems
 
 
 def test_nowhere_is_no_archive(place: Reopen, tmp_path: Path) -> None:

@@ -118,6 +118,11 @@ def test_every_flipped_bit_is_found() -> None:
             Segment(bytes(altered)).check(ORIGIN)
 
 
+def test_another_magic_is_no_segment() -> None:
+    with pytest.raises(SegmentMalformed, match="no segment"):
+        Segment(b"Strongroom/seg/1" + DATA[16:])
+
+
 def test_another_log_is_found() -> None:
     with pytest.raises(SegmentMalformed):
         Segment(DATA).check(ORIGIN + "x")
