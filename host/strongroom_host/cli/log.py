@@ -5,6 +5,7 @@ import typer
 from strongroom_host.cli.archive import export_command
 from strongroom_host.cli.log_compare import compare_logs
 from strongroom_host.cli.log_keep import keep
+from strongroom_host.cli.log_mirror import mirror_command
 from strongroom_host.cli.log_prove import app as prove
 from strongroom_host.cli.log_pull import pull_command
 from strongroom_host.cli.log_reconcile import reconcile
@@ -22,6 +23,7 @@ app = typer.Typer(help="Keep and check the enclave's log.", no_args_is_help=True
 app.command("compare")(compare_logs)
 app.command("export")(export_command)
 app.command("keep")(keep)
+app.command("mirror")(mirror_command)
 app.command("open")(open_leaf)
 app.command("pull")(pull_command)
 app.command("report")(report)

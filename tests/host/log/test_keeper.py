@@ -44,6 +44,12 @@ WITNESS = WitnessAt(
 )
 
 
+def boot_of(number: int) -> StoredBoot:
+    """Return what stands for the evidence of that boot."""
+    keys = replace(bundle(), boot_id=byte(number)).serialise()
+    return StoredBoot(b"document", keys, b"manifest", 1)
+
+
 class Running:
     """An enclave that is running, or not; one boot after another."""
 
@@ -77,9 +83,7 @@ class Running:
                 raise ChannelBroken("the enclave closed the fast channel")
             return enclave.ask(start)
 
-        keys = replace(bundle(), boot_id=byte(number)).serialise()
-        boot = StoredBoot(b"document", keys, b"manifest", 1)
-        yield Source(ask, key_of(number), boot, self.witnesses)
+        yield Source(ask, key_of(number), boot_of(number), self.witnesses)
 
     def decide(self, kind: Kind = Kind.SIGNED) -> Entry:
         index = self.history.add(kind).index
