@@ -45,7 +45,7 @@ class Position(Struct):
     lots: list[Lot] = []
 
     def fill(self, time_ms: int, quantity: Decimal, cost: Decimal) -> None:
-        """Adds a fill; fills come in canonical order."""
+        """Adds a fill; fills come in canonical order. One of nothing changes nothing."""
         self.total += cost
         held, self.quantity = self.quantity, self.quantity + quantity
         if held and (held > 0) != (quantity > 0):
@@ -98,8 +98,7 @@ class Lots(Struct):
             if market.kind is Kind.SPOT and trade.fee_asset == market.base:
                 quantity -= trade.fee
                 cost = quantity * trade.price
-            if quantity:
-                position.fill(trade.time_ms, quantity, cost)
+            position.fill(trade.time_ms, quantity, cost)
 
     def realised(self, symbol: str, method: Method = Method.AVERAGE) -> Decimal:
         """Returns the profit of everything closed so far in this market, in its settle units."""

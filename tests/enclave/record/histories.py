@@ -101,7 +101,7 @@ def crowded(seed: int) -> list[Event]:
     chance = Random(seed)  # noqa: S311
     symbols = chance.sample(list(MARKETS), chance.randrange(1, 4))
     amounts = [Decimal(chance.randrange(1, 10**6)).scaleb(-chance.randrange(9)) for _ in range(3)]
-    prices = [Decimal(chance.randrange(1, 10**9)).scaleb(-chance.randrange(12)) for _ in range(9)]
+    prices = [Decimal(chance.randrange(1, 10**9)).scaleb(-chance.randrange(22)) for _ in range(9)]
     late = chance.random() < 0.2  # nothing is there in the first hour
     since = START + (HOUR_MS + 999 if late else -3 * HOUR_MS)
     events: list[Event] = [

@@ -106,6 +106,18 @@ def test_known_profits(symbol: str, fills: list[tuple[str, str]], average: str, 
     assert profits(symbol, *fills) == (average, fifo)
 
 
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_what_is_closed_whole_takes_its_whole_cost_away(closed: str) -> None:
+    """A cost of more places than R2 keeps: rounding what is whole would leave some of it behind."""
+    fills = [("1", "3e-19"), ("1", "5e-19"), (f"-{closed}", "1")]
+    [position] = folded(trades(LINEAR, *fills)).positions.values()
+    if closed == "2":
+        assert (position.average, position.fifo, position.lots) == (0, 0, [])
+    else:
+        assert (position.average, position.fifo) == (Decimal("8e-19"), Decimal("5e-19"))
+        assert [lot.time_ms for lot in position.lots] == [START + 1]
+
+
 def test_a_fee_in_base_leaves_no_lot_behind() -> None:
     """Bought 1, 0.001 of it taken as fee, the rest sold: nothing is open."""
     bought = trades(SPOT, ("1", "100"), fee="0.001", fee_asset="BTC")
