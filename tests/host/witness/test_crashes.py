@@ -6,7 +6,6 @@ rounds here, 1,000 in `make soak`, and some with the whole daemon.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -15,11 +14,11 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 from strongroom_host.log.notes import Note, open_checkpoint
 
 from tests.host.witness.crashing_requests import HISTORIES
+from tests.host.witness.daemon import Daemon
 from tests.host.witness.logs import ORIGIN, Log, Station
 
 ROUNDS = 1_000 if os.environ.get("STRONGROOM_SOAK") == "1" else 50
@@ -67,7 +66,7 @@ def test_the_daemon_killed_and_stopped(tmp_path: Path) -> None:
     station.memory.close()
     size = 0
     for n in range(3):
-        with _Daemon(tmp_path / "w") as daemon:
+        with Daemon(tmp_path / "w") as daemon:
             for _ in range(4):
                 answer = daemon.ask(LOGS["leaf"].submission(size, size + 1))
                 assert answer.status_code == 200
@@ -79,34 +78,3 @@ def test_the_daemon_killed_and_stopped(tmp_path: Path) -> None:
         recorded = memory.recorded(ORIGIN)
     assert recorded is not None
     assert Note.parse(recorded.note).text == Note.parse(LOGS["leaf"].note(size)).text
-
-
-class _Daemon:
-    """`strongroom witness run`."""
-
-    def __init__(self, folder: Path) -> None:
-        arguments = [sys.executable, "-m", "strongroom_host.cli.main", "witness", "run", "--json"]
-        self._process = subprocess.Popen(
-            [*arguments, "--witness", str(folder), "--listen", "127.0.0.1:0"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        ready = json.loads(self._process.stdout.readline())
-        self._url = ready["url"]
-
-    def ask(self, body: bytes) -> httpx.Response:
-        return httpx.post(f"{self._url}/add-checkpoint", content=body, timeout=20)
-
-    def end(self, number: signal.Signals) -> int:
-        self._process.send_signal(number)
-        return self._process.wait(20)
-
-    def __enter__(self) -> _Daemon:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
