@@ -210,7 +210,7 @@ def test_two_histories_shown_to_two_are_told_when_they_compare(
     assert [leaf["kind"] for leaf in found["leaves"]] == ["SIGNED", "DENIED"]
     for mail in (other.log / CHECKPOINT, _proof(other)):
         assert "another history" in owner.run("compare", mail, owner.log, expect=3)
-        assert owner.verify("--checkpoint", other.log / CHECKPOINT)[0][0] == "forked"
+        assert owner.verify("--checkpoint", mail)[0][0] == "forked"
 
 
 def _proof(owner: Owner) -> Path:

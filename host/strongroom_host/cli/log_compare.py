@@ -9,6 +9,7 @@ import typer
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Leaf
 
+from strongroom_host.cli.log_heads import note_in
 from strongroom_host.cli.log_meant import (
     CacheOption,
     ClientFolderOption,
@@ -30,9 +31,6 @@ from strongroom_host.log.errors import CheckpointUnsigned, HeadsUndecided, LogEr
 from strongroom_host.log.examination import Meant
 from strongroom_host.log.notes import Checkpoint, Note, VerifierKey, open_checkpoint
 from strongroom_host.log.sources import boot_ids, open_source, read_boot
-from strongroom_host.log.submissions import Submission
-from strongroom_host.log.tlog_proof import MAX_PROOF_FILE, PROOF_HEADER, InclusionProof
-from strongroom_host.private_files import read_file
 
 __all__ = ["compare_logs"]
 
@@ -101,12 +99,7 @@ def _view(place: str, cache: Path | None) -> Iterator[View]:
         with open_source(place, cache) as source:
             yield View(place, source.checkpoint or source.note, source)
         return
-    data = read_file(path, limit=MAX_PROOF_FILE)
-    if data.startswith(PROOF_HEADER):
-        data = InclusionProof.parse(data).note
-    elif data.startswith(b"old "):
-        data = Submission.parse(data).note
-    yield View(place, data)
+    yield View(place, note_in(path))
 
 
 def _meant(

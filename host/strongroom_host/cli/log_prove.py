@@ -9,6 +9,7 @@ from strongroom_wire.bundle import Bundle, Role
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Leaf
 
+from strongroom_host.cli.log_heads import CONSISTENCY_START, note_in
 from strongroom_host.cli.log_meant import (
     DEFAULT_PLACE,
     CacheOption,
@@ -113,10 +114,10 @@ def consistency(
     cache: CacheOption = None,
 ) -> None:
     """Prove that a head contains an older one (the lines of C2SP tlog-witness add-checkpoint)."""
-    before = None if old.isdecimal() else head_of(_note_in(Path(old)))
+    before = None if old.isdecimal() else head_of(note_in(Path(old)))
     size = int(old) if before is None else before.size
     with open_source(log, cache) as source:
-        note = _newest(source, size) if new is None else _note_in(new)
+        note = _newest(source, size) if new is None else note_in(new)
         reader = LogReader(source, head_of(note), source.size)
         proof = reader.consistency_proof(size)
         if before is not None:
@@ -167,11 +168,11 @@ def check(
         proof.check(entry, signed)
         say(f"leaf {proof.index} is in the log of {signed.head.size} leaves")
         _say_leaf(entry, opening)
-    elif data.startswith(b"old "):
+    elif data.startswith(CONSISTENCY_START):
         submission = Submission.parse(data)
         if old is None:
             raise BadInput("which older head?", remedy="give the file that it is in: --old FILE")
-        before = _opened(_note_in(old), meant, boots).head
+        before = _opened(note_in(old), meant, boots).head
         if before.size != submission.old:
             raise ProofMalformed(
                 "a proof for another head", expected=before.size, actual=submission.old
@@ -240,14 +241,6 @@ def _newest(source: LogSource, least: int) -> bytes:
             remedy="`strongroom log pull` brings a newer one",
         )
     return max(fit, key=lambda note: sizes[note])
-
-
-def _note_in(path: Path) -> bytes:
-    """The signed head in a file: a note, or a proof."""
-    data = read_file(path, limit=MAX_PROOF_FILE)
-    if data.startswith(PROOF_HEADER):
-        return InclusionProof.parse(data).note
-    return Submission.parse(data).note if data.startswith(b"old ") else data
 
 
 def _write_evidence(source: LogSource, note: bytes, out: Path | None) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from strongroom_wire.statements import Permit
 
+from strongroom_host.cli.log_heads import note_in
 from strongroom_host.cli.log_meant import (
     DEFAULT_PLACE,
     CacheOption,
@@ -32,7 +33,6 @@ from strongroom_host.log.examination import Examination, ExaminedBoot
 from strongroom_host.log.examine import examine
 from strongroom_host.log.sources import open_source
 from strongroom_host.log.verify import Problem
-from strongroom_host.private_files import read_file
 
 __all__ = ["verify"]
 
@@ -41,7 +41,7 @@ CheckpointOption = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="FILE",
-        help="A signed head from elsewhere, which the log has to contain.",
+        help="A signed head (or proof) from elsewhere, which the log must contain.",
     ),
 ]
 
@@ -66,7 +66,7 @@ def verify(
 
     Exit status 0: in order; 3: it is not, and each finding says what and where.
     """
-    notes = tuple((str(path), read_file(path)) for path in checkpoint)
+    notes = tuple((str(path), note_in(path)) for path in checkpoint)
     meant = replace(whose_log(trust, manifest, key, owner, client), notes=notes)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(log, cache))

@@ -1,16 +1,30 @@
 """The table of codes and rules is whole, and the README carries it."""
 
 import pytest
+from strongroom_host.cli.app import app
 from strongroom_host.cli.explain import CODES, RULES, figures, markdown_table
+from strongroom_host.cli.log_words import PROBLEMS
+from strongroom_host.log.verify import Problem
 from strongroom_wire.errors import Code, Rule
+from typer.testing import CliRunner
 
 
 def test_every_code_and_rule_is_explained() -> None:
     assert list(CODES) == list(Code)
     assert list(RULES) == list(Rule)
+    assert list(PROBLEMS) == list(Problem)
 
 
-@pytest.mark.parametrize("entry", [*list(CODES.values())[1:], *list(RULES.values())[1:]])
+def test_a_finding_of_a_log_is_explained_by_its_code() -> None:
+    for problem in Problem:
+        done = CliRunner().invoke(app, ["explain", problem.code])
+        assert (done.exit_code, PROBLEMS[problem].remedy in done.output) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [*list(CODES.values())[1:], *list(RULES.values())[1:], *PROBLEMS.values()],
+)
 def test_every_entry_says_what_was_wrong_expected_and_to_do(entry: object) -> None:
     for field in ("wrong", "expected", "remedy"):
         text = getattr(entry, field)
