@@ -25,27 +25,32 @@ def explain(
     if markdown or name is None:
         say(markdown_table().rstrip("\n"))
         return
-    title, words = _find(name)
-    say(title)
-    for label, text in (
-        ("wrong", words.wrong),
-        ("expected", words.expected),
-        ("do", words.remedy),
-    ):
-        say(f"  {label:<9}{text}")
+    for title, words in _find(name):
+        say(title)
+        for label, text in (
+            ("wrong", words.wrong),
+            ("expected", words.expected),
+            ("do", words.remedy),
+        ):
+            say(f"  {label:<9}{text}")
 
 
-def _find(name: str) -> tuple[str, Explanation]:
+def _find(name: str) -> list[tuple[str, Explanation]]:
+    """Everything of that name: a code and a problem of a log may share one."""
     wanted = name.upper().replace("-", "_")
-    for code, words in CODES.items():
-        if wanted in (str(int(code)), code.name):
-            return f"{int(code)} {code.name}", words
-    for rule, words in RULES.items():
-        if wanted == rule.name:
-            return f"rule {rule.name}", words
-    for problem, words in PROBLEMS.items():
-        if wanted == problem.name:
-            return f"log {problem.name}", words
+    found = [
+        (f"{int(code)} {code.name}", words)
+        for code, words in CODES.items()
+        if wanted in (str(int(code)), code.name)
+    ]
+    found += [(f"rule {rule.name}", words) for rule, words in RULES.items() if wanted == rule.name]
+    found += [
+        (f"log: {problem.code}", words)
+        for problem, words in PROBLEMS.items()
+        if wanted == problem.name
+    ]
+    if found:
+        return found
     raise BadInput(
         f"{name!r} is neither a code nor a rule, nor a problem of a log",
         expected=", ".join(
