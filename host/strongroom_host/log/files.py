@@ -281,6 +281,7 @@ def _lock(folder: Path) -> int | None:
     except OSError as error:
         os.close(descriptor)
         raise LogBusy(
-            f"the log {folder} is being written by another process", remedy="one writer per log"
+            f"the log {folder} is being written by another process",
+            remedy="one writer per log: where `strongroom log keep` runs there is nothing to pull",
         ) from error
     return descriptor
