@@ -16,7 +16,8 @@ from strongroom_enclave.record.events import (
     Trade,
     canonical,
 )
-from strongroom_enclave.record.returns import Mark
+from strongroom_enclave.record.lots import Method
+from strongroom_enclave.record.returns import Flag, Mark
 
 ONE = Decimal(1)
 TRADE = Trade(5, "7", "BTC/USDT", Side.BUY, ONE, Decimal(100), Decimal("0.1"), "BNB")
@@ -130,3 +131,23 @@ def test_one_id_twice_is_an_error_whatever_its_time(later: int) -> None:
     # The same id of another symbol, asset or kind is another event.
     canonical([TRADE, replace(TRADE, symbol="ETH/USDT"), FLOW, replace(FLOW, asset="ETH")])
     canonical([FLOW, replace(FLOW, kind=FlowKind.FEE), replace(FLOW, asset="BTC/USDT"), TRADE])
+
+
+def test_numbers_that_are_stored_and_signed_never_change() -> None:
+    assert {flag.name: flag.value for flag in Flag} == {
+        "NO_EQUITY": 1,
+        "NEGATIVE_EQUITY": 2,
+        "MISSING_MARK": 4,
+        "GAP": 8,
+        "UNEXPLAINED": 16,
+        "IDLE": 32,
+        "STALE_MARK": 64,
+    }
+    flows = "DEPOSIT WITHDRAWAL TRANSFER OPENING FUNDING INTEREST DIVIDEND FEE REBATE"
+    assert {kind.name: kind.value for kind in FlowKind} == {
+        name: number for number, name in enumerate(flows.split())
+    }
+    assert {kind.name: kind.value for kind in Kind} == {"SPOT": 0, "LINEAR": 1, "INVERSE": 2}
+    assert {side.name: side.value for side in Side} == {"SELL": -1, "BUY": 1}
+    assert {method.name: method.value for method in Method} == {"AVERAGE": 0, "FIFO": 1}
+    assert Mark(ONE, "candle").age_ms == 0
