@@ -16,6 +16,7 @@ from strongroom_wire.bundle import Bundle, LogHead, Role, RoleKeys
 from strongroom_wire.checkpoint import checkpoint_text, log_origin
 from strongroom_wire.encoding import digest
 from strongroom_wire.manifest import Manifest, verify_manifest
+from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.statements import PERMIT_DOMAIN
 
 from tests.host.log.histories import stored
@@ -28,7 +29,6 @@ from tests.wire.samples import (
     signed,
     signed_manifest,
 )
-from tests.wire.test_merkle import grown
 
 __all__ = ["NOW", "ORIGIN", "Clock", "Log", "Station", "document", "introduction"]
 __all__ += ["origin_of", "owners_of_account"]
@@ -70,7 +70,10 @@ class Log:
 
     def head(self, size: int) -> LogHead:
         """Return its head at a size."""
-        return grown(self.entries(size)).head
+        tree = Frontier()
+        for entry in self.entries(size):
+            tree.append(leaf_hash(entry))
+        return tree.head
 
     def note(self, size: int) -> bytes:
         """Return its signed checkpoint."""
