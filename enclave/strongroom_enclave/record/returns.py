@@ -229,8 +229,9 @@ def _valued(amounts: list[tuple[str, Decimal]], prices: Prices) -> Decimal | Non
     return money(total(times(amount, prices(asset)) for asset, amount in sums.items() if amount))
 
 
-def _linked(pieces: Sequence[_Piece], dust: Decimal) -> tuple[Decimal | None, Flag]:
-    """Returns the return over the hour's pieces, each (base, end), and what is to be said of it."""
+def _linked(pieces: Sequence[_Piece], dust: Decimal) -> tuple[Decimal, Flag]:
+    """Returns the return over those of the hour's pieces, each (base, end), that have one, and what
+    is to be said of it."""
     flags, factors = Flag(0), list[tuple[Decimal, Decimal]]()
     for base, end in pieces:
         if base is None or end is None:
@@ -243,7 +244,7 @@ def _linked(pieces: Sequence[_Piece], dust: Decimal) -> tuple[Decimal | None, Fl
             flags |= Flag.NEGATIVE_EQUITY
         else:
             factors.append((end, base))
-    return None if flags & INSTEAD else linked(factors), flags
+    return linked(factors), flags
 
 
 def hours(
@@ -259,7 +260,7 @@ def hours(
         PrecisionExhausted: the numbers do not fit.
     """
     ordered, (start_ms, end_ms) = canonical(events), span
-    if start_ms % HOUR_MS or end_ms % HOUR_MS:
+    if end_ms % HOUR_MS:
         raise SeriesBroken("span", "full hours", span)
     first = bisect_left(ordered, start_ms, key=_time)
     account = Account.of(markets, ordered[:first])

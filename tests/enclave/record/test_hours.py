@@ -274,6 +274,11 @@ def test_money_is_shown_with_18_places_and_the_return_computed_from_all() -> Non
     assert hour.value == Decimal("0.342281879195")  # 2 / 1.49 - 1
 
 
+def test_what_is_dust_and_what_is_old_unless_said_otherwise() -> None:
+    basis = Basis(Prices(FLAT))
+    assert (basis.dust, basis.stale_ms, basis.doubts) == (Decimal(1), 7_200_000, ())
+
+
 def test_each_mark_is_asked_for_once() -> None:
     prices = Prices(FLAT, asked=[])
     events: list[Event] = [CAPITAL, trade(HALF, "BTC/USDT", "1", "100", "1", "USDT")]
