@@ -9,6 +9,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ from strongroom_host.log.serving import LogServer
 from strongroom_host.log.stored import FolderStorage
 from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, Tile, bundle
 from strongroom_host.owner.heads import HeadMemory, How, RememberedHead
+from strongroom_host.store import Journal
+from strongroom_host.venue.requests import SignedRequest
 from strongroom_host.witness.server import listen
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.leaves import Kind, Leaf
+from strongroom_wire.pages import Entry
 from typer.testing import CliRunner
 
 from tests.host.log.boots_made import Kept, Running, manifest
@@ -188,6 +192,34 @@ def test_an_old_copy_is_told_by_the_owners_memory(owner: Owner, tmp_path: Path) 
     )
     assert old.verify() == [("shorter", 200, 300)]
     assert "the owner's memory" in old.run("verify", "--log", old.log, expect=3)
+
+
+def journal(path: Path, log: Kept, *indices: int) -> Path:
+    """A client's journal, as `store.Journal` lays out what it was handed."""
+    path.parent.mkdir(exist_ok=True)
+    with Journal(path) as made:
+        for sequence, at in enumerate(indices):
+            entry, order = Entry(log.entries[at], log.openings[at]), sha256(b"%d" % at).digest()
+            made.prepare(SignedRequest((order,), b"request %d" % at, sequence, entry))
+    return path
+
+
+def test_an_old_copy_is_told_by_what_a_client_was_handed(owner: Owner, tmp_path: Path) -> None:
+    held = journal(tmp_path / "journal" / "boot.db", LOG, 7, 201, 299)
+    assert owner.verify("--journal", held, expect=0) == []
+    old = Owner(tmp_path / "old", kept(200))
+    assert old.verify("--journal", held.parent) == [("shorter", 201, 202), ("shorter", 299, 300)]
+    assert old.verify("--journal", held, "--to", 10)[0] == ("shorter", 201, 202)
+    other = Owner(tmp_path / "other", fork())
+    found = other.verify("--journal", journal(tmp_path / "x.db", LOG, 103))
+    assert found == [("edited", 103, 104)]
+    assert "two clients were handed" in other.run(
+        "verify", "--log", other.log, "--journal", tmp_path / "x.db",
+        "--journal", journal(tmp_path / "y.db", other.kept, 103), expect=3,
+    )  # fmt: skip
+    assert "cannot read the journal" in old.run(
+        "verify", "--log", old.log, "--journal", old.log / CHECKPOINT, expect=2
+    )
 
 
 def fork() -> Kept:

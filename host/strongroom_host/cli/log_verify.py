@@ -33,6 +33,7 @@ from strongroom_host.log.examination import Examination, ExaminedBoot
 from strongroom_host.log.examine import examine
 from strongroom_host.log.sources import open_source
 from strongroom_host.log.verify import Problem
+from strongroom_host.store.handed_out import handed_out
 
 __all__ = ["verify"]
 
@@ -44,6 +45,14 @@ CheckpointOption = Annotated[
         help="A signed head (or proof) from elsewhere, which the log must contain.",
     ),
 ]
+JournalOption = Annotated[
+    list[Path],
+    typer.Option(
+        "--journal",
+        metavar="JOURNAL",
+        help="A client's journal (or folder of them), of which the log must have every answer.",
+    ),
+]
 
 
 def verify(
@@ -52,6 +61,7 @@ def verify(
     manifest: ManifestFileOption = None,
     key: KeyOption = [],  # noqa: B006  typer takes no other default for a list
     checkpoint: CheckpointOption = [],  # noqa: B006
+    journal: JournalOption = [],  # noqa: B006
     start: Annotated[int, typer.Option("--from", min=0, help="From this leaf on,")] = 0,
     end: Annotated[
         int | None, typer.Option("--to", min=0, help="up to and without this one.")
@@ -67,7 +77,9 @@ def verify(
     Exit status 0: in order; 3: it is not, and each finding says what and where.
     """
     notes = tuple((str(path), note_in(path)) for path in checkpoint)
-    meant = replace(whose_log(trust, manifest, key, owner, client), notes=notes)
+    held = tuple(entry.leaf for path in journal for entry in handed_out(path.expanduser()))
+    meant = whose_log(trust, manifest, key, owner, client)
+    meant = replace(meant, notes=notes, leaves=held)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(log, cache))
         opened = open_openings(log, openings)

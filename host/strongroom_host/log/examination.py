@@ -26,6 +26,7 @@ class Meant:
         origin: The log's name, where the reader knows the account.
         notes: Checkpoints from elsewhere, each with a name, that the log has to contain as well.
         heads: Heads that the reader knows of, such as those he remembers; likewise.
+        leaves: Leaves that clients were handed with their answers; likewise.
     """
 
     trust: Trust | None = None
@@ -34,6 +35,7 @@ class Meant:
     origin: str = ""
     notes: tuple[tuple[str, bytes], ...] = ()
     heads: tuple[KnownHead, ...] = ()
+    leaves: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from contextlib import suppress
 from typing import Final
 
 from strongroom_wire.bundle import LogHead
+from strongroom_wire.errors import WireError
+from strongroom_wire.leaves import Leaf
 from strongroom_wire.merkle import Frontier
 
 from strongroom_host.errors import HostError
@@ -20,6 +22,7 @@ from strongroom_host.log import proofs
 from strongroom_host.log.attested import ProvedBoot, prove_boot
 from strongroom_host.log.errors import (
     HeadsInconsistent,
+    LogDamaged,
     LogError,
     NotIncluded,
     OutsideLog,
@@ -92,6 +95,7 @@ class _Examiner:
         self._failed: dict[bytes, HostError] = {}
         self._findings: list[Finding] = []
         self._given_up: list[str] = []
+        self._held: dict[int, bytes] = {}
 
     def run(self) -> Examination:
         # 1. The evidence of each boot, at its own time: image, manifest, key, and a head.
@@ -101,7 +105,9 @@ class _Examiner:
         notes = self._open_notes(origin)
         # 3. The witnesses of the manifest of the boot that signed the newest of them.
         quorum, vouched = self._witnesses(origin, notes)
-        # 4. The leaves, against every head that somebody vouches for, and the records in them.
+        # 4. The leaves, against every head that somebody vouches for and what clients were handed;
+        #    and the records in them.
+        self._held = self._handed_out()
         known = [KnownHead(note.signed.head, note.source) for note in notes]
         known += self._meant.heads
         known += [p.head for p in self._proved.values() if p.head and p.key.name == origin]
@@ -207,6 +213,7 @@ class _Examiner:
         records = RecordsOfBoots(self._proved)
         expected = Expected(
             self._within(known),
+            self._held,
             boots={boot_id: proved.attested for boot_id, proved in self._proved.items()},
             openings={} if self._openings is None else self._openings,
             witnessed=vouched.size,
@@ -227,6 +234,22 @@ class _Examiner:
             ),
             records,
         )
+
+    def _handed_out(self) -> dict[int, bytes]:
+        """The leaves that clients hold, by index, as far as this range or the log's end tell."""
+        found: dict[int, bytes] = {}
+        for entry in self._meant.leaves:
+            try:
+                index = Leaf.parse(entry).index
+            except WireError as error:
+                raise LogDamaged(
+                    "a leaf that a client holds cannot be read", actual=error
+                ) from error
+            if self._start <= index < self._end or index >= self._size:
+                if found.setdefault(index, entry) != entry:
+                    what = "two clients were handed different leaves for this place"
+                    self._findings.append(Finding(Problem.FORKED, index, index + 1, what))
+        return found
 
     def _within(self, known: Sequence[KnownHead]) -> list[KnownHead]:
         """The heads that the leaves of the range can be held against.
