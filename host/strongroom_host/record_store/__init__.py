@@ -1,0 +1,1 @@
+"""The record's database, on the host: tables, roles, migrations, the queue; believed nothing."""

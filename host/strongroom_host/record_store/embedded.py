@@ -1,0 +1,253 @@
+"""A PostgreSQL server of this program's own: made, started and stopped in one folder.
+
+It listens on a Unix socket only and knows nobody without a password. As root it runs as another
+user, which is why its folder has to be one that others may pass through.
+"""
+
+import os
+import secrets
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
+from strongroom_host.private_files import read_private, write_private
+from strongroom_host.record_store.errors import (
+    InitialisedAlready,
+    NotInitialised,
+    ServerFailed,
+)
+from strongroom_host.record_store.installation import (
+    Programs,
+    User,
+    reachable,
+    server_user,
+    wheel_programs,
+)
+
+__all__ = ["SUPERUSER", "EmbeddedServer", "stop"]
+
+SUPERUSER: Final = "postgres"
+_START_SECONDS: Final = 60.0
+_SOCKET_PATH: Final = 107 - len("/.s.PGSQL.5432")
+"""Longest folder of a Unix socket: sun_path holds 108 bytes, one of them the terminator."""
+
+_SETTINGS: Final = {
+    "listen_addresses": "",
+    "max_connections": "100",
+    "timezone": "UTC",
+    # A statement that failed may hold what a reader of the log must not see.
+    "log_min_error_statement": "panic",
+    "log_min_messages": "warning",
+    "password_encryption": "scram-sha-256",
+}
+
+
+class EmbeddedServer:
+    """The server of one folder. `durable` false trades the last transactions before a power cut for
+    speed, for tests; a killed process loses nothing either way."""
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        self.folder = folder.absolute()
+        self._durable = durable
+        self._user: User | None = server_user()
+
+    @property
+    def data(self) -> Path:
+        """The server's own folder."""
+        return self.folder / "data"
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was made."""
+        return (self.data / "PG_VERSION").exists()
+
+    def create(self) -> None:
+        """Makes an empty database cluster; the superuser's password is a file beside it.
+
+        Raises:
+            InitialisedAlready: there is one.
+            ServerFailed: it cannot be made here.
+            ServerMissing: no programs, or no user to run as.
+        """
+        if self.exists:
+            raise InitialisedAlready(f"there is a database in {self.folder} already")
+        self._make_folders()
+        password = secrets.token_hex(32)
+        write_private(self._password_file, password.encode(), replace=True)
+        given = self.folder / "initial"
+        write_private(given, password.encode(), replace=True)
+        self._own(given)
+        command = [str(self._programs().program("initdb")), "--pgdata", str(self.data)]
+        command += ["--username", SUPERUSER, "--pwfile", str(given), "--auth", "scram-sha-256"]
+        command += ["--encoding", "UTF8", "--locale", "C", "--no-instructions"]
+        command += [] if self._durable else ["--no-sync"]
+        try:
+            done = self._run(command)
+        finally:
+            given.unlink(missing_ok=True)
+        if done.returncode:
+            raise ServerFailed(
+                "the database could not be made",
+                actual=done.stdout.decode(errors="replace")[-1000:].strip(),
+                remedy=f"check space and permissions of {self.folder}",
+            )
+
+    @contextmanager
+    def running(self) -> Iterator["EmbeddedServer"]:
+        """Runs the server meanwhile; one that runs already is used, and left running.
+
+        Raises:
+            NotInitialised: it was never made.
+            ServerFailed: it does not start.
+        """
+        if self.alive():
+            yield self
+            return
+        process = self.start()
+        try:
+            yield self
+        finally:
+            stop(process)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Starts the server and returns its process once it answers; see `running` for errors."""
+        if not self.exists:
+            raise NotInitialised(
+                f"there is no database in {self.folder}", remedy="`strongroom db init` makes one"
+            )
+        socket = self._socket_folder()
+        settings = {**_SETTINGS, "unix_socket_directories": str(socket)}
+        if not self._durable:
+            settings |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+        command = [str(self._programs().program("postgres")), "-D", str(self.data)]
+        command += [f"--{name}={value}" for name, value in settings.items()]
+        with (self.folder / "server.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603  # the program of our own wheel
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.data,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the program that stops it in order
+                user=None if self._user is None else self._user.uid,
+                group=None if self._user is None else self._user.gid,
+                extra_groups=None if self._user is None else [],
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.alive():
+            if process.poll() is not None or time.monotonic() > deadline:
+                stop(process)
+                raise ServerFailed(
+                    "the database server did not start",
+                    actual=self._last_words(),
+                    remedy=f"its messages are in {self.folder / 'server.log'}",
+                )
+            time.sleep(0.05)
+        return process
+
+    def alive(self) -> bool:
+        """Returns whether a server answers for this folder."""
+        lines = self._pid_lines()
+        if len(lines) < 5 or not lines[4]:
+            return False
+        target = make_conninfo(host=lines[4], port=lines[3], dbname="postgres", connect_timeout="5")
+        return pq.PGconn.ping(target.encode()) == pq.Ping.OK
+
+    def dsn(self, *, user: str = SUPERUSER, password: str = "", database: str = "postgres") -> str:
+        """Returns how to reach the running server; by default as the superuser.
+
+        Raises:
+            NotInitialised: it was never made, or does not run.
+        """
+        lines = self._pid_lines()
+        if len(lines) < 5:
+            raise NotInitialised(
+                f"no database server runs in {self.folder}", remedy="start it: `strongroom db run`"
+            )
+        if user == SUPERUSER and not password:
+            password = read_private(self._password_file).decode()
+        return make_conninfo(
+            host=lines[4], port=lines[3], user=user, password=password, dbname=database
+        )
+
+    @property
+    def _password_file(self) -> Path:
+        return self.folder / "superuser.password"
+
+    def _pid_lines(self) -> list[str]:
+        try:
+            return (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return []
+
+    def _make_folders(self) -> None:
+        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.data.mkdir(mode=0o700, exist_ok=True)
+        if self._user is not None and not reachable(self.data, self._user):
+            raise ServerFailed(
+                f"the user {self._user.name} cannot reach {self.folder}",
+                expected="a folder that others may pass through, since the server is not root",
+                remedy="choose another --folder, or run this as another user",
+            )
+        self._own(self.data)
+
+    def _socket_folder(self) -> Path:
+        folder = self.folder / "socket"
+        if len(os.fsencode(folder)) > _SOCKET_PATH:
+            folder = Path(tempfile.mkdtemp(prefix="strongroom-db-"))
+            folder.chmod(0o711)
+        else:
+            folder.mkdir(mode=0o711, exist_ok=True)
+        self._own(folder)
+        return folder
+
+    def _own(self, path: Path) -> None:
+        if self._user is not None:
+            os.chown(path, self._user.uid, self._user.gid)
+
+    def _programs(self) -> Programs:
+        return wheel_programs().reachable_by(self._user, self.folder / "server")
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(  # noqa: S603  # the program of our own wheel
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.data,
+            env=_environment(),
+            check=False,
+            user=None if self._user is None else self._user.uid,
+            group=None if self._user is None else self._user.gid,
+            extra_groups=None if self._user is None else [],
+        )
+
+    def _last_words(self) -> str:
+        text = (self.folder / "server.log").read_text(encoding="utf-8", errors="replace")
+        return text[-1000:].strip()
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends a server in order: open transactions are rolled back, clients are told."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGQUIT)
+        process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """PG* variables of the caller must not reach the server."""
+    kept = ("PATH", "TMPDIR", "LD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}

