@@ -33,6 +33,7 @@ from strongroom_host.archive.manifest import (
 )
 from strongroom_host.archive.restore import restore
 from strongroom_host.archive.sealed import seal_openings
+from strongroom_host.archive.segments import build
 from strongroom_host.archive.store import DAY_MS, Protection, Store, StoredObject, to_second
 from strongroom_host.log.attested import prove_boot
 from strongroom_host.log.boots import Boots, StoredBoot
@@ -43,7 +44,7 @@ from strongroom_host.log.openings import Openings
 from strongroom_host.log.stored import StoredLog
 from strongroom_host.log.verify import AttestedBoot
 from strongroom_wire.leaves import WrongOpening
-from strongroom_wire.merkle import leaf_hash
+from strongroom_wire.merkle import Frontier, leaf_hash
 
 from tests.host.archive import orders
 from tests.host.archive.conftest import Reopen
@@ -135,27 +136,31 @@ class Failing:
         return getattr(self._store, name)
 
 
-@pytest.mark.parametrize("after", [False, True])
-def test_an_interrupted_export_is_completed_by_the_next(
-    place: Reopen, tmp_path: Path, after: bool
-) -> None:
-    kept = log_of(300)
-    order = order_for(kept, tmp_path, openings_key=KEY)
+def test_an_interrupted_export_is_completed_by_the_next(place: Reopen, tmp_path: Path) -> None:
+    order = order_for(log_of(300), tmp_path, openings_key=KEY)
     for writes in range(1, 8):  # 2 segments, 2 openings, a boot, the event, the manifest
         with pytest.raises(ArchiveUnwritable):
-            export(order, Failing(place(), 1, after=after))  # type: ignore[arg-type]
-        if not after:
-            break
+            export(order, Failing(place(), 1, after=True))  # type: ignore[arg-type]
         stored = [each.key for each in place().objects()]
         assert len(stored) == writes
         assert any(key.startswith(MANIFESTS) for key in stored) == (writes == 7)
-    done = export(replace(order, now_ms=orders.NOW + 60_000), place())
-    assert done.manifest.head == kept.head
+    assert export(order, place()).added == ()
     report = checked(place(), openings_key=KEY)
     assert report.ok, report.findings
-    # What the interrupted runs stored is kept as long as this run asked, too.
-    if not after:
-        assert report.until_ms >= orders.NOW + 60_000 + YEAR
+
+
+def test_what_an_interrupted_export_stored_is_kept_as_long_as_the_rest(
+    place: Reopen, tmp_path: Path
+) -> None:
+    order = order_for(log_of(300), tmp_path, openings_key=KEY)
+    with pytest.raises(ArchiveUnwritable):
+        export(order, Failing(place(), 4, after=False))  # type: ignore[arg-type]
+    assert len(list(place().objects())) == 3
+    done = export(replace(order, now_ms=orders.NOW + 60_000), place())
+    assert len(done.renewed) == 3
+    report = checked(place(), openings_key=KEY)
+    assert report.ok, report.findings
+    assert report.until_ms >= orders.NOW + 60_000 + YEAR
 
 
 def test_nothing_is_archived_that_no_head_vouches_for(place: Reopen, tmp_path: Path) -> None:
@@ -170,6 +175,10 @@ def test_nothing_is_archived_that_no_head_vouches_for(place: Reopen, tmp_path: P
     kept.note = b""
     with pytest.raises(NothingSigned):
         archived(kept, tmp_path / "unsigned", place())
+    nothing = Kept(running=kept.running)
+    nothing.note = kept.boot.note(nothing.head)
+    with pytest.raises(NothingSigned):
+        archived(nothing, tmp_path / "empty", place())
 
 
 def test_a_log_that_is_not_in_order_is_not_archived(place: Reopen, tmp_path: Path) -> None:
@@ -361,6 +370,7 @@ def test_a_manifest_that_names_too_little_is_found(place: Reopen, tmp_path: Path
     changes = {
         "earliest_ms": 5,
         "boots": (byte(3).hex(),),
+        "bytes": first.bytes + 1,
     }
     for name, value in changes.items():
         segments = (msgspec.structs.replace(first, **{name: value}), *done.manifest.segments[1:])
@@ -368,6 +378,26 @@ def test_a_manifest_that_names_too_little_is_found(place: Reopen, tmp_path: Path
         store = Only(place(), forged.key, forged.serialise())
         problems = {each.problem for each in checked(store).findings}  # type: ignore[arg-type]
         assert ArchiveProblem.ALTERED in problems, name
+
+
+def test_a_segment_whose_tables_lie_is_found(place: Reopen, tmp_path: Path) -> None:
+    """Its digest is right, and its leaves are the log's: what is read in place is not."""
+    kept = log_of(300)
+    found = archived(kept, tmp_path, place()).manifest
+    first, second = found.segments
+    rows = bytearray(place().read(segment_key(first)))
+    rows[256 + 8] ^= 1  # the time in the first row
+    false = Frontier(256, (byte(9),))
+    tree = build(found.origin, false, kept.entries[256:])
+    for number, data in ((0, bytes(rows)), (1, tree)):
+        entry = msgspec.structs.replace((first, second)[number], sha256=sha256(data).hexdigest())
+        segments = (entry, second) if number == 0 else (first, entry)
+        forged = msgspec.structs.replace(found, segments=segments)
+        wanted = Protection(place().mode, to_second(orders.NOW + YEAR), hold=False)
+        place().put(segment_key(entry), data, wanted)
+        store = Only(place(), forged.key, forged.serialise())
+        problems = {(e.problem, e.where) for e in checked(store).findings}  # type: ignore[arg-type]
+        assert (ArchiveProblem.ALTERED, segment_key(entry)) in problems
 
 
 class Only:
