@@ -95,18 +95,9 @@ RULES = (
     ),
     Rule(
         name="pickle by the back door",
-        why="Connection.recv and send unpickle; links use its byte framing only",
+        why="whoever owns the other end of a connection that unpickles runs code here",
         within=_IMAGE,
-        # The standard library's framing costs no lines of ours; the next rule holds it to bytes.
-        allowed=(f"{_PLATFORM}.links",),
         modules=_words("concurrent.futures.process multiprocessing"),
-    ),
-    Rule(
-        name="pickling methods",
-        why="whoever owns the other end of a pickled channel runs code here",
-        within=(f"{_PLATFORM}.links",),
-        names=_words("_connection.recv _connection.send connection.recv connection.send"),
-        modules=_words("multiprocessing.managers multiprocessing.pool multiprocessing.reduction"),
     ),
     Rule(
         name="operating system",

@@ -8,7 +8,7 @@ their certificates, and here the exact certificate decides which calls it may ma
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock, Thread
@@ -117,7 +117,7 @@ class Front:
     def __init__(self, link: links.Link, directory: Path) -> None:
         self._link, self._directory = link, directory
         self._waiting: dict[int, Future[bytes]] = {}
-        self._sending, self._frames, self._numbers = Lock(), Lock(), count(1)
+        self._sending, self._numbers = Lock(), count(1)
         self._key, self._certificate = certificate.generate()
         link.send(Kind.REGISTER, 0, self._certificate.public_bytes(Encoding.DER))
         self._servers = [self._listen(_SOCKETS[0], _BOOTSTRAP)]
@@ -187,18 +187,16 @@ class Front:
         )
 
     def _ask(self, kind: Kind, payload: bytes) -> bytes:
-        """Returns init's answer to one request. Frames go one at a time: with more under way, init
-        and signer could each wait for room at the other, for good."""
+        """Returns init's answer to one request."""
         future: Future[bytes] = Future()
-        with self._frames if kind in (Kind.OPEN_CHANNEL, Kind.EXCHANGE_FRAME) else nullcontext():
-            with self._sending:
-                number = next(self._numbers) & 0xFFFFFFFF
-                self._waiting[number] = future
-                self._link.send(kind, number, payload)
-            try:
-                return future.result(_TIMEOUT)
-            finally:
-                self._waiting.pop(number, None)
+        with self._sending:
+            number = next(self._numbers) & 0xFFFFFFFF
+            self._waiting[number] = future
+            self._link.send(kind, number, payload)
+        try:
+            return future.result(_TIMEOUT)
+        finally:
+            self._waiting.pop(number, None)
 
 
 def main(arguments: Iterable[str]) -> None:

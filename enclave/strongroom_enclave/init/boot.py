@@ -7,7 +7,6 @@ parses what only the owner signs, composes evidence, and passes everything else 
 import select
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
@@ -28,6 +27,9 @@ _MANIFEST_PCR = 16
 _ALL_PCRS = 32
 _START_TIMEOUT = 30.0
 _ANCHOR_INTERVAL = 5.0
+_TO_SIGNER = "permit", "forward"
+_MAX_UNSENT = 8 << 20
+"""Bytes that may wait for a worker: all that front's threads can ask at once, of the longest."""
 
 
 class Halt(Exception):
@@ -66,13 +68,21 @@ class Init:
         self._certificate = self._start("front", *outside)
 
     def serve(self) -> None:
-        """Serves until front dies; without it nobody can reach this boot any more."""
-        while "front" in self._workers:
+        """Serves until front dies; without it nobody can reach this boot any more.
+
+        Nothing waits for room at a worker, or two could wait for each other for good. While front
+        does not take its answers nothing is received, so that they cannot pile up.
+        """
+        while front := self._workers.get("front"):
             if time.monotonic() - self._anchored > _ANCHOR_INTERVAL:
                 self._guarded(self._anchor)
-            links = {worker.link: worker for worker in self._workers.values()}
-            for link in select.select(list(links), [], [], _ANCHOR_INTERVAL / 2)[0]:
-                worker = links[link]
+            workers = {worker.link: worker for worker in self._workers.values()}
+            reading = list(workers) if len(front.link.unsent) <= _MAX_UNSENT else []
+            writing = [link for link in workers if link.unsent]
+            readable, writable, _ = select.select(reading, writing, [], _ANCHOR_INTERVAL / 2)
+            for link in writable:
+                link.flush()
+            for worker in (workers[link] for link in readable):
                 if self._workers.get(worker.role) is worker:  # not killed by an earlier message
                     self._guarded(self._receive, worker)
         self.halt("front is gone")
@@ -85,8 +95,7 @@ class Init:
             self._workers.pop(role).kill()
         self._frames.close()
         if "front" in self._workers:
-            with suppress(links.LinkClosed):
-                self._workers["front"].link.send(Kind.HALTED)
+            self._workers["front"].link.post(Kind.HALTED)
 
     def _guarded(self, step: Callable[..., None], *arguments: spawn.Worker) -> None:
         try:
@@ -107,7 +116,7 @@ class Init:
             case "front", _:
                 self._request(message)
             case "signer", Kind.REPLY:
-                self._workers["front"].link.send(*message)
+                self._workers["front"].link.post(*message)
             case "signer", Kind.HEAD:
                 self._signed_so_far(message.payload)
             case "signer", Kind.ENROLL:
@@ -127,6 +136,8 @@ class Init:
         reply: bytes | None
         if route is None or self.phase not in route.phases:
             reply = answer(Code.HALTED if self.phase is Phase.HALTED else Code.WRONG_PHASE)
+        elif route.handler in _TO_SIGNER and len(self._workers["signer"].link.unsent) > _MAX_UNSENT:
+            reply = answer(Code.BUSY)
         else:
             try:
                 reply = getattr(self, f"_{route.handler}")(message)
@@ -134,7 +145,7 @@ class Init:
             except WireError as error:
                 reply = answer(error.code)
         if reply is not None:
-            self._workers["front"].link.send(Kind.REPLY, message.request, reply)
+            self._workers["front"].link.post(Kind.REPLY, message.request, reply)
 
     def _status(self, _: links.Message) -> bytes:
         return answer(Code.OK, bytes([self.phase]))
@@ -172,8 +183,8 @@ class Init:
         self._boot = self._identity.boot = Bundle(*names, self._certificate, roles)
         encode, workers = msgspec.msgpack.encode, self._workers
         configuration = encoding.pack(b"configure", self._boot.serialise(), encode(document))
-        workers["signer"].link.send(Kind.CONFIGURE, 0, configuration)
-        workers["front"].link.send(Kind.CONFIGURE, 0, encode(document.clients))
+        workers["signer"].link.post(Kind.CONFIGURE, 0, configuration)
+        workers["front"].link.post(Kind.CONFIGURE, 0, encode(document.clients))
         self._anchor()
 
     def _permit(self, message: links.Message) -> bytes:
@@ -199,7 +210,7 @@ class Init:
             secret = self._sealer.secret(bundle.owner_root)
             sealing_key = sealing.role_key(secret, share, bundle.owner_root, Role.SIGNER)
         permitted = encoding.pack(b"permit", message.payload, sealing_key)
-        self._workers["signer"].link.send(Kind.PERMIT, 0, permitted)
+        self._workers["signer"].link.post(Kind.PERMIT, 0, permitted)
         self._serial, self._continued = permit.serial, permit.signer_head
         return self._identity.answer(message.payload, Code.OK, encoding.u32(permit.serial))
 
@@ -210,7 +221,7 @@ class Init:
         self._boot = replace(self._boot, roles=(init, replace(signer, head=head)))
 
     def _forward(self, message: links.Message) -> None:
-        self._workers["signer"].link.send(*message)
+        self._workers["signer"].link.post(*message)
 
     def _enroll(self, message: links.Message) -> None:
         """Starts the one-shot process with a connection to the host's proxy, and its job."""
@@ -220,13 +231,12 @@ class Init:
         try:
             with self._egress() as proxy:
                 self._workers["enroll"] = worker = self._spawn("enroll", proxy)
-            with suppress(links.LinkClosed):  # `_receive` will tell the signer, and only once
-                worker.link.send(*message)
+            worker.link.post(*message)
         except OSError:
             self._enrolled(encoding.u32(Code.VENUE_UNREACHABLE))
 
     def _enrolled(self, outcome: bytes) -> None:
-        self._workers["signer"].link.send(Kind.ENROLLED, self._enrolling, outcome)
+        self._workers["signer"].link.post(Kind.ENROLLED, self._enrolling, outcome)
 
     def _anchor(self) -> None:
         """Gives the signer the platform's time, joined to the clock that both of us read."""
@@ -236,7 +246,7 @@ class Init:
             authenticated = self._device.now_ms()
             middle = (before + time.monotonic_ns()) // 2
             anchor = encoding.u64(authenticated) + encoding.u64(middle)
-            self._workers["signer"].link.send(Kind.ANCHOR, 0, anchor)
+            self._workers["signer"].link.post(Kind.ANCHOR, 0, anchor)
 
     def _start(self, role: str, *sockets: Socket) -> bytes:
         """Starts a worker and returns what it registers as its first message."""

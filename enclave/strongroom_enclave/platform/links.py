@@ -1,14 +1,14 @@
 """Connections: links between our processes, the fast channel's streams, the tunnel to a venue.
 
 All descriptors are inherited across exec: no process opens a connection, so none can open another.
-A link's framing is the standard library's (`Connection.send_bytes`, which never pickles), with u16
-kind and u32 request number, big-endian, ahead of the payload.
+A message on a link is a u32 length of what follows: u16 kind, u32 request number, payload;
+big-endian.
 """
 
 import struct
 from collections.abc import Callable
-from multiprocessing.connection import Connection
-from socket import socket
+from select import select
+from socket import MSG_DONTWAIT, socket
 from typing import NamedTuple
 
 from strongroom_wire.encoding import MAX_STATEMENT
@@ -36,15 +36,29 @@ class Link:
     """One end of a link, by descriptor number. Not thread-safe: one reader and one writer."""
 
     def __init__(self, descriptor: int) -> None:
-        self._connection = Connection(descriptor)
-        self.fileno, self.close = self._connection.fileno, self._connection.close
+        self._socket, self.unsent = socket(fileno=descriptor), bytearray()
+        self.fileno, self.close = self._socket.fileno, self._socket.close
 
     def send(self, kind: int, request: int = 0, payload: bytes = b"") -> None:
         """Sends one message, waiting for room if the other end is slow, or raises `LinkClosed`."""
         try:
-            self._connection.send_bytes(_HEAD.pack(kind, request) + payload)
+            self._socket.sendall(_message(kind, request, payload))
         except OSError as error:
             raise LinkClosed(str(error)) from error
+
+    def post(self, kind: int, request: int = 0, payload: bytes = b"") -> None:
+        """Sends one message as far as there is room for it; the rest is `unsent` until `flush`."""
+        self.unsent += _message(kind, request, payload)
+        self.flush()
+
+    def flush(self) -> None:
+        """Sends as much of the rest as there is room for. If nobody is there, `receive` says so."""
+        try:
+            del self.unsent[: self._socket.send(self.unsent, MSG_DONTWAIT)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.unsent.clear()
 
     def receive(self, timeout: float | None = None) -> Message:
         """Returns the next message, waiting at most `timeout` seconds for its start.
@@ -53,13 +67,28 @@ class Link:
             LinkClosed: end of stream, time-out, or a length out of bounds.
         """
         try:
-            if not self._connection.poll(timeout):
+            if not select([self._socket], [], [], timeout)[0]:
                 raise LinkClosed("time-out")
-            data = self._connection.recv_bytes(_MAX_MESSAGE)
+            size = int.from_bytes(self._read(4))
+            if not _HEAD.size <= size <= _MAX_MESSAGE:
+                raise LinkClosed(f"{size} bytes")
+            data = self._read(size)
             kind, request = _HEAD.unpack_from(data)
             return Message(kind, request, data[_HEAD.size :])
-        except (OSError, EOFError, struct.error) as error:
+        except (OSError, ValueError) as error:  # the latter if it was closed at this end
             raise LinkClosed(str(error)) from error
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            if not (part := self._socket.recv(size - len(data))):
+                raise LinkClosed("end of stream")
+            data += part
+        return data
+
+
+def _message(kind: int, request: int, payload: bytes) -> bytes:
+    return (_HEAD.size + len(payload)).to_bytes(4) + _HEAD.pack(kind, request) + payload
 
 
 class Stream:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from select import select
 from socket import socketpair
 from threading import Thread
 
@@ -77,7 +78,7 @@ class Played:
 
     def stop(self) -> None:
         self.stack.close()
-        self.link._connection.close()
+        self.link.close()
         for thread in self.threads:
             thread.join(20)
             assert not thread.is_alive()
@@ -95,12 +96,12 @@ class Played:
     def _init(self) -> None:
         try:
             while True:
-                message = self.link.receive(0.05) if self.link._connection.poll(0.05) else None
+                message = self.link.receive(0.05) if select([self.link], [], [], 0.05)[0] else None
                 if message:
                     self.seen.append(message)
                     if (reply := self.reply(message)) is not None:
                         self.link.send(Kind.REPLY, message.request, reply)
-        except (LinkClosed, OSError):
+        except (LinkClosed, ValueError, OSError):  # closed meanwhile
             return
 
 

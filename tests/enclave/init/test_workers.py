@@ -1,11 +1,13 @@
 """How init treats its processes: what each may say, and what their deaths mean."""
 
 import os
+import time
 from contextlib import suppress
 from socket import socket, socketpair
 from threading import Thread
 
 import pytest
+from strongroom_enclave.init import boot
 from strongroom_enclave.init.boot import Halt
 from strongroom_enclave.init.lifecycle import Phase
 from strongroom_enclave.messages import Kind
@@ -191,3 +193,90 @@ def test_a_message_as_large_as_may_be_passes_both_ways() -> None:
         answering.start()
         assert harness.front.receive(20).payload == payload
         answering.join()
+
+
+STATEMENT = bytes(1 << 20)
+
+
+def test_init_and_a_signer_that_both_have_much_to_say_do_not_wait_for_each_other() -> None:
+    """The signer answers before it takes the next request, as it does, and front is in a hurry."""
+    with bring(Phase.READY) as harness:
+        rounds, received = 12, list[int]()
+
+        def signer() -> None:
+            for _ in range(rounds):
+                message = harness.until(harness.signer, Kind.SUBMIT_ORDER)
+                harness.signer.send(Kind.REPLY, message.request, message.payload)
+
+        def front() -> None:
+            while len(received) < rounds:
+                message = harness.front.receive(20)
+                assert message.payload == STATEMENT
+                received.append(message.request)
+
+        threads = [Thread(target=signer), Thread(target=front)]
+        for thread in threads:
+            thread.start()
+        sent = [harness.send(Kind.SUBMIT_ORDER, STATEMENT) for _ in range(rounds)]
+        for thread in threads:
+            thread.join(60)
+        assert received == sent
+        assert harness.phase() == Phase.READY
+
+
+def test_what_waits_for_the_signer_is_bounded_and_the_rest_is_busy() -> None:
+    with bring(Phase.READY) as harness:
+        fitting = 0
+        while len(harness.init._workers["signer"].link.unsent) <= boot._MAX_UNSENT:
+            harness.send(Kind.SUBMIT_ORDER, STATEMENT)
+            assert harness.phase() == Phase.READY, "init answers while the signer does nothing"
+            fitting += 1
+        assert fitting <= 10
+        for kind in (Kind.SUBMIT_ORDER, Kind.OPEN_CHANNEL, Kind.EXCHANGE_FRAME, Kind.SUBMIT_PERMIT):
+            assert harness.ask(kind, STATEMENT).code is Code.BUSY
+        assert harness.ask(Kind.EVIDENCE, b"n" * 32).code is Code.OK
+        held = len(harness.init._workers["signer"].link.unsent)
+        assert held <= boot._MAX_UNSENT + len(STATEMENT) + 1_000
+        for _ in range(fitting):
+            assert harness.until(harness.signer, Kind.SUBMIT_ORDER).payload == STATEMENT
+        number = harness.send(Kind.EXCHANGE_FRAME, b"frame")
+        assert harness.until(harness.signer, Kind.EXCHANGE_FRAME) == (
+            Kind.EXCHANGE_FRAME, number, b"frame",
+        )  # fmt: skip
+
+
+def test_while_front_takes_no_answers_nothing_is_received() -> None:
+    with bring(Phase.READY) as harness:
+        answers = 20
+
+        def signer() -> None:
+            for _ in range(answers):
+                harness.signer.send(Kind.REPLY, 5, STATEMENT)
+
+        sender = Thread(target=signer)
+        sender.start()
+        sender.join(3)
+        assert sender.is_alive(), "init takes them all, whatever front does"
+        held = len(harness.init._workers["front"].link.unsent)
+        assert boot._MAX_UNSENT < held <= boot._MAX_UNSENT + 2 * len(STATEMENT)
+        for _ in range(answers):
+            assert harness.front.receive(20).payload == STATEMENT
+        sender.join(20)
+        assert harness.phase() == Phase.READY
+
+
+def test_a_front_that_dies_with_answers_waiting_ends_init() -> None:
+    harness = bring(Phase.READY)
+
+    def signer() -> None:
+        with suppress(LinkClosed):
+            for _ in range(20):
+                harness.signer.send(Kind.REPLY, 5, STATEMENT)
+
+    Thread(target=signer, daemon=True).start()
+    while len(harness.init._workers["front"].link.unsent) <= boot._MAX_UNSENT:
+        time.sleep(0.01)
+    harness.front.close()
+    harness.thread.join(20)
+    assert not harness.thread.is_alive()
+    harness.far.close()

@@ -84,3 +84,38 @@ def test_a_closed_link_is_said_to_be(pair: Pair) -> None:
 def test_silence_is_waited_for_so_long_and_no_longer(pair: Pair) -> None:
     with pytest.raises(LinkClosed, match="time-out"):
         pair[1].receive(0.01)
+
+
+def test_what_there_is_no_room_for_waits_and_arrives_in_order(pair: Pair) -> None:
+    large = [bytes([at]) * 300_000 for at in range(5)]
+    for at, payload in enumerate(large):
+        pair[0].post(7, at, payload)
+    assert 0 < len(pair[0].unsent) < 1_500_000 + 50, "what fits is on its way already"
+    for at, payload in enumerate(large):
+        receiver = _Receiver(pair[1])
+        while receiver.is_alive():
+            pair[0].flush()
+        assert receiver.message == (7, at, payload)
+    assert not pair[0].unsent
+    pair[0].flush()
+
+
+class _Receiver(Thread):
+    """Receives one message, which takes as long as the other side needs to send it."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+        self.start()
+
+    def run(self) -> None:
+        self.message = self._link.receive(20)
+
+
+def test_posting_to_somebody_gone_is_no_error_and_keeps_nothing(pair: Pair) -> None:
+    pair[1].close()
+    for _ in range(3):
+        pair[0].post(1, 1, bytes(1_000_000))
+        assert not pair[0].unsent
+    with pytest.raises(LinkClosed):
+        pair[0].receive(20)
