@@ -67,7 +67,8 @@ class Kind(IntEnum):
     QUERY_TRADES = 9
     """[as QUERY_OPEN]"""
     READ_LOG = 10
-    """The signed head and recent leaves, from an index on [u64]; see `pages`."""
+    """The signed head and recent leaves, from an index on [u64]; see `pages`. It says that the
+    client has all leaves before: those may be forgotten, and until then they take up room."""
     MODEL = 11
     """Log a decision of the client's model, which needs no key and yields no request [SHA-256 of
     the model, of its inputs, of its output]."""

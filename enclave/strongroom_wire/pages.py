@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 class LogPage(Struct, frozen=True):
     """The answer to READ_LOG: a checkpoint's text with its Ed25519 signature (64 bytes, by the
     role's receipt key), and leaves in order without a gap, from the index that was asked for or, if
-    that is forgotten, from the oldest that is still there."""
+    that is forgotten, from the oldest that is still there; none if that index is not there yet."""
 
     checkpoint: bytes
     signature: bytes

@@ -28,6 +28,7 @@ from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.encoding import pack, u32, u64
 from strongroom_wire.errors import Code
 from strongroom_wire.hpke import seal
+from strongroom_wire.leaves import Leaf
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.statements import (
@@ -101,7 +102,7 @@ class Desk:
             account="bench",
             genesis=manifest.OwnerSet((owner,), 1),
             owner_changes=(),
-            clients=(manifest.Client("bot", b"none", frame_key, ("order",)),),
+            clients=(manifest.Client("bot", b"none", frame_key, ("order", "log")),),
             keys=(
                 manifest.Key(
                     "main", "generate", "eoa", "", 137, "clob.polymarket.com", True, policy()
@@ -180,7 +181,17 @@ class Desk:
         reply = frames.Reply.parse(self._channel.open(swap(self._stream, frame, self._busy)))
         if reply.code is not Code.OK:
             raise RuntimeError(f"the signer refused: {reply}")
+        if self._count % 5_000 == 0:
+            self._read_up_to(Leaf.parse(reply.leaf).index)
         return reply
+
+    def _read_up_to(self, index: int) -> None:
+        """Says that the leaves so far were read, as a keeper does: unread ones end the signing."""
+        intent = frames.Intent(frames.Kind.READ_LOG, 0, 0, 0, (), u64(index))
+        frame = self._channel.seal(intent.serialise())
+        reply = frames.Reply.parse(self._channel.open(swap(self._stream, frame, self._busy)))
+        if reply.code is not Code.OK:
+            raise RuntimeError(f"the signer did not show its log: {reply}")
 
     def sizes(self) -> tuple[int, int]:
         """Returns how many bytes a request and its reply take on the stream."""

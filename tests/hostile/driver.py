@@ -330,7 +330,8 @@ class Boot:
         return code, body
 
     def enrol(self, key: str = "main") -> tuple[Code, bytes]:
-        return self.order(Action.ENROLL_DERIVE, key, u64(0))
+        """Has a credential fetched by an order of its own: one that succeeded is not done again."""
+        return self.order(Action.ENROLL_DERIVE, key, u64(secrets.randbits(48)))
 
     def make_ready(self, **changes: object) -> "Boot":
         """Generates, permits and enrols the first key, and proves each step."""

@@ -18,9 +18,9 @@ from strongroom_wire.leaves import Leaf
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.pages import LogPage
 from strongroom_wire.proto import strongroom_pb2 as pb
-from strongroom_wire.statements import Action
+from strongroom_wire.statements import ORDER_DOMAIN, Action, OwnerOrder
 
-from tests.hostile.driver import Boot, Desk
+from tests.hostile.driver import Boot, Desk, to_proto
 
 Start = Callable[..., Boot]
 
@@ -158,6 +158,27 @@ def test_a_refused_permit_fixes_no_history(start: Start) -> None:
     assert boot.submit_permit(boot.permit()) is Code.OK
     assert boot.order(Action.GENERATE, "main")[0] is Code.OK
     assert Leaf.parse(boot.entry.leaf).index == 1
+
+
+def test_owners_who_submit_much_at_once_hang_nobody(start: Start) -> None:
+    boot = start(Desk())
+    assert boot.submit_permit(boot.permit()) is Code.OK
+    stub, channel = boot.control(), boot.channel(tunnel=True)
+    bundle = boot.bundle
+    for round_number in range(4):
+        statements = []
+        for at in range(8):
+            unique = bytes([round_number, at]) + bytes(1_000_000)
+            order = OwnerOrder(
+                Action.GENERATE, bundle.boot_id, bundle.manifest_digest, "main", unique
+            )
+            signed = boot.desk.owners.sign(ORDER_DOMAIN, order.serialise())
+            statements.append(to_proto(signed))
+        calls = [stub.SubmitOrder.future(each, timeout=30) for each in statements]
+        codes = {Code(call.result().code) for call in calls}
+        assert codes <= {Code.OK, Code.BUSY}, "it is said if there is no room"
+        channel.ask(Intent(Kind.READ_LOG, 0, 0, 0, (), u64(len(pulled(boot)[0]))))
+    assert boot.order(Action.KILL)[0] is Code.OK
 
 
 def test_a_client_that_reads_much_at_once_hangs_nobody(start: Start) -> None:

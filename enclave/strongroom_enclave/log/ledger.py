@@ -1,12 +1,13 @@
-"""A role's append-only log, in constant memory: the tree's frontier and the latest leaves.
+"""A role's append-only log, in bounded memory: the tree's frontier and the latest leaves.
 
 Leaves and tree live with the host, who stores them, and with the clients, who are handed each leaf
-with the answer it is about. What is kept here is what it takes to append, and to hand out again
-what a host or client lost in a crash.
+with the answer it is about. Kept here is what it takes to append, and every leaf until somebody has
+read it: while those fill the room there is, nothing more is decided, so that none is lost.
 """
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from secrets import token_bytes
 
 from strongroom_wire.bundle import LogHead, Role
@@ -20,8 +21,9 @@ from strongroom_enclave.identity import Identity
 
 __all__ = ["Ledger"]
 
-_RECENT = 4096
-_KEPT = 8 << 20  # bytes of recent leaves and openings; the longest of them is an owner's statement
+_KEPT = 16 << 20
+"""Bytes of leaves and openings, of which each has a KiB at least (what Python needs for the small
+ones): 16,384 decisions. The longest of them is an owner's statement, of a MiB."""
 _WAITING = 64
 _PAGE = 60_000  # bytes of leaves and openings in one answer
 
@@ -30,7 +32,7 @@ class Ledger:
     """The log of `role` in this boot. Closed until a permit says which history it continues.
 
     What happens before that (keys can be made, and a kill switch pulled, without a permit) waits in
-    order, and is appended after the boot's own leaf.
+    order, and is appended after the boot's own leaf, with the time at which it happened.
     """
 
     def __init__(
@@ -40,8 +42,8 @@ class Ledger:
         self._identity, self._now = identity, now
         self._origin = log_origin(identity.boot.owner_root, account, role)
         self._tree: Frontier | None = None
-        self._waiting: list[tuple[Kind, bytes, bytes]] = []
-        self._recent, self._kept = deque[Entry](), 0
+        self._waiting: list[tuple[Kind, bytes, bytes, int]] = []
+        self._recent, self._kept, self._read = deque[Entry](), 0, 0
 
     def open(self, tree: Frontier, record: bytes, public: bytes) -> None:
         """Continues `tree` with this boot's leaf, and with what waited for it."""
@@ -61,51 +63,64 @@ class Ledger:
         """The tree's head, of an empty tree while closed."""
         return (self._tree or Frontier()).head
 
-    def admit(self) -> None:
-        """Says whether one more event can be logged, before it happens.
+    def admit(self, eighths: int = 7) -> None:
+        """Says whether one more event can be logged, before it happens, in so much of the room: the
+        last eighth is for what takes risk away.
 
         Raises:
-            Refused: BUSY, when more waits for the log to open than it holds.
+            Refused: BUSY, when more waits for the log to open, or to be read, than has room.
         """
-        if self._tree is None and len(self._waiting) >= _WAITING:
-            raise Refused(Code.BUSY, "events before the first permit", _WAITING, "more")
+        if len(self._waiting) >= _WAITING or self._full(eighths):
+            raise Refused(Code.BUSY, "leaves that nobody has read", _KEPT, "more")
 
-    def append(self, kind: Kind, record: bytes, public: bytes = b"") -> Entry:
-        """Appends one leaf and returns it, to be handed out with the answer it is about.
-
-        Raises:
-            Refused: see `admit`.
-        """
-        self.admit()
+    def append(
+        self, kind: Kind, record: bytes, public: bytes = b"", at: int | None = None
+    ) -> Entry:
+        """Appends one leaf and returns it, to be handed out with the answer it is about; or, while
+        the log is closed, nothing. Room is for `admit` to ask about: what stops something, and an
+        owner's permit, goes in without."""
+        at = self._now() if at is None else at
         if self._tree is None:
-            self._waiting.append((kind, record, public))
+            self._waiting.append((kind, record, public, at))
             return Entry()
+        self._full(8)
         opening, boot = token_bytes(32) + record, self._identity.boot.boot_id
-        place = self._tree.size, self._now()
-        leaf = Leaf(kind, boot, *place, commitment(opening), public).serialise()
+        leaf = Leaf(kind, boot, self._tree.size, at, commitment(opening), public).serialise()
         self._tree.append(leaf_hash(leaf))
         self._recent.append(entry := Entry(leaf, opening))
-        self._kept += len(leaf) + len(opening)
-        while len(self._recent) > _RECENT or self._kept > _KEPT:
-            self._kept -= sum(map(len, self._recent.popleft()))
+        self._kept += _room(entry)
         return entry
+
+    def _full(self, eighths: int) -> bool:
+        """Forgets the oldest leaves, if they were read, until there is room; says if none is."""
+        size, recent = self._tree.size if self._tree else 0, self._recent
+        while (full := self._kept * 8 >= _KEPT * eighths) and size - len(recent) < self._read:
+            self._kept -= _room(recent.popleft())
+        return full
 
     def page(self, start: int, *, opened: bool) -> bytes:
         """Returns the signed head and the leaves from index `start` on that are still here, as many
         as fit; if `opened` with their openings, except one that fits no page: whoever asked for
-        what it is about was handed it with the answer.
+        what it is about was handed it with the answer. The reader has all before `start`, or says
+        so: those may be forgotten. Whoever has more than there is gets the head, to see it.
 
         Raises:
-            Refused: WRONG_LOG_HEAD, when the log is closed, or `start` is beyond its end.
+            Refused: WRONG_LOG_HEAD, when the log is closed.
         """
-        if self._tree is None or start > self._tree.size:
-            raise Refused(Code.WRONG_LOG_HEAD, "index", "one of an open log", start)
+        if self._tree is None:
+            raise Refused(Code.WRONG_LOG_HEAD, "log", "an open one", start)
+        if start <= self._tree.size:
+            self._read = max(self._read, start)
         text = checkpoint_text(self._origin, self._tree.head)
         first, room, entries = self._tree.size - len(self._recent), _PAGE, list[Entry]()
-        for entry in list(self._recent)[max(start - first, 0) :]:
+        for entry in islice(self._recent, max(min(start, self._tree.size) - first, 0), None):
             given = entry if opened and len(entry.opening) < _PAGE // 2 else Entry(entry.leaf)
             room -= len(given.leaf) + len(given.opening) + 8
             if room < 0:
                 break
             entries.append(given)
         return LogPage(text, self._identity.sign(text), tuple(entries)).serialise()
+
+
+def _room(entry: Entry) -> int:
+    return max(1024, len(entry.leaf) + len(entry.opening))

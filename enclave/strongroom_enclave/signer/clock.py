@@ -39,7 +39,7 @@ class ClockStale(ClockFault):
 class Clock:
     """Tells the time, or that it cannot. `fault` is the first contradiction, None while sane.
 
-    `floor_ms` is a time known to have passed: the image's build date or the newest log leaf.
+    `floor_ms` is a time known to have passed: the image's build date.
     """
 
     def __init__(self, floor_ms: int) -> None:
@@ -62,6 +62,13 @@ class Clock:
         self._require(near, "anchor's ms", due, authenticated_ms)
         self._last = authenticated_ms, monotonic_ns
         self._read_ns = max(self._read_ns, monotonic_ns)
+
+    def passed(self, ms: int, monotonic_ns: int) -> None:
+        """Takes a time that has passed by now, as others know; latches a fault if it has not."""
+        last_ms, last_ns = self._last or (ms, monotonic_ns)
+        now = last_ms + (monotonic_ns - last_ns) // _NS
+        self._require(now + MAX_DIVERGENCE_MS >= ms, "ms that have passed", ms, now)
+        self._told = max(self._told, ms)
 
     def now_ms(self, monotonic_ns: int) -> int:
         """Returns the time at a reading of CLOCK_MONOTONIC, never earlier than told before.

@@ -34,6 +34,11 @@ class TradingKey:
         self.builder: clob.RequestBuilder | None = None
         self.secret, self.credential = b"", ("", "", "")
 
+    def check(self, secret: bytes) -> None:
+        """Raises `Refused`, KEY_CONFLICT, when this boot already holds another key than this."""
+        if self.secret not in (b"", secret):
+            raise Refused(Code.KEY_CONFLICT, f"key {self.spec.name}", "the key it has", "another")
+
     def adopt(self, secret: bytes) -> bytes:
         """Takes the 32-byte private key, if none is there yet, and returns its address, 20 bytes.
 
@@ -41,8 +46,7 @@ class TradingKey:
             Refused: KEY_CONFLICT when this boot already holds another one.
             PrivateKeyInvalid: no secp256k1 private key.
         """
-        if self.secret not in (b"", secret):
-            raise Refused(Code.KEY_CONFLICT, f"key {self.spec.name}", "the key it has", "another")
+        self.check(secret)
         if not self.secret:
             self.signing = keys.SigningKey(secret)
             address, wallet = self.signing.address, _WALLETS[self.spec.wallet]
@@ -86,11 +90,11 @@ class Keyring:
             key.engine.permit(budgets.get(name, Budget(name, 0, 0)), permit.not_after)
         self._permitted, self._sealing = True, sealing or self._sealing
 
-    def obey(self, statement: owners.Statement) -> bytes | Enrolment:
-        """Carries out an owner order and returns the answer, or the enrolment that will give it.
+    def authorised(self, statement: owners.Statement) -> OwnerOrder:
+        """Returns the order in a statement, after proving that it is the owners' to this boot.
 
         Raises:
-            Refused, WireError, SignerError: with the code that says why not.
+            Refused, WireError: with the code that says why not.
         """
         order, bundle = OwnerOrder.parse(statement.payload), self._identity.boot
         self._owners.verify(ORDER_DOMAIN, statement, 1 if order.action is Action.KILL else None)
@@ -102,6 +106,14 @@ class Keyring:
         ):
             if expected != actual:
                 raise Refused(code, "owner order", expected, actual)
+        return order
+
+    def obey(self, order: OwnerOrder) -> bytes | Enrolment:
+        """Carries out an authorised order; returns the answer, or the enrolment that will give it.
+
+        Raises:
+            Refused, WireError, SignerError: with the code that says why not.
+        """
         key = self.keys.get(order.key)
         match order.action:
             case Action.KILL:
@@ -147,21 +159,21 @@ class Keyring:
         return msgspec.msgpack.encode((self._lineage[-1], keys))
 
     def _restore(self, state: bytes) -> int:
-        """Takes the keys of `_state` that this manifest still has, and returns how many.
+        """Takes the keys of `_state` that this manifest still has, all or none; returns how many.
 
         The owners who sealed it must be among those of this manifest, first to present: owners from
         before a hand-over can still sign manifests under the same owner root, and know a share.
         """
-        taken = 0
         layout = tuple[bytes, list[tuple[str, bytes, tuple[str, str, str]]]]
         sealed_by, kept = msgspec.msgpack.decode(state, type=layout)
         if sealed_by not in self._lineage:
             raise Refused(Code.SEALED_STATE_REFUSED, "sealed by", self._lineage, sealed_by.hex())
-        for name, secret, credential in kept:
-            key = self.keys.get(name)
-            if key is not None and not key.spec.per_boot:
-                key.adopt(secret)
-                if any(credential):
-                    key.enrol(*credential)
-                taken += 1
-        return taken
+        known = {name: key for name, key in self.keys.items() if not key.spec.per_boot}
+        taken = [(known[name], *rest) for name, *rest in kept if name in known]
+        for key, secret, _ in taken:
+            key.check(secret)
+        for key, secret, credential in taken:
+            key.adopt(secret)
+            if any(credential):
+                key.enrol(*credential)
+        return len(taken)

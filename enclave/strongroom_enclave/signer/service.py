@@ -40,7 +40,8 @@ class Service:
         self._identity, self._clock, self._opened = Identity(Role.SIGNER), clock.Clock(_EARLIEST), 0
         self._channels: dict[int, tuple[frames.SealedChannel, manifest.Client]] = {}
         self._streams: dict[int, links.Stream] = {}
-        self._enrolling: tuple[keyring.Enrolment, bytes, pages.Entry] | None = None
+        self._enrolling: tuple[keyring.Enrolment, bytes, bytes, pages.Entry] | None = None
+        self._obeyed: dict[bytes, bytes] = {}  # answers, by SHA-256 of the order
         link.send(Kind.REGISTER, 0, self._identity.public)
         bundle, configured = encoding.unpack(b"configure", link.receive().payload)
         self._identity.boot = Bundle.parse(bundle)
@@ -103,6 +104,7 @@ class Service:
         if self._ledger.opened:
             self._ledger.append(leaves.Kind.PERMIT, statement, digest)
         else:
+            self._clock.passed(permit.not_before, time.monotonic_ns())
             digests = boot.manifest_digest, boot.keys_digest, digest
             start = leaves.Boot(permit.signer_head, *digests, VERSION)
             tree = merkle.Frontier.parse(permit.signer_log)
@@ -110,23 +112,29 @@ class Service:
         self._keyring.permit(permit, sealing)
 
     def _order(self, number: int, payload: bytes) -> None:
-        """Answers an owner order with a receipt; an enrolment is answered when it ends."""
+        """Answers an owner order with a receipt; an enrolment is answered when it ends. One that
+        was obeyed before gets the first answer again, and the log no second leaf."""
         try:
             statement = owners.Statement.parse(payload)
-            action = statements.OwnerOrder.parse(statement.payload).action
+            order = self._keyring.authorised(statement)
+            digest = sha256(statement.payload).digest()
+            if body := self._obeyed.get(digest):
+                return self._answer(number, payload, Code.OK, body)
             kind, public = leaves.Kind.KILL, b""
-            if action is not statements.Action.KILL:  # stopping must not fail for want of room
-                kind, public = leaves.Kind.KEY, bytes([action])
+            if (
+                order.action is not statements.Action.KILL
+            ):  # stopping must not fail for want of room
+                kind, public = leaves.Kind.KEY, bytes([order.action])
                 self._ledger.admit()
-            outcome = self._keyring.obey(statement)
+            outcome = self._keyring.obey(order)
             if self._enrolling and isinstance(outcome, keyring.Enrolment):
                 raise Refused(Code.BUSY, "enrolment", "one at a time", "another")
             entry = self._ledger.append(kind, payload, public)
             if not isinstance(outcome, keyring.Enrolment):
-                body = pages.answer_body(outcome, entry)
+                self._obeyed[digest] = body = pages.answer_body(outcome, entry)
                 return self._answer(number, payload, Code.OK, body)
             venue = msgspec.msgpack.encode(outcome.key.venue)
-            self._enrolling = outcome, payload, entry
+            self._enrolling = outcome, payload, digest, entry
             self._link.send(Kind.ENROLL, number, encoding.pack(b"enroll", venue, outcome.request))
         except WireError as error:
             self._answer(number, payload, error.code)
@@ -135,13 +143,13 @@ class Service:
         """Takes what the one-shot process brought: a code and, with it, a credential."""
         if self._enrolling is None:
             raise links.LinkClosed("a credential nobody asked for")
-        (enrolment, request, entry), self._enrolling = self._enrolling, None
+        (enrolment, request, digest, entry), self._enrolling = self._enrolling, None
         body = b""
         try:
             if (code := Code(int.from_bytes(outcome[:4]))) is Code.OK:
                 fields = encoding.unpack(b"credential", outcome[4:])
                 enrolment.key.enrol(*(str(field, "ascii") for field in fields))
-                body = pages.answer_body(fields[0], entry)
+                self._obeyed[digest] = body = pages.answer_body(fields[0], entry)
         except (WireError, ValueError, TypeError):
             code = Code.VENUE_REFUSED
         self._answer(number, request, code, body)

@@ -92,9 +92,10 @@ CODES: Final[dict[Code, Explanation]] = {
         "build templates from a request the enclave returned for the same kind of order",
     ),
     Code.BUSY: Explanation(
-        "the enclave has as much of this in hand as it takes at once",
-        "one enrolment at a time, and channels within the limit",
-        "wait for the one before to end, close unused channels, and try again",
+        "the enclave has as much of this in hand as it takes at once, often leaves of its log that"
+        " nobody reads",
+        "a log that is kept (`strongroom log keep`), and one enrolment at a time",
+        "start the keeper, or pull the log (`strongroom log pull`), then try again",
     ),
     Code.MANIFEST_INVALID: Explanation(
         "the manifest breaks its schema, is not canonical, or names hosts that the image forbids",
@@ -132,8 +133,8 @@ CODES: Final[dict[Code, Explanation]] = {
         "draft a new permit; budgets are totals, so say what the boot may use altogether",
     ),
     Code.WRONG_LOG_HEAD: Explanation(
-        "a further permit continues another log than this boot's first, or a log is read beyond its"
-        " end or before a permit opened it",
+        "a further permit continues another log than this boot's first, or a log is read before a"
+        " permit opened it",
         "the head that the first permit of this boot named",
         "draft the permit with the same stored log (`--log DIR`); to continue another, restart the"
         " enclave",

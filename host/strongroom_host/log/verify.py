@@ -87,6 +87,8 @@ class Problem(enum.Enum):
         return self.name.lower()
 
 
+_BEFORE_PERMITS = (Kind.KEY, Kind.KILL)
+"""What happens without a permit follows the boot's own leaf with the time at which it happened."""
 _CHANGES = frozenset(
     {Problem.EDITED, Problem.DROPPED, Problem.REORDERED, Problem.DUPLICATED, Problem.UNREADABLE}
 )
@@ -268,7 +270,7 @@ class _Check:
         self._gaps = Gaps(before.size)
         self._epochs: list[Epoch] = []
         self._seen: set[bytes] = set()
-        self._time = 0
+        self._time = self._begun = 0
         self._kinds: Counter[Kind] = Counter()
         self._opened: dict[int, bytes] = {}
         self._records = 0
@@ -394,13 +396,15 @@ class _Check:
             self._epochs[-1] = Epoch(current.epoch, current.start, at + 1, current.boot)
             if boot is not None:
                 self._find(Problem.EPOCH_BROKEN, at, "this boot has started before")
+            if leaf.kind not in _BEFORE_PERMITS:
+                self._time = max(self._time, self._begun)
             if leaf.time_ms and leaf.time_ms < self._time:
                 what = f"{self._time - leaf.time_ms} ms before an earlier leaf"
                 self._find(Problem.CLOCK_BACKWARDS, at, what)
             self._time = max(self._time, leaf.time_ms)
             return
         self._epochs.append(Epoch(leaf.epoch, at, at + 1, boot))
-        self._time = leaf.time_ms
+        self._begun, self._time = leaf.time_ms, 0 if boot else leaf.time_ms
         if leaf.epoch in self._seen:
             self._find(Problem.EPOCH_BROKEN, at, "this boot was over: another one came after it")
         elif boot is None and (current is not None or at == 0):

@@ -101,17 +101,28 @@ def test_what_comes_before_the_first_permit_waits_and_follows_the_boot(log: Log)
     assert [leaf.index for leaf, _ in found] == [0, 1, 2]
 
 
-def test_only_so_much_waits_and_nothing_of_it_is_lost(log: Log) -> None:
+def test_what_waited_keeps_the_time_at_which_it_happened(log: Log) -> None:
+    for at in range(3):
+        log.now = NOW + at
+        log.ledger.append(Kind.KEY, b"", GENERATED)
+    log.now = NOW + 1_000
+    log.open().ledger.append(Kind.SIGNED, b"")
+    times = [Leaf.parse(entry.leaf).time_ms for entry in log.page().entries]
+    assert times == [NOW + 1_000, NOW, NOW + 1, NOW + 2, NOW + 1_000]
+
+
+def test_only_so_much_waits_but_what_stops_is_never_refused(log: Log) -> None:
     for at in range(64):
         log.ledger.admit()
         log.ledger.append(Kind.KEY, b"%d" % at, GENERATED)
-    for refused in (log.ledger.admit, lambda: log.ledger.append(Kind.KILL, b"")):
-        with pytest.raises(Refused) as refusal:
-            refused()
-        assert refusal.value.code is Code.BUSY
+    with pytest.raises(Refused) as refusal:
+        log.ledger.admit()
+    assert refusal.value.code is Code.BUSY
+    log.ledger.append(Kind.KILL, b"stop")
     log.open()
     log.ledger.admit()
-    assert log.ledger.head.size == 65
+    kinds = [Leaf.parse(entry.leaf).kind for entry in log.page().entries]
+    assert kinds == [Kind.BOOT, *[Kind.KEY] * 64, Kind.KILL]
 
 
 def test_a_closed_log_has_nothing_to_show(log: Log) -> None:
@@ -127,9 +138,14 @@ def test_a_page_begins_where_it_was_asked_to(log: Log) -> None:
     for start in range(6):
         entries = log.page(start).entries
         assert [Leaf.parse(entry.leaf).index for entry in entries] == list(range(start, 5))
-    with pytest.raises(Refused) as refusal:
-        log.page(6)
-    assert refusal.value.code is Code.WRONG_LOG_HEAD
+
+
+def test_whoever_has_more_leaves_than_there_are_is_shown_the_head(log: Log) -> None:
+    log.open().ledger.append(Kind.SIGNED, b"")
+    for start in (2, 3, (1 << 64) - 1):
+        page = log.page(start)
+        assert page.entries == ()
+        assert Checkpoint.parse(page.checkpoint).head == log.ledger.head
 
 
 def test_a_page_is_signed_by_the_receipt_key(log: Log) -> None:
@@ -180,21 +196,81 @@ def test_an_opening_that_fits_no_page_does_not_end_the_reading(log: Log) -> None
     assert [Leaf.parse(entry.leaf).index for entry in entries] == [1, 2]
 
 
-def test_memory_does_not_grow_with_leaves(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_RECENT", 10)
-    log.open()
-    for _ in range(30):
-        log.ledger.append(Kind.SIGNED, b"")
-    assert [Leaf.parse(entry.leaf).index for entry in log.page(0).entries] == list(range(21, 31))
-    assert [Leaf.parse(entry.leaf).index for entry in log.page(25).entries] == list(range(25, 31))
+def fill(log: Log, eighths: int = 7) -> int:
+    """Appends what is admitted and returns how many leaves that were."""
+    for count in range(10**6):
+        try:
+            log.ledger.admit(eighths)
+        except Refused:
+            return count
+        log.ledger.append(Kind.SIGNED, b"x")
+    raise AssertionError("no end")
 
 
-def test_memory_does_not_grow_with_long_statements(log: Log) -> None:
+def held(log: Log) -> list[int]:
+    """Returns the indices that a reader of everything sees, on the first of its pages or later."""
+    found = [Leaf.parse(entry.leaf).index for entry in log.ledger._recent]
+    shown = [Leaf.parse(entry.leaf).index for entry in log.page(0).entries]
+    assert shown == found[: len(shown)]
+    return found
+
+
+@pytest.fixture
+def small(log: Log, monkeypatch: pytest.MonkeyPatch) -> Log:
+    """An open log with room for 16 small leaves."""
+    monkeypatch.setattr(module, "_KEPT", 16 << 10)
+    return log.open()
+
+
+def test_the_room_is_for_sixteen_thousand_decisions() -> None:
+    assert module._KEPT == 16_384 * 1024
+
+
+def test_no_leaf_is_forgotten_that_nobody_has_read(small: Log) -> None:
+    assert fill(small) == 13, "seven eighths of the room, less the boot's own"
+    assert fill(small, 8) == 2, "the last eighth"
+    assert held(small) == list(range(16))
+    with pytest.raises(Refused):
+        small.ledger.admit(8)
+
+
+def test_what_stops_something_is_appended_all_the_same(small: Log) -> None:
+    fill(small, 8)
+    for kind in (Kind.KILL, Kind.PERMIT):
+        small.ledger.append(kind, b"", bytes(32) if kind is Kind.PERMIT else b"")
+    assert held(small) == list(range(18))
+    small.page(18)
+    small.ledger.append(Kind.KILL, b"")
+    assert len(held(small)) == 16
+
+
+@pytest.mark.parametrize("read", [1, 3, 14])
+def test_what_was_read_makes_room_for_as_much(small: Log, read: int) -> None:
+    fill(small)
+    small.page(read)
+    assert held(small) == list(range(14)), "and is still there for whoever lost it meanwhile"
+    assert fill(small) == read
+    assert held(small) == list(range(read, 14 + read))
+
+
+def test_asking_for_what_is_not_there_yet_says_nothing_of_what_was_read(small: Log) -> None:
+    fill(small)
+    small.page(15)
+    assert fill(small) == 0
+    small.page(14)
+    small.page(0)
+    assert fill(small) == 14, "whoever begins anew takes nothing back"
+
+
+def test_long_statements_take_the_room_that_they_take(log: Log) -> None:
     log.open()
-    for _ in range(20):
+    for _ in range(14):
+        log.ledger.admit()
         log.ledger.append(Kind.KEY, bytes(1 << 20), GENERATED)
-    held = [Leaf.parse(entry.leaf).index for entry in log.page(0).entries]
-    assert held == list(range(21 - len(held), 21))
-    assert len(held) == 7, "8 MiB of them"
+    with pytest.raises(Refused):
+        log.ledger.admit()
+    log.page(15)
+    log.ledger.admit()
+    assert held(log)[0] == 2, "the boot's own leaf is small, so one long one had to go as well"
     log.ledger.append(Kind.SIGNED, b"")
-    assert Leaf.parse(log.page(0).entries[-1].leaf).index == 21
+    assert held(log)[-1] == 15

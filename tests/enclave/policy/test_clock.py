@@ -100,6 +100,32 @@ def test_two_clocks_may_drift_apart_by_a_second_an_hour() -> None:
     assert clock.fault is not None
 
 
+@pytest.mark.parametrize("ahead", [-1, 0, 1, MAX_DIVERGENCE_MS])
+def test_time_is_never_below_one_that_has_passed(ahead: int) -> None:
+    clock, floor = anchored(), NOW + 5_000 + ahead
+    clock.passed(floor, START + 5_000 * MS)
+    assert clock.now_ms(START + 5_000 * MS) == NOW + 5_000 + max(ahead, 0)
+    assert clock.now_ms(START + 9_000 * MS) == NOW + 9_000
+
+
+def test_a_time_that_has_passed_elsewhere_and_not_here_ends_time() -> None:
+    clock = anchored()
+    clock.passed(NOW + 1_000 + MAX_DIVERGENCE_MS + 1, START + 1_000 * MS)
+    assert_latched(clock, NOW + 1_000 + MAX_DIVERGENCE_MS + 1, NOW + 1_000)
+
+
+def test_a_time_that_has_passed_binds_the_first_anchor_too() -> None:
+    clock = Clock(NOW - 1_000_000)
+    clock.passed(NOW, START)
+    clock.anchor(NOW - 1, START)
+    assert_latched(clock, NOW, NOW - 1)
+    clock = Clock(NOW - 1_000_000)
+    clock.passed(NOW, START)
+    clock.passed(NOW - 9_000, START)
+    clock.anchor(NOW, START)
+    assert clock.now_ms(START) == NOW
+
+
 def test_authenticated_time_that_steps_back_by_a_ms_ends_time() -> None:
     clock = anchored()
     clock.anchor(NOW - 1, START)

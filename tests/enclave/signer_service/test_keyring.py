@@ -51,7 +51,8 @@ class Ring:
         return replace(made, **changes).serialise()  # type: ignore[arg-type]
 
     def obey(self, action: Action, key: str = "", body: bytes = b"") -> bytes | Enrolment:
-        return self.ring.obey(self.desk.owners.sign(ORDER_DOMAIN, self.order(action, key, body)))
+        signed = self.desk.owners.sign(ORDER_DOMAIN, self.order(action, key, body))
+        return self.ring.obey(self.ring.authorised(signed))
 
     def refused(self, action: Action, key: str = "", body: bytes = b"") -> Code:
         with pytest.raises(WireError) as error:
@@ -119,7 +120,7 @@ def test_another_boot_manifest_or_signature_is_refused(ring: Ring, action: Actio
         (ring.order(action, "nobody"), Code.UNKNOWN_KEY),
     ):
         with pytest.raises(Refused) as refused:
-            ring.ring.obey(owners.sign(ORDER_DOMAIN, payload))
+            ring.ring.authorised(owners.sign(ORDER_DOMAIN, payload))
         assert refused.value.code is code
     payload = ring.order(action, "main")
     few = 0 if action is Action.KILL else 1
@@ -130,7 +131,7 @@ def test_another_boot_manifest_or_signature_is_refused(ring: Ring, action: Actio
         (Statement(payload + b"\0", owners.sign(ORDER_DOMAIN, payload).signatures), Malformed),
     ):
         with pytest.raises(expected):
-            ring.ring.obey(statement)
+            ring.ring.authorised(statement)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +200,19 @@ def test_a_restored_key_does_not_replace_one_that_is_there(ring: Ring) -> None:
     address = later.obey(Action.GENERATE, "main")
     assert later.refused(Action.RESTORE, "", blob) is Code.KEY_CONFLICT
     assert later.obey(Action.GENERATE, "main") == address
+
+
+def test_a_restore_that_cannot_be_whole_takes_nothing(ring: Ring) -> None:
+    ring.permitted()
+    ring.obey(Action.GENERATE, "main")
+    ring.importing(SECRET)
+    blob = ring.obey(Action.EXPORT)
+    assert isinstance(blob, bytes)
+    later = Ring(ring.desk).permitted()
+    later.importing(bytes(31) + b"\x05")  # the second of the two that are in there
+    assert later.refused(Action.RESTORE, "", blob) is Code.KEY_CONFLICT
+    assert not later.ring.keys["main"].secret
+    assert later.importing(bytes(31) + b"\x05") != ADDRESS
 
 
 def test_a_key_that_became_per_boot_is_not_restored(ring: Ring) -> None:

@@ -1,5 +1,6 @@
 """What the signer logs: each decision, order and permit once, and nothing leaves without it."""
 
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 
@@ -23,8 +24,8 @@ from strongroom_wire.merkle import Frontier
 from strongroom_wire.pages import Entry, LogPage
 from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, Action, OwnerOrder
 
-from tests.enclave.signer_service.harness import Signer, started
-from tests.hostile.driver import Bot, Channel, Desk
+from tests.enclave.signer_service.harness import RECORD, Signer, started
+from tests.hostile.driver import Bot, Channel, Desk, now_ms
 
 
 @pytest.fixture
@@ -163,13 +164,84 @@ def test_who_may_not_query_sees_leaves_without_openings(signer: Signer) -> None:
     assert (refused.code, refused.request) == (Code.CALL_NOT_PERMITTED, b"")
 
 
-def test_reading_beyond_the_end_is_refused(signer: Signer) -> None:
+def test_reading_beyond_the_end_shows_where_the_end_is(signer: Signer) -> None:
     signer.make_ready()
     channel = signer.channel()
-    assert channel.ask(reading(3)).code is Code.OK
-    for start in (4, (1 << 64) - 1):
+    for start in (3, 4, (1 << 64) - 1):
         reply = channel.ask(reading(start))
-        assert (reply.code, reply.request) == (Code.WRONG_LOG_HEAD, b"")
+        page = LogPage.parse(reply.request)
+        assert (reply.code, page.entries) == (Code.OK, ())
+        assert Checkpoint.parse(page.checkpoint).head.size == 3
+
+
+def test_nothing_is_decided_while_unread_leaves_fill_the_room(
+    signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer.make_ready()
+    channel = signer.channel()
+    monkeypatch.setattr(module, "_KEPT", 8 << 10)
+    for _ in range(4):
+        assert channel.buy(1).code is Code.OK
+    model = Intent(Kind.MODEL, 0, 0, 0, (), bytes(96))
+    template = Intent(Kind.TEMPLATE, 0, 0, 0, signer.buying(1).orders, bytes(9))
+    for asked in (signer.buying(1), signer.buying(600), template, model):
+        reply = channel.ask(asked)
+        assert (reply.code, reply.request, reply.leaf) == (Code.BUSY, b"", b"")
+    assert signer.order(Action.GENERATE, "brief") == (Code.BUSY, b"")
+    last = channel.cancel_all()
+    assert (last.code, Leaf.parse(last.leaf).index) == (Code.OK, 7), "the last eighth"
+    assert channel.cancel_all().code is Code.BUSY
+    for silent in (Kind.HEARTBEAT, Kind.QUERY_OPEN):
+        assert channel.ask(Intent(silent, 0, 0, 0)).code is Code.OK
+    assert signer.order(Action.KILL, "brief")[0] is Code.OK
+    assert Leaf.parse(signer.entry.leaf).index == 8, "stopping is never refused"
+    signer.give(signer.permit(serial=2))
+    assert len(LogPage.parse(channel.ask(reading(0)).request).entries) == 10
+
+    assert channel.ask(reading(10)).code is Code.OK
+    leaf, decision = decided(channel.buy(1))
+    assert (leaf.index, decision.orders, decision.notional) == (10, 5, 5 * 10**6), (
+        "what was refused with BUSY counts nowhere"
+    )
+
+
+def test_a_replayed_order_gets_the_first_answer_and_no_second_leaf(signer: Signer) -> None:
+    signer.make_ready()
+    before = read(signer.channel())
+    orders: list[tuple[Action, str, bytes]] = [
+        (Action.GENERATE, "main", b""),
+        (Action.ENROLL_DERIVE, "main", u64(7)),
+        (Action.KILL, "brief", b""),
+    ]
+    for action, key, body in orders:
+        made = OwnerOrder(action, signer.bundle.boot_id, signer.bundle.manifest_digest, key, body)
+        first = signer.desk.owners.sign(ORDER_DOMAIN, made.serialise(), 2)
+        again = signer.desk.owners.sign(ORDER_DOMAIN, made.serialise(), 3)
+        assert first.serialise() != again.serialise()
+        answered = signer.deliver_order(first), signer.entry
+        for _ in range(5):
+            assert (signer.deliver_order(again), signer.entry) == answered
+        short = signer.desk.owners.sign(ORDER_DOMAIN, made.serialise(), 0)
+        assert signer.deliver_order(short)[0] is Code.QUORUM_MISSING, "known is not authorised"
+    entries = read(signer.channel()).entries
+    assert entries[:3] == before.entries
+    assert [Leaf.parse(entry.leaf).kind for entry in entries[3:]] == [Event.KEY, Event.KILL]
+
+
+def test_an_enrolment_that_failed_may_be_asked_for_again(signer: Signer) -> None:
+    signer.order_ok("main")
+    signer.give(signer.permit())
+    made = OwnerOrder(
+        Action.ENROLL_DERIVE, signer.bundle.boot_id, signer.bundle.manifest_digest, "main", u64(0)
+    ).serialise()
+    payload = signer.desk.owners.sign(ORDER_DOMAIN, made).serialise()
+    for code in (Code.VENUE_UNREACHABLE, Code.OK):
+        signer.job = signer.ask(Message.SUBMIT_ORDER, payload)
+        assert signer.job.kind == Message.ENROLL
+        signer.enrolled(code, RECORD)
+    assert signer.ask(Message.SUBMIT_ORDER, payload).kind == Message.REPLY, "it is done"
+    kinds = [Leaf.parse(entry.leaf).kind for entry in read(signer.channel()).entries]
+    assert kinds == [Event.BOOT, Event.KEY, Event.KEY, Event.KEY]
 
 
 def test_a_boot_continues_the_history_that_the_owners_signed(signer: Signer) -> None:
@@ -190,24 +262,28 @@ def test_before_a_permit_nothing_is_signed_and_key_events_wait(signer: Signer) -
     for reply in (channel.buy(5), channel.ask(reading())):
         assert reply.code is not Code.OK
         assert (reply.request, reply.order_hashes, reply.leaf) == (b"", (), b"")
+    time.sleep(0.05)
     signer.give(signer.permit())
-    signer.order_ok("main")
-    kinds = [Leaf.parse(entry.leaf).kind for entry in read(channel).entries]
+    assert signer.order(Action.GENERATE, "main", b"again")[0] is Code.OK
+    leaves = [Leaf.parse(entry.leaf) for entry in read(channel).entries]
+    boot, *waited = [leaf.time_ms for leaf in leaves[:3]]
+    assert max(waited) < boot <= leaves[3].time_ms, "each has its own time"
+    kinds = [leaf.kind for leaf in leaves]
     assert kinds == [Event.BOOT, Event.KEY, Event.KILL, Event.KEY]
     assert Leaf.parse(signer.entry.leaf).index == 3
 
 
 def test_a_key_event_that_cannot_wait_does_not_happen(signer: Signer) -> None:
-    for _ in range(64):
-        signer.order_ok("main")
+    for at in range(64):
+        assert signer.order(Action.GENERATE, "main", b"%d" % at)[0] is Code.OK
     assert signer.order(Action.GENERATE, "brief") == (Code.BUSY, b"")
-    assert signer.order(Action.KILL, "main") == (Code.BUSY, b""), "it is not logged"
+    assert signer.order(Action.KILL, "main") == (Code.OK, b"")
     signer.give(signer.permit())
     assert signer.order(Action.ENROLL_DERIVE, "brief", u64(0))[0] is Code.UNKNOWN_KEY
     assert signer.enrol()[0] is Code.OK
-    assert signer.channel().buy(5).rule is Rule.KILL_SWITCH, "and still it stopped the key"
+    assert signer.channel().buy(5).rule is Rule.KILL_SWITCH
     kinds = [Leaf.parse(entry.leaf).kind for entry in read(signer.channel()).entries]
-    assert kinds == [Event.BOOT, *[Event.KEY] * 65, Event.DENIED]
+    assert kinds == [Event.BOOT, *[Event.KEY] * 64, Event.KILL, Event.KEY, Event.DENIED]
 
 
 def test_what_is_refused_leaves_no_leaf(signer: Signer) -> None:
@@ -217,7 +293,7 @@ def test_what_is_refused_leaves_no_leaf(signer: Signer) -> None:
     assert signer.deliver_order(signed)[0] is Code.WRONG_BOOT
     assert signer.order(Action.KILL, signers=0)[0] is Code.QUORUM_MISSING
     enrol = OwnerOrder(
-        Action.ENROLL_DERIVE, signer.bundle.boot_id, signer.bundle.manifest_digest, "main", u64(0)
+        Action.ENROLL_DERIVE, signer.bundle.boot_id, signer.bundle.manifest_digest, "main", u64(7)
     ).serialise()
     payload = signer.desk.owners.sign(ORDER_DOMAIN, enrol).serialise()
     assert signer.ask(Message.SUBMIT_ORDER, payload).kind == Message.ENROLL
@@ -270,6 +346,27 @@ def test_a_boot_whose_log_fails_is_over(
     signer.thread.join(20)
     assert isinstance(signer.ended_with, ZeroDivisionError)
     signer.ended_with = LinkClosed("as it should")
+
+
+@pytest.mark.parametrize(("ahead", "fine"), [(-60_000, True), (60_000, False)])
+def test_a_permit_names_a_time_that_the_boots_clock_has_passed(
+    signer: Signer, ahead: int, fine: bool
+) -> None:
+    signer.make_ready(not_before=now_ms() + ahead) if fine else None
+    if not fine:
+        signer.order_ok("main")
+        signer.give(signer.permit(not_before=now_ms() + ahead))
+        assert signer.enrol() == (Code.DENIED, b"")
+    reply = signer.channel().buy(5)
+    assert (reply.code is Code.OK) is fine
+    boot = Leaf.parse(read(signer.channel()).entries[0].leaf)
+    assert (boot.time_ms > 0) is fine, "a boot whose clock is wrong tells no time"
+
+
+def test_a_later_permit_moves_no_clock(signer: Signer) -> None:
+    signer.make_ready()
+    signer.give(signer.permit(serial=2, not_before=now_ms() + 60_000))
+    assert signer.channel().buy(5).code is Code.OK
 
 
 def test_a_permit_is_in_force_only_once_it_is_logged(

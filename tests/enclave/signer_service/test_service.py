@@ -146,7 +146,7 @@ def test_without_time_nothing_is_signed_and_cancels_pass(
     signer.anchor(1_900_000_000_000)
     assert channel.buy(1).rule is Rule.CLOCK
     assert channel.cancel_all().code is Code.OK
-    assert signer.enrol() == (Code.DENIED, b"")
+    assert signer.order(Action.ENROLL_DERIVE, "main", u64(1)) == (Code.DENIED, b"")
 
 
 def test_before_the_first_anchor_there_is_no_time() -> None:

@@ -254,6 +254,23 @@ def _clock_back(history: History) -> None:
     history.add(Kind.SIGNED, time_ms=5)
 
 
+def _before_the_permit(history: History) -> None:
+    """What waited for the second boot's permit has earlier times than the boot's own leaf."""
+    history.boot(2, 0)
+    for kind, public, back in ((Kind.KEY, b"\2", 9), (Kind.KILL, b"", 8), (Kind.KEY, b"\3", 8)):
+        history.add(kind, public, time_ms=Leaf.parse(history.entries[4]).time_ms - back)
+
+
+def _a_decision_before_the_permit(history: History) -> None:
+    _before_the_permit(history)
+    history.add(Kind.SIGNED, time_ms=Leaf.parse(history.entries[4]).time_ms - 1)
+
+
+def _what_waited_out_of_order(history: History) -> None:
+    _before_the_permit(history)
+    history.add(Kind.KILL, time_ms=Leaf.parse(history.entries[4]).time_ms - 9)
+
+
 def _no_time(history: History) -> None:
     history.add(Kind.KILL, time_ms=0)
 
@@ -283,6 +300,14 @@ BROKEN: Mapping[str, tuple[Callable[[History], None], list[tuple[Problem, int, i
         _clock_back,
         [(Problem.CLOCK_BACKWARDS, 4, 5)],
     ),
+    "decides before its permit": (
+        _a_decision_before_the_permit,
+        [(Problem.CLOCK_BACKWARDS, 8, 9)],
+    ),
+    "clock goes back before its permit": (
+        _what_waited_out_of_order,
+        [(Problem.CLOCK_BACKWARDS, 8, 9)],
+    ),
 }
 
 
@@ -303,6 +328,12 @@ def test_a_log_begins_with_the_start_of_a_boot() -> None:
 
 def test_no_time_is_no_step_back() -> None:
     history = rebuilt(_no_time)
+    history.add(Kind.SIGNED)
+    assert found(verify(history.entries, Expected(history.known()))) == []
+
+
+def test_what_happened_before_the_permit_is_older_than_the_boots_own_leaf() -> None:
+    history = rebuilt(_before_the_permit)
     history.add(Kind.SIGNED)
     assert found(verify(history.entries, Expected(history.known()))) == []
 
