@@ -18,7 +18,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEV = "requirements-dev.lock"
 LOCKS = [
     # (lock, source, extra arguments)
-    (DEV, "pyproject.toml", ["--extra", "dev"]),
+    (
+        DEV,
+        "pyproject.toml",
+        ["--extra", "dev", "--override", "tests/host/venues/ccxt-overrides.in"],
+    ),
     (
         "requirements.lock",
         "pyproject.toml",

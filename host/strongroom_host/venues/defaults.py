@@ -1,0 +1,165 @@
+"""The default world: one market since 2020, and on each venue one account that traded up to now."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from strongroom_host.venues.binance import BinanceSpot
+from strongroom_host.venues.binance_usdm import BinanceCoinM, BinanceUsdM
+from strongroom_host.venues.bybit import Bybit
+from strongroom_host.venues.history import History
+from strongroom_host.venues.market import HOUR_MS, Instrument, Kind, Market, draw
+from strongroom_host.venues.traders import FeeRule, Plan, trade
+from strongroom_host.venues.venue import Venue
+from strongroom_host.venues.world import Account, Credentials, World
+
+__all__ = ["Login", "default_market", "default_venues", "make_account", "plan_for"]
+
+_DAY_MS: Final = 24 * HOUR_MS
+_SINCE_MS: Final = 1_577_836_800_000
+_LEVELS: Final = (
+    # base, level, spot tick, spot step, contract tick, contract step
+    ("BTC", "60000", "0.01", "0.00001", "0.1", "0.001"),
+    ("ETH", "2500", "0.01", "0.0001", "0.01", "0.001"),
+    ("BNB", "600", "0.01", "0.001", "", ""),
+    ("DOGE", "0.2", "0.00001", "1", "", ""),
+)
+
+
+def default_market(seed: str, now_ms: int) -> Market:
+    """BTC, ETH, BNB and DOGE in USDT and USD, two perpetuals, and OLD, delisted ten days ago.
+
+    DOGE/USDT was silent for three hours five days ago: no candles.
+    """
+    quiet = (now_ms // HOUR_MS * HOUR_MS - 5 * _DAY_MS,)
+    silent = tuple((start, start + 3 * HOUR_MS) for start in quiet)
+    found: list[Instrument] = []
+    for base, level, tick, step, contract_tick, contract_step in _LEVELS:
+        for quote in ("USDT", "USD"):
+            found.append(
+                Instrument(
+                    base,
+                    quote,
+                    Decimal(level),
+                    Decimal(tick),
+                    Decimal(step),
+                    listed_ms=_SINCE_MS,
+                    silent=silent if (base, quote) == ("DOGE", "USDT") else (),
+                )
+            )
+        if contract_tick:
+            found.append(
+                Instrument(
+                    base,
+                    "USDT",
+                    Decimal(level),
+                    Decimal(contract_tick),
+                    Decimal(contract_step),
+                    Kind.LINEAR,
+                    listed_ms=_SINCE_MS,
+                )
+            )
+    found.append(
+        Instrument(
+            "OLD",
+            "USDT",
+            Decimal("1.5"),
+            Decimal("0.0001"),
+            Decimal("0.1"),
+            listed_ms=_SINCE_MS,
+            delisted_ms=now_ms // HOUR_MS * HOUR_MS - 10 * _DAY_MS,
+        )
+    )
+    return Market(seed, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a client signs with; for Coinbase the private key, which no venue has."""
+
+    key: str
+    secret: str
+    passphrase: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Habit:
+    """What is customary on a venue: what is traded, in which asset fees are taken."""
+
+    spot: tuple[str, ...]
+    linear: tuple[str, ...] = ()
+    fee_rule: FeeRule = FeeRule.RECEIVED
+    fee_places: int = 8
+    maker_fee: Decimal = Decimal("0.0002")
+    wallets: tuple[str, str, str] = ("spot", "spot", "linear")
+    name: Callable[[str], str] = str
+
+
+_TETHER: Final = ("BTC/USDT", "ETH/USDT", "DOGE/USDT", "OLD/USDT")
+_PERPETUALS: Final = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+_DOLLAR: Final = ("BTC/USD", "ETH/USD", "DOGE/USD")
+
+
+def _uuid(number: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, number))
+
+
+_HABITS: Final[dict[str, _Habit]] = {
+    "binance": _Habit((*_TETHER, "BNB/USDT"), _PERPETUALS, FeeRule.THIRD),
+    "bybit": _Habit(
+        _TETHER,
+        _PERPETUALS,
+        maker_fee=Decimal("-0.00005"),
+        wallets=("FUND", "UNIFIED", "UNIFIED"),
+        name=_uuid,
+    ),
+}
+
+
+def plan_for(
+    venue: str, market: Market, start_ms: int, end_ms: int, *, orders: int = 200, burst: int = 0
+) -> Plan:
+    """How an account trades on a venue, as is customary there."""
+    habit = _HABITS[venue]
+    return Plan(
+        instruments=tuple(market.instruments[name] for name in (*habit.spot, *habit.linear)),
+        start_ms=start_ms,
+        end_ms=end_ms,
+        orders=orders,
+        burst=burst,
+        fee_rule=habit.fee_rule,
+        fee_places=habit.fee_places,
+        maker_fee=habit.maker_fee,
+        wallets=habit.wallets,
+    )
+
+
+def make_account(venue: str, market: Market, plan: Plan, seed: str) -> tuple[Account, Login]:
+    """An account whose history and credentials follow from the seed, and how to log in to it."""
+    histories: list[History] = []
+    for owner in ("own", "stranger"):
+        name = _HABITS[venue].name
+        made = trade(market, plan, f"{seed}/{venue}/{owner}")
+        histories.append(made.renamed(lambda event, name=name: name(event.id)))  # type: ignore[misc]
+    login = _login(venue, seed)
+    known = Credentials(login.key, login.secret, login.passphrase)
+    return Account(venue, "main", known, *histories), login
+
+
+def _login(venue: str, seed: str) -> Login:
+    words = [f"{draw(seed, venue, part, place):016x}" for part in "ks" for place in range(4)]
+    return Login("".join(words[:4]), "".join(words[4:]), words[0])
+
+
+def default_venues(world: World, *, limits: bool = True) -> list[Venue]:
+    """Every venue there is, over one world."""
+    return [
+        BinanceSpot(world, limits=limits),
+        BinanceUsdM(world, limits=limits),
+        BinanceCoinM(world, limits=limits),
+        Bybit(world, limits=limits),
+    ]
