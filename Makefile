@@ -7,7 +7,7 @@ BIN := .venv/bin
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo image audit test test-image lint bench soak format proto lock pins clean env env-dev
+.PHONY: help demo image audit test test-image lint bench soak format proto prisma lock pins clean env env-dev
 
 help: ## Show what there is to run
 	@echo "Strongroom. First run: make demo"; echo
@@ -48,6 +48,9 @@ format: env-dev ## Format the code and apply safe lint fixes
 
 proto: env-dev ## Re-make the protobuf stubs of the wire contract
 	@$(BIN)/python .tools/proto.py
+
+prisma: env-dev ## Re-make the database's typed rows from prisma/schema.prisma
+	@$(BIN)/python .tools/prisma_rows.py
 
 lock: env-dev ## Re-make the hashed locks from the declared ranges (UPGRADE=1 takes newer versions)
 	@test -x build/lock-tools/bin/uv || $(BIN)/python -m pip install -q --target build/lock-tools uv

@@ -18,6 +18,7 @@ CHECKS: list[tuple[str, list[str]]] = [
     ("types (mypy --strict)", [str(BIN / "mypy"), "--no-error-summary"]),
     ("import contracts (lint-imports)", [str(BIN / "lint-imports"), "--no-logo", "--no-cache"]),
     ("generated stubs are fresh", [sys.executable, ".tools/proto.py", "--check"]),
+    ("database rows are fresh", [sys.executable, ".tools/prisma_rows.py", "--check"]),
     ("lifecycle diagram is fresh", [sys.executable, ".tools/lifecycle.py", "--check"]),
     ("troubleshooting table is fresh", [sys.executable, ".tools/codes.py", "--check"]),
 ]

@@ -26,7 +26,7 @@ LOCKS = [
     (
         "requirements.lock",
         "pyproject.toml",
-        ["--extra", "build", "--extra", "fast", "--constraints", DEV],
+        [*("--extra", "build", "--extra", "fast", "--extra", "record"), "--constraints", DEV],
     ),
     ("enclave/requirements.lock", "enclave/pyproject.toml", ["--constraints", DEV]),
     # An environment of its own, so it may differ.

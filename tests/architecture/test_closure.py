@@ -27,7 +27,7 @@ FOLDERS = {
 def test_imports_are_exactly_the_declared_dependencies(folder: str) -> None:
     modules = [m for f in FOLDERS[folder] for m in modules_under(ROOT / f, generated=True)]
     imported = third_party(modules)
-    extras = ("archive", "fast") if folder == "." else ()
+    extras = ("archive", "fast", "record") if folder == "." else ()
     project = ROOT / folder / "pyproject.toml"
     assert listing(undeclared(imported, declared(project, *extras))) == ""
     assert unused(imported, declared(project)) == set()
@@ -41,7 +41,7 @@ def test_the_development_install_takes_the_same_ranges(folder: str) -> None:
 
 
 LOCKS = {
-    "requirements.lock": (".", ("build", "fast")),
+    "requirements.lock": (".", ("build", "fast", "record")),
     "requirements-dev.lock": (".", ("dev",)),
     "enclave/requirements.lock": ("enclave", ()),
 }

@@ -4,6 +4,7 @@ It listens on a Unix socket only and knows nobody without a password. As root it
 user, which is why its folder has to be one that others may pass through.
 """
 
+import hashlib
 import os
 import secrets
 import signal
@@ -203,10 +204,15 @@ class EmbeddedServer:
     def _socket_folder(self) -> Path:
         folder = self.folder / "socket"
         if len(os.fsencode(folder)) > _SOCKET_PATH:
-            folder = Path(tempfile.mkdtemp(prefix="strongroom-db-"))
-            folder.chmod(0o711)
-        else:
-            folder.mkdir(mode=0o711, exist_ok=True)
+            # The same at every start, so that what was written down about it stays true.
+            place = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+            folder = Path(tempfile.gettempdir()) / f"strongroom-db-{place}"
+        folder.mkdir(mode=0o711, exist_ok=True)
+        owners = {os.geteuid()} | ({self._user.uid} if self._user else set())
+        if folder.is_symlink() or folder.stat().st_uid not in owners:
+            raise ServerFailed(
+                f"{folder} is another user's", remedy="remove it, or choose a shorter --folder"
+            )
         self._own(folder)
         return folder
 
