@@ -42,9 +42,9 @@ def contract_fill(market: Market, trade: Trade) -> tuple[Decimal, Decimal]:
 def held_value(market: Market, quantity: Decimal, price: Decimal | None) -> Decimal | None:
     """Returns the signed worth of a held contract in settle units: what an inverse one owes is
     negative when long. None without a price."""
-    if price is None or market.kind is not Kind.INVERSE:
-        return None if price is None else quantity * price
-    return -quotient(quantity, price, MONEY) if price else None
+    if market.kind is Kind.INVERSE:
+        return -quotient(quantity, price, MONEY) if price else None
+    return times(quantity, price)
 
 
 class Ledger(Struct):
