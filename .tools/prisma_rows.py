@@ -143,6 +143,7 @@ def _table(name: str, doc: str, lines: list[str], models: set[str], enums: set[s
         filled = "now()" in line or "autoincrement()" in line
         default = re.search(r"@default\((\w+)\)", line)
         value = default[1] if default else "None" if filled else ""
+        value = value.capitalize() if kind == "bool" else value
         value = f"{kind}.{value}" if default and kind in enums else value
         optional = bool(match["optional"]) or filled
         table.columns.append(Column(column, kind, optional, filled, value))

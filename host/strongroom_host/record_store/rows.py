@@ -301,13 +301,15 @@ class BalanceSnapshot:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncJob:
     """A synchronisation to be done. A worker owns it while its lease lasts; `lease` counts the
-    leases, so that a worker whose lease was lost cannot end what another one does now."""
+    leases, so that a worker whose lease was lost cannot end what another one does now. `again`
+    is what was asked for meanwhile."""
 
     TABLE: ClassVar = "sync_jobs"
     KEY: ClassVar = ("id",)
     GIVEN: ClassVar = (
         "account",
         "kind",
+        "again",
         "state",
         "priority",
         "attempts",
@@ -319,20 +321,22 @@ class SyncJob:
         "finished_at",
     )
     SELECT: ClassVar = (
-        'SELECT "id", "account", "kind", "state", "priority", "run_after", "attempts", '
-        '"lease", "worker", "leased_until", "error_code", "created_at", "started_at", '
-        '"finished_at" FROM "sync_jobs"'
+        'SELECT "id", "account", "kind", "again", "state", "priority", "run_after", '
+        '"attempts", "lease", "worker", "leased_until", "error_code", "created_at", '
+        '"started_at", "finished_at" FROM "sync_jobs"'
     )
     INSERT: ClassVar = (
-        'INSERT INTO "sync_jobs" ("account", "kind", "state", "priority", "attempts", '
-        '"lease", "worker", "leased_until", "error_code", "started_at", "finished_at") '
-        "VALUES (%(account)s, %(kind)s, %(state)s, %(priority)s, %(attempts)s, %(lease)s, "
-        "%(worker)s, %(leased_until)s, %(error_code)s, %(started_at)s, %(finished_at)s)"
+        'INSERT INTO "sync_jobs" ("account", "kind", "again", "state", "priority", '
+        '"attempts", "lease", "worker", "leased_until", "error_code", "started_at", '
+        '"finished_at") VALUES (%(account)s, %(kind)s, %(again)s, %(state)s, %(priority)s, '
+        "%(attempts)s, %(lease)s, %(worker)s, %(leased_until)s, %(error_code)s, "
+        "%(started_at)s, %(finished_at)s)"
     )
 
     id: int | None = None
     account: str
     kind: JobKind
+    again: JobKind | None
     state: JobState = JobState.QUEUED
     priority: int = 0
     run_after: datetime | None = None
@@ -348,8 +352,8 @@ class SyncJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncStatus:
-    """How the synchronisation of an account goes, and when the next one is due. Nothing of what
-    it found."""
+    """How the synchronisation of an account goes, and when the next one is due; nothing of what
+    it found. It is paused when a job was given up, until somebody revives it."""
 
     TABLE: ClassVar = "sync_statuses"
     KEY: ClassVar = ("account",)
@@ -359,19 +363,20 @@ class SyncStatus:
         "last_started_at",
         "last_succeeded_at",
         "last_failed_at",
+        "paused",
         "failures",
         "error_code",
     )
     SELECT: ClassVar = (
         'SELECT "account", "every_seconds", "due_at", "last_started_at", '
-        '"last_succeeded_at", "last_failed_at", "failures", "error_code" FROM '
+        '"last_succeeded_at", "last_failed_at", "paused", "failures", "error_code" FROM '
         '"sync_statuses"'
     )
     INSERT: ClassVar = (
         'INSERT INTO "sync_statuses" ("account", "every_seconds", "last_started_at", '
-        '"last_succeeded_at", "last_failed_at", "failures", "error_code") VALUES '
+        '"last_succeeded_at", "last_failed_at", "paused", "failures", "error_code") VALUES '
         "(%(account)s, %(every_seconds)s, %(last_started_at)s, %(last_succeeded_at)s, "
-        "%(last_failed_at)s, %(failures)s, %(error_code)s)"
+        "%(last_failed_at)s, %(paused)s, %(failures)s, %(error_code)s)"
     )
 
     account: str
@@ -380,6 +385,7 @@ class SyncStatus:
     last_started_at: datetime | None
     last_succeeded_at: datetime | None
     last_failed_at: datetime | None
+    paused: bool = False
     failures: int = 0
     error_code: int | None
 

@@ -124,6 +124,7 @@ CREATE TABLE "sync_jobs" (
     "id" BIGSERIAL NOT NULL,
     "account" VARCHAR(64) NOT NULL,
     "kind" "job_kind" NOT NULL,
+    "again" "job_kind",
     "state" "job_state" NOT NULL DEFAULT 'QUEUED',
     "priority" INTEGER NOT NULL DEFAULT 0,
     "run_after" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
@@ -147,6 +148,7 @@ CREATE TABLE "sync_statuses" (
     "last_started_at" TIMESTAMPTZ(3),
     "last_succeeded_at" TIMESTAMPTZ(3),
     "last_failed_at" TIMESTAMPTZ(3),
+    "paused" BOOLEAN NOT NULL DEFAULT false,
     "failures" INTEGER NOT NULL DEFAULT 0,
     "error_code" INTEGER,
 

@@ -44,16 +44,15 @@ ALTER TABLE "sync_jobs"
   ADD CONSTRAINT "sync_jobs_shape" CHECK (
     ("state" = 'LEASED') = ("worker" IS NOT NULL AND "leased_until" IS NOT NULL)
     AND ("state" IN ('DONE', 'DEAD')) = ("finished_at" IS NOT NULL)
-    AND "attempts" >= 0 AND "lease" >= 0
+    AND ("again" IS NULL OR "state" = 'LEASED') AND "attempts" >= 0 AND "lease" >= 0
   );
 ALTER TABLE "sync_statuses"
   ADD CONSTRAINT "sync_statuses_shape" CHECK ("every_seconds" >= 1 AND "failures" >= 0);
 ALTER TABLE "log_leaves" ADD CONSTRAINT "log_leaves_shape" CHECK ("index" >= 0);
 ALTER TABLE "log_heads" ADD CONSTRAINT "log_heads_shape" CHECK ("size" >= 0);
 
--- One worker per account at a time, whatever the workers believe; and at most one job that waits.
-CREATE UNIQUE INDEX "sync_jobs_one_leased" ON "sync_jobs" ("account") WHERE "state" = 'LEASED';
-CREATE UNIQUE INDEX "sync_jobs_one_queued" ON "sync_jobs" ("account") WHERE "state" = 'QUEUED';
+-- One job per account that waits or is worked on, so one worker per account, whatever workers believe.
+CREATE UNIQUE INDEX "sync_jobs_one_live" ON "sync_jobs" ("account") WHERE "state" IN ('QUEUED', 'LEASED');
 CREATE INDEX "sync_jobs_next" ON "sync_jobs" ("priority" DESC, "run_after", "id") WHERE "state" = 'QUEUED';
 CREATE INDEX "sync_jobs_expiring" ON "sync_jobs" ("leased_until") WHERE "state" = 'LEASED';
 
@@ -99,8 +98,9 @@ GRANT SELECT, INSERT ON
   "users", "trades", "cash_flows", "hourly_returns", "balance_snapshots", "log_leaves", "log_heads"
   TO "strongroom_enclave";
 GRANT SELECT, INSERT, DELETE ON "account_states" TO "strongroom_enclave";
+GRANT SELECT, INSERT, UPDATE, DELETE ON "sync_jobs" TO "strongroom_enclave";
 GRANT SELECT, INSERT, UPDATE ON
-  "exchange_connections", "data_encryption_keys", "sync_jobs", "sync_statuses"
+  "exchange_connections", "data_encryption_keys", "sync_statuses"
   TO "strongroom_enclave";
 GRANT USAGE ON SEQUENCE "sync_jobs_id_seq" TO "strongroom_enclave";
 GRANT SELECT ON "hourly_returns", "balance_snapshots" TO "strongroom_gateway";
