@@ -349,6 +349,14 @@ def test_a_forged_manifest_of_another_history_is_found(place: Reopen, tmp_path: 
     assert forked.manifest.size == 42
 
 
+def test_two_logs_at_one_place_are_no_archive(place: Reopen, tmp_path: Path) -> None:
+    archived(log_of(20), tmp_path / "1", place())
+    other = Kept().start(Running(manifest(account="other")))
+    archived(other, tmp_path / "2", Blind(place()))  # type: ignore[arg-type]
+    with pytest.raises(OtherLog, match="2 logs"):
+        checked(place())
+
+
 class Blind:
     """A store in which nothing seems to be."""
 
@@ -439,7 +447,7 @@ def test_restoring_goes_on_and_mixes_nothing(place: Reopen, tmp_path: Path) -> N
     more = tmp_path / "more"
     with LogFiles(more) as log:
         log.append(0, kept.copy().decide(True).entries)
-    with pytest.raises(HistoriesDiffer):
+    with pytest.raises(HistoriesDiffer, match="more leaves"):
         restore(place(), more)
     whole = tmp_path / "whole"
     with LogFiles(whole) as log:
