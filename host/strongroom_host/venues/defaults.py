@@ -10,9 +10,11 @@ from typing import Final
 
 from strongroom_host.venues.binance import BinanceSpot
 from strongroom_host.venues.binance_usdm import BinanceCoinM, BinanceUsdM
+from strongroom_host.venues.bitget import Bitget
 from strongroom_host.venues.bybit import Bybit
 from strongroom_host.venues.history import History
 from strongroom_host.venues.market import HOUR_MS, Instrument, Kind, Market, draw
+from strongroom_host.venues.mexc import Mexc
 from strongroom_host.venues.traders import FeeRule, Plan, trade
 from strongroom_host.venues.venue import Venue
 from strongroom_host.venues.world import Account, Credentials, World
@@ -117,6 +119,8 @@ _HABITS: Final[dict[str, _Habit]] = {
         wallets=("FUND", "UNIFIED", "UNIFIED"),
         name=_uuid,
     ),
+    "bitget": _Habit(_TETHER, _PERPETUALS),
+    "mexc": _Habit(_TETHER, _PERPETUALS, FeeRule.QUOTE),
 }
 
 
@@ -162,4 +166,6 @@ def default_venues(world: World, *, limits: bool = True) -> list[Venue]:
         BinanceUsdM(world, limits=limits),
         BinanceCoinM(world, limits=limits),
         Bybit(world, limits=limits),
+        Bitget(world, limits=limits),
+        Mexc(world, limits=limits),
     ]

@@ -19,9 +19,20 @@ from strongroom_host.venues.history import Fill, Flow, Move
 from strongroom_host.venues.market import Instrument, Kind, Market
 from strongroom_host.venues.world import Account
 
-__all__ = ["Call", "Handler", "Reply", "Venue", "by_pair", "integer", "text"]
+__all__ = [
+    "Call",
+    "Event",
+    "Handler",
+    "Reply",
+    "Venue",
+    "before_id",
+    "by_pair",
+    "decimals",
+    "integer",
+    "text",
+]
 
-_Event = TypeVar("_Event", bound=Fill | Flow | Move)
+Event = TypeVar("Event", bound=Fill | Flow | Move)
 _FOREVER: Final = 1 << 62
 
 
@@ -58,12 +69,12 @@ class Call:
         """The query's parameters; of a repeated one the last."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
-    def rows(self, account: Account, page: Sequence[_Event]) -> list[_Event]:
+    def rows(self, account: Account, page: Sequence[Event]) -> list[Event]:
         """The page as this venue tells it: the truth, unless a fault is armed for it."""
         fault = self.faults.of_the_word(self.host, self.path) if page else None
         if fault is None:
             return list(page)
-        stranger = cast("Sequence[_Event]", of_type(account.stranger, page[0]))
+        stranger = cast("Sequence[Event]", of_type(account.stranger, page[0]))
         return disturbed(fault, page, stranger)
 
 
@@ -109,6 +120,18 @@ def integer(value: str | None, otherwise: int) -> int:
     if not value.lstrip("-").isascii() or not value.lstrip("-").isdigit():
         raise ValueError(value)
     return min(int(value), _FOREVER)
+
+
+def decimals(step: Decimal) -> int:
+    """How many decimals a tick or lot has."""
+    exponent = step.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def before_id(events: Sequence[Event], below: int, limit: int) -> list[Event]:
+    """The newest events whose numeric id is below a number (0: any), newest first."""
+    newest = [event for event in reversed(events) if not below or int(event.id) < below]
+    return newest[:limit]
 
 
 def by_pair(market: Market, kind: Kind) -> dict[str, Instrument]:
