@@ -138,7 +138,7 @@ def test_an_old_copy_heals_while_the_enclave_has_what_it_lacks(
         assert {entry.opening for entry in kept} <= {opening for _, opening in openings.items()}
 
 
-@pytest.mark.parametrize("lacking", [1])
+@pytest.mark.parametrize("lacking", [1, 3])
 def test_a_boot_permitted_on_an_old_state_is_named_and_keeps_nothing(
     start: Start, tmp_path: Path, lacking: int
 ) -> None:
