@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from strongroom_host.venues.binance import BinanceSpot
 from strongroom_host.venues.binance_usdm import BinanceCoinM, BinanceUsdM
 from strongroom_host.venues.bitget import Bitget
 from strongroom_host.venues.bybit import Bybit
+from strongroom_host.venues.coinbase import Coinbase
 from strongroom_host.venues.history import History
+from strongroom_host.venues.kraken import Kraken
 from strongroom_host.venues.market import HOUR_MS, Instrument, Kind, Market, draw
 from strongroom_host.venues.mexc import Mexc
 from strongroom_host.venues.traders import FeeRule, Plan, trade
@@ -110,6 +117,12 @@ def _uuid(number: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, number))
 
 
+def _kraken_id(number: str) -> str:
+    """As Kraken names a trade: T, and 17 letters and digits in groups."""
+    letters = base64.b32encode(hashlib.blake2b(number.encode(), digest_size=15).digest()).decode()
+    return f"T{letters[:5]}-{letters[5:10]}-{letters[10:16]}"
+
+
 _HABITS: Final[dict[str, _Habit]] = {
     "binance": _Habit((*_TETHER, "BNB/USDT"), _PERPETUALS, FeeRule.THIRD),
     "bybit": _Habit(
@@ -121,6 +134,8 @@ _HABITS: Final[dict[str, _Habit]] = {
     ),
     "bitget": _Habit(_TETHER, _PERPETUALS),
     "mexc": _Habit(_TETHER, _PERPETUALS, FeeRule.QUOTE),
+    "kraken": _Habit(_DOLLAR, fee_rule=FeeRule.QUOTE, fee_places=5, name=_kraken_id),
+    "coinbase": _Habit(_DOLLAR, fee_rule=FeeRule.QUOTE, fee_places=12, name=_uuid),
 }
 
 
@@ -149,14 +164,33 @@ def make_account(venue: str, market: Market, plan: Plan, seed: str) -> tuple[Acc
         name = _HABITS[venue].name
         made = trade(market, plan, f"{seed}/{venue}/{owner}")
         histories.append(made.renamed(lambda event, name=name: name(event.id)))  # type: ignore[misc]
-    login = _login(venue, seed)
-    known = Credentials(login.key, login.secret, login.passphrase)
+    login, known = _login(venue, seed)
     return Account(venue, "main", known, *histories), login
 
 
-def _login(venue: str, seed: str) -> Login:
+def _login(venue: str, seed: str) -> tuple[Login, Credentials]:
+    """What the client has, and what the venue knows of it."""
     words = [f"{draw(seed, venue, part, place):016x}" for part in "ks" for place in range(4)]
-    return Login("".join(words[:4]), "".join(words[4:]), words[0])
+    key, secret = "".join(words[:4]), "".join(words[4:])
+    if venue == "kraken":
+        secret = base64.b64encode(bytes.fromhex(secret) * 2).decode()
+    if venue == "coinbase":
+        private = ec.derive_private_key(int(secret, 16) >> 1, ec.SECP256R1())
+        login = Login(f"organizations/{words[0]}/apiKeys/{words[1]}", _pem(private))
+        public = private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return login, Credentials(login.key, public.decode())
+    login = Login(key, secret, words[0])
+    return login, Credentials(login.key, login.secret, login.passphrase)
+
+
+def _pem(private: ec.EllipticCurvePrivateKey) -> str:
+    return private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    ).decode()
 
 
 def default_venues(world: World, *, limits: bool = True) -> list[Venue]:
@@ -168,4 +202,6 @@ def default_venues(world: World, *, limits: bool = True) -> list[Venue]:
         Bybit(world, limits=limits),
         Bitget(world, limits=limits),
         Mexc(world, limits=limits),
+        Kraken(world, limits=limits),
+        Coinbase(world, limits=limits),
     ]

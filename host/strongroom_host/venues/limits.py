@@ -1,10 +1,10 @@
-"""How often a client may call: fixed windows of a minute or second, counted in weights."""
+"""How often a client may call: fixed windows, and counters that time empties."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Exhausted", "Meter"]
+__all__ = ["Bucket", "Exhausted", "Meter"]
 
 
 class Exhausted(Exception):
@@ -40,3 +40,26 @@ class Meter:
             raise Exhausted((window + 1) * self.window_ms - now_ms, used)
         self._used[key] = window, used + cost
         return used + cost
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A counter per key that calls raise and time lowers: one unit per `decay_ms`."""
+
+    limit: int
+    decay_ms: int
+    enabled: bool = True
+    _level: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def take(self, key: str, cost: int, now_ms: int) -> int:
+        """Returns where the counter stands after this call, in whole units.
+
+        Raises:
+            Exhausted: it would stand above the limit.
+        """
+        at_ms, level = self._level.get(key, (now_ms, 0))
+        level = max(0, level - max(0, now_ms - at_ms)) + cost * self.decay_ms
+        if self.enabled and level > self.limit * self.decay_ms:
+            raise Exhausted(level - self.limit * self.decay_ms, level // self.decay_ms)
+        self._level[key] = now_ms, level
+        return level // self.decay_ms

@@ -276,18 +276,20 @@ def trade(market: Market, plan: Plan, seed: str) -> History:
     desk = _Desk(market, plan, seed)
     arriving, spot, contracts = plan.wallets
     quote = plan.instruments[0].quote
-    start = plan.start_ms
+    start = -(-plan.start_ms // 1_000) * 1_000
     desk.flow(start, quote, plan.deposit, "DEPOSIT", arriving)
     if plan.fee_rule is FeeRule.THIRD:
-        desk.flow(start + 1, plan.own_asset, Decimal(2), "DEPOSIT", arriving)
-        desk.move(start + 2, plan.own_asset, Decimal(2), arriving, spot)
+        desk.flow(start + 1_000, plan.own_asset, Decimal(2), "DEPOSIT", arriving)
+        desk.move(start + 1_001, plan.own_asset, Decimal(2), arriving, spot)
     desk.move(start + 3, quote, plan.deposit - 100, arriving, spot)
     if any(item.kind is Kind.LINEAR for item in plan.instruments):
         desk.move(start + 4, quote, plan.deposit / 2, spot, contracts)
-    span = plan.end_ms - start - 10
-    steps = [(start + 10 + desk.pick(span), 0) for _ in range(plan.orders)]
+    span = plan.end_ms - start - 4_000
+    steps = [(start + 2_000 + desk.pick(span), 0) for _ in range(plan.orders)]
     # Whole seconds: some venues tell the time of a withdrawal no finer.
-    steps += [(-(-(start + desk.pick(span)) // 1_000) * 1_000, 1) for _ in range(plan.flows)]
+    steps += [
+        (-(-(start + 2_000 + desk.pick(span)) // 1_000) * 1_000, 1) for _ in range(plan.flows)
+    ]
     first = -(-start // _FUNDING_MS) * _FUNDING_MS
     steps += [(time_ms, 2) for time_ms in range(first, plan.end_ms, _FUNDING_MS)]
     if plan.burst:

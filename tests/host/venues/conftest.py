@@ -80,4 +80,4 @@ def _no_fault_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None
         request.getfixturevalue("site").server.faults.clear()
 
 
-VENUES = ("binance", "bybit", "bitget", "mexc")
+VENUES = ("binance", "bybit", "bitget", "mexc", "kraken", "coinbase")
