@@ -1,0 +1,1 @@
+"""What the leakage measurement finds, against figures measured elsewhere."""

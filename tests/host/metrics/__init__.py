@@ -1,0 +1,1 @@
+"""What the metrics add up to, against definitions, properties and quantstats."""
