@@ -8,88 +8,27 @@ second and path.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import unquote_plus
 
-from strongroom_host.venues.errors import Refused
+from strongroom_host.venues.bitget_desk import BitgetDesk, refused
 from strongroom_host.venues.history import Fill, Flow, Move, Position
-from strongroom_host.venues.limits import Exhausted, Meter
-from strongroom_host.venues.market import HOUR_MS, MINUTE_MS, Instrument, Kind
-from strongroom_host.venues.venue import (
-    Call,
-    Event,
-    Handler,
-    before_id,
-    by_pair,
-    decimals,
-    integer,
-    text,
-)
-from strongroom_host.venues.world import Account, World
+from strongroom_host.venues.market import Instrument, Kind
+from strongroom_host.venues.venue import Call, Handler, text
+from strongroom_host.venues.world import Account
 
 __all__ = ["Bitget"]
 
-_DAY_MS: Final = 24 * HOUR_MS
-_BACK_MS: Final = 90 * _DAY_MS
-_WINDOW_MS: Final = 30_000
-_SPOT_SPANS: Final = {
-    "1min": MINUTE_MS,
-    "5min": 5 * MINUTE_MS,
-    "15min": 15 * MINUTE_MS,
-    "1h": HOUR_MS,
-    "4h": 4 * HOUR_MS,
-    "1day": _DAY_MS,
-}
-_MIX_SPANS: Final = {
-    "1m": MINUTE_MS,
-    "5m": 5 * MINUTE_MS,
-    "15m": 15 * MINUTE_MS,
-    "1H": HOUR_MS,
-    "4H": 4 * HOUR_MS,
-    "1D": _DAY_MS,
-}
 _WALLETS: Final = {"spot": "spot", "linear": "usdt_futures"}
 
 
-def _refused(code: str, message: str, now_ms: int, status: int = 400) -> Refused:
-    body = {"code": code, "msg": message, "requestTime": now_ms, "data": None}
-    return Refused(message, body=body, status=status)
-
-
-class Bitget:
+class Bitget(BitgetDesk):
     """A classic account: spot and USDT-M futures apart."""
-
-    name = "bitget"
-    hosts: tuple[str, ...] = ("api.bitget.com",)
-
-    def __init__(self, world: World, *, limits: bool = True) -> None:
-        self._world = world
-        self._meter = Meter(10, 1_000, limits)
-        self._spot = by_pair(world.market, Kind.SPOT)
-        self._linear = by_pair(world.market, Kind.LINEAR)
-        self._names = {
-            item.symbol: name
-            for known in (self._spot, self._linear)
-            for name, item in known.items()
-        }
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         """The endpoints."""
         return [
-            ("GET", "/api/v2/public/time", self._time),
-            ("GET", "/api/v2/spot/public/coins", self._coins),
-            ("GET", "/api/v2/spot/public/symbols", self._symbols),
-            ("GET", "/api/v2/margin/currencies", self._no_margin),
-            ("GET", "/api/v2/mix/market/contracts", self._contracts),
-            ("GET", "/api/v2/spot/market/candles", self._spot_candles),
-            ("GET", "/api/v2/spot/market/history-candles", self._spot_history),
-            ("GET", "/api/v2/mix/market/candles", self._mix_candles),
-            ("GET", "/api/v2/mix/market/history-candles", self._mix_history),
-            ("GET", "/api/v2/mix/market/history-mark-candles", self._mix_history),
+            *self.market_routes(),
             ("GET", "/api/v3/account/settings", self._settings),
             ("GET", "/api/v2/spot/account/assets", self._assets),
             ("GET", "/api/v2/spot/account/bills", self._spot_bills),
@@ -103,199 +42,15 @@ class Bitget:
             ("GET", "/api/v2/mix/position/all-position", self._positions),
         ]
 
-    def unknown(self, call: Call) -> Refused:
-        """What Bitget says to a path that it does not have."""
-        return _refused("40404", "Request URL NOT FOUND", call.now_ms, 404)
-
-    # ---------------------------------------------------------- who asks, and how often
-
-    def _open(self, call: Call) -> dict[str, str]:
-        try:
-            self._meter.take(f"{call.client} {call.path}", 1, call.now_ms)
-        except Exhausted as exhausted:
-            raise _refused("429", "Too Many Requests", call.now_ms, 429) from exhausted
-        return call.parameters
-
-    def _signed(self, call: Call) -> tuple[Account, dict[str, str]]:
-        """Whose call it is, and its parameters.
-
-        Raises:
-            Refused: a header missing or wrong, a stale time, or a signature not of this request.
-        """
-        given, headers, now = self._open(call), call.headers, call.now_ms
-        key, stamp = headers.get("ACCESS-KEY", ""), headers.get("ACCESS-TIMESTAMP", "")
-        if not key:
-            raise _refused("40006", "Invalid ACCESS_KEY", now)
-        account = self._world.account(self.name, key)
-        if account is None:
-            raise _refused("40037", "Apikey does not exist", now)
-        if not stamp.isdigit():
-            raise _refused("40005", "Invalid ACCESS_TIMESTAMP", now)
-        if abs(now - int(stamp)) > _WINDOW_MS:
-            raise _refused("40008", "Request timestamp expired", now)
-        right_phrase = account.credentials.passphrase.encode()
-        if not hmac.compare_digest(headers.get("ACCESS-PASSPHRASE", "").encode(), right_phrase):
-            raise _refused("40012", "apikey/password is incorrect", now)
-        query = f"?{unquote_plus(call.query)}" if call.query else ""
-        covered = f"{stamp}{call.method}{call.path}{query}".encode() + call.body
-        secret = account.credentials.secret.encode()
-        right = base64.b64encode(hmac.digest(secret, covered, hashlib.sha256)).decode()
-        if not hmac.compare_digest(right, headers.get("ACCESS-SIGN", "")):
-            raise _refused("40009", "sign signature error", now)
-        return account, given
-
-    def _number(self, call: Call, given: Mapping[str, str], name: str, otherwise: int) -> int:
-        try:
-            return integer(given.get(name), otherwise)
-        except ValueError as error:
-            message = f"Parameter verification failed {name}"
-            raise _refused("40017", message, call.now_ms) from error
-
-    def _need(self, call: Call, given: Mapping[str, str], name: str) -> str:
-        if not given.get(name):
-            raise _refused("400172", f"Parameter {name} cannot be empty", call.now_ms)
-        return given[name]
-
-    def _window(self, call: Call, given: Mapping[str, str], days: int) -> tuple[int, int]:
-        end = self._number(call, given, "endTime", call.now_ms)
-        start = self._number(call, given, "startTime", end - days * _DAY_MS)
-        if end - start > days * _DAY_MS:
-            message = f"startTime and endTime interval cannot be greater than {days} days"
-            raise _refused("00001", message, call.now_ms)
-        # What is asked for is let in, but nothing older than 90 days is told.
-        return max(start, call.now_ms - _BACK_MS), min(end, call.now_ms)
-
-    def _page(
-        self, call: Call, given: Mapping[str, str], found: list[Event], most: int
-    ) -> list[Event]:
-        limit = self._number(call, given, "limit", 100)
-        if not 1 <= limit <= most:
-            raise _refused("40017", "Parameter verification failed limit", call.now_ms)
-        return before_id(found, self._number(call, given, "idLessThan", 0), limit)
-
-    def _ok(self, call: Call, data: object) -> object:
-        return {"code": "00000", "msg": "success", "requestTime": call.now_ms, "data": data}
-
-    # ------------------------------------------------------------------------- market
-
-    def _time(self, call: Call) -> object:
-        self._open(call)
-        return self._ok(call, {"serverTime": str(call.now_ms)})
-
-    def _coins(self, call: Call) -> object:
-        self._open(call)
-        items = self._world.market.instruments.values()
-        assets = sorted({item.base for item in items} | {item.quote for item in items})
-        return self._ok(call, [{"coinId": "1", "coin": a, "chains": []} for a in assets])
-
-    def _symbols(self, call: Call) -> object:
-        self._open(call)
-        rows = [
-            {
-                "symbol": name,
-                "baseCoin": instrument.base,
-                "quoteCoin": instrument.quote,
-                "minTradeAmount": "0",
-                "maxTradeAmount": "900000000",
-                "takerFeeRate": "0.001",
-                "makerFeeRate": "0.001",
-                "pricePrecision": str(decimals(instrument.tick)),
-                "quantityPrecision": str(decimals(instrument.step)),
-                "quotePrecision": "8",
-                "status": "online" if instrument.trading(call.now_ms) else "offline",
-                "minTradeUSDT": "1",
-            }
-            for name, instrument in self._spot.items()
-        ]
-        return self._ok(call, rows)
-
-    def _no_margin(self, call: Call) -> object:
-        self._open(call)
-        return self._ok(call, [])
-
-    def _contracts(self, call: Call) -> object:
-        given = self._open(call)
-        product = self._need(call, given, "productType")
-        known = self._linear if product.upper() == "USDT-FUTURES" else {}
-        rows = [
-            {
-                "symbol": name,
-                "baseCoin": instrument.base,
-                "quoteCoin": instrument.quote,
-                "supportMarginCoins": [instrument.settle],
-                "makerFeeRate": "0.0002",
-                "takerFeeRate": "0.0005",
-                "minTradeNum": text(instrument.step),
-                "priceEndStep": "1",
-                "volumePlace": str(decimals(instrument.step)),
-                "pricePlace": str(decimals(instrument.tick)),
-                "sizeMultiplier": text(instrument.step),
-                "symbolType": "perpetual",
-                "symbolStatus": "normal",
-                "minTradeUSDT": "5",
-                "fundInterval": "8",
-            }
-            for name, instrument in known.items()
-        ]
-        return self._ok(call, rows)
-
-    def _spot_candles(self, call: Call) -> object:
-        return self._candles(call, self._spot, _SPOT_SPANS, 1_000)
-
-    def _spot_history(self, call: Call) -> object:
-        return self._candles(call, self._spot, _SPOT_SPANS, 200)
-
-    def _mix_candles(self, call: Call) -> object:
-        return self._candles(call, self._linear, _MIX_SPANS, 1_000)
-
-    def _mix_history(self, call: Call) -> object:
-        return self._candles(call, self._linear, _MIX_SPANS, 200)
-
-    def _candles(
-        self, call: Call, known: Mapping[str, Instrument], spans: Mapping[str, int], most: int
-    ) -> object:
-        given = self._open(call)
-        instrument = self._instrument(call, given, known)
-        span = spans.get(given.get("granularity", ""))
-        if span is None:
-            raise _refused("400171", "Parameter verification failed granularity", call.now_ms)
-        limit = min(self._number(call, given, "limit", 100), most)
-        end = min(self._number(call, given, "endTime", call.now_ms), call.now_ms)
-        # The newest candles before the end come, so a start too far back is not reached.
-        start = max(self._number(call, given, "startTime", 0), (end // span - limit + 1) * span)
-        candles = self._world.market.candles(instrument, start, end, span, limit)
-        rows = [
-            [
-                str(c.start_ms),
-                text(c.open),
-                text(c.high),
-                text(c.low),
-                text(c.close),
-                text(c.volume),
-                text(c.volume * c.close),
-                text(c.volume * c.close),
-            ]
-            for c in candles
-        ]
-        return self._ok(call, rows)
-
-    def _instrument(
-        self, call: Call, given: Mapping[str, str], known: Mapping[str, Instrument]
-    ) -> Instrument:
-        name = self._need(call, given, "symbol")
-        if name not in known:
-            raise _refused("40034", f"Parameter {name} does not exist", call.now_ms)
-        return known[name]
-
     # ------------------------------------------------------------------------ account
 
     def _settings(self, call: Call) -> object:
         """A classic account has no unified settings, which is how clients tell."""
-        self._signed(call)
-        raise _refused("40084", "You are in Classic Account mode", call.now_ms)
+        self.signed(call)
+        raise refused("40084", "You are in Classic Account mode", call.now_ms)
 
     def _assets(self, call: Call) -> object:
-        account, given = self._signed(call)
+        account, given = self.signed(call)
         held = account.history.balances("spot", call.now_ms)
         rows = [
             {
@@ -309,12 +64,12 @@ class Bitget:
             for asset, amount in sorted(held.items())
             if given.get("coin") in (None, asset)
         ]
-        return self._ok(call, rows)
+        return self.ok(call, rows)
 
     def _accounts(self, call: Call) -> object:
-        account, given = self._signed(call)
-        self._need(call, given, "productType")
-        history, market = account.history, self._world.market
+        account, given = self.signed(call)
+        self.need(call, given, "productType")
+        history, market = account.history, self.world.market
         gain = sum(
             place.quantity * market.price(item, call.now_ms) - place.cost
             for item, place in history.positions(call.now_ms).items()
@@ -332,23 +87,23 @@ class Bitget:
             }
             for asset, amount in sorted(history.balances("linear", call.now_ms).items())
         ]
-        return self._ok(call, rows)
+        return self.ok(call, rows)
 
     def _positions(self, call: Call) -> object:
-        account, given = self._signed(call)
-        self._need(call, given, "productType")
+        account, given = self.signed(call)
+        self.need(call, given, "productType")
         rows = [
             self._position(instrument, position, call.now_ms)
             for instrument, position in account.history.positions(call.now_ms).items()
         ]
-        return self._ok(call, rows)
+        return self.ok(call, rows)
 
     def _position(
         self, instrument: Instrument, position: Position, now_ms: int
     ) -> dict[str, object]:
-        mark = self._world.market.price(instrument, now_ms)
+        mark = self.world.market.price(instrument, now_ms)
         return {
-            "symbol": self._names[instrument.symbol],
+            "symbol": self.names[instrument.symbol],
             "marginCoin": instrument.settle,
             "holdSide": "long" if position.quantity > 0 else "short",
             "marginSize": text(round(abs(position.cost) / 10, 8)),
@@ -371,7 +126,7 @@ class Bitget:
     # ---------------------------------------------------------------------- movements
 
     def _deposits(self, call: Call) -> object:
-        account, given = self._signed(call)
+        account, given = self.signed(call)
         page = self._money(call, account, given, "DEPOSIT")
         rows = [
             {
@@ -390,10 +145,10 @@ class Bitget:
             }
             for flow in page
         ]
-        return self._ok(call, rows)
+        return self.ok(call, rows)
 
     def _withdrawals(self, call: Call) -> object:
-        account, given = self._signed(call)
+        account, given = self.signed(call)
         page = self._money(call, account, given, "WITHDRAWAL")
         rows = [
             {
@@ -414,37 +169,37 @@ class Bitget:
             }
             for flow in page
         ]
-        return self._ok(call, rows)
+        return self.ok(call, rows)
 
     def _money(
         self, call: Call, account: Account, given: Mapping[str, str], kind: str
     ) -> list[Flow]:
-        self._need(call, given, "startTime")
-        self._need(call, given, "endTime")
-        start, end = self._window(call, given, 90)
+        self.need(call, given, "startTime")
+        self.need(call, given, "endTime")
+        start, end = self.window(call, given, 90)
         found = [
             flow
             for flow in account.history.changes(start, end, kind)
             if given.get("coin") in (None, flow.asset)
         ]
-        return call.rows(account, self._page(call, given, found, 100))
+        return call.rows(account, self.page(call, given, found, 100))
 
     def _transfers(self, call: Call) -> object:
-        account, given = self._signed(call)
-        coin = self._need(call, given, "coin")
-        start, end = self._window(call, given, 90)
+        account, given = self.signed(call)
+        coin = self.need(call, given, "coin")
+        start, end = self.window(call, given, 90)
         found = [
             move
             for move in account.history.transfers(start, end)
             if move.asset == coin and given.get("fromType") in (None, "", _WALLETS.get(move.source))
         ]
-        rows = [_transfer(move) for move in call.rows(account, self._page(call, given, found, 500))]
-        return self._ok(call, rows)
+        rows = [_transfer(move) for move in call.rows(account, self.page(call, given, found, 500))]
+        return self.ok(call, rows)
 
     def _spot_bills(self, call: Call) -> object:
         """Everything that changed the spot wallet: how a client finds the coins it traded."""
-        account, given = self._signed(call)
-        start, end = self._window(call, given, 90)
+        account, given = self.signed(call)
+        start, end = self.window(call, given, 90)
         booked: list[Flow] = []
         for fill in account.history.trades(start, end, kind=Kind.SPOT):
             for asset, amount in (
@@ -473,24 +228,24 @@ class Bitget:
                 "fees": text(-flow.fee),
                 "cTime": str(flow.time_ms),
             }
-            for flow in call.rows(account, self._page(call, given, found, 500))
+            for flow in call.rows(account, self.page(call, given, found, 500))
         ]
-        return self._ok(call, rows)
+        return self.ok(call, rows)
 
     def _mix_bills(self, call: Call) -> object:
-        account, given = self._signed(call)
-        self._need(call, given, "productType")
-        start, end = self._window(call, given, 30)
+        account, given = self.signed(call)
+        self.need(call, given, "productType")
+        start, end = self.window(call, given, 30)
         booked = [
             flow
             for flow in account.history.changes(start, end, "FUNDING")
-            if given.get("symbol") in (None, self._names[flow.symbol])
+            if given.get("symbol") in (None, self.names[flow.symbol])
             and given.get("businessType") in (None, "contract_settle_fee")
         ]
         rows = [
             {
                 "billId": flow.id,
-                "symbol": self._names[flow.symbol],
+                "symbol": self.names[flow.symbol],
                 "amount": text(flow.amount),
                 "fee": "0",
                 "feeByCoupon": "",
@@ -499,18 +254,18 @@ class Bitget:
                 "balance": "0",
                 "cTime": str(flow.time_ms),
             }
-            for flow in call.rows(account, self._page(call, given, booked, 100))
+            for flow in call.rows(account, self.page(call, given, booked, 100))
         ]
-        return self._ok(call, {"bills": rows, "endId": rows[-1]["billId"] if rows else ""})
+        return self.ok(call, {"bills": rows, "endId": rows[-1]["billId"] if rows else ""})
 
     # ------------------------------------------------------------------------- trades
 
     def _spot_fills(self, call: Call) -> object:
-        account, given = self._signed(call)
-        instrument = self._instrument(call, given, self._spot)
-        start, end = self._window(call, given, 90)
+        account, given = self.signed(call)
+        instrument = self.instrument(call, given, self.spot)
+        start, end = self.window(call, given, 90)
         found = account.history.trades(start, end, symbol=instrument.symbol)
-        page = call.rows(account, self._page(call, given, found, 100))
+        page = call.rows(account, self.page(call, given, found, 100))
         rows = [
             {
                 "userId": "1",
@@ -529,21 +284,21 @@ class Bitget:
             }
             for fill in page
         ]
-        return self._ok(call, rows)
+        return self.ok(call, rows)
 
     def _mix_fills(self, call: Call) -> object:
-        account, given = self._signed(call)
-        self._need(call, given, "productType")
+        account, given = self.signed(call)
+        self.need(call, given, "productType")
         symbol = None
         if given.get("symbol"):
-            symbol = self._instrument(call, given, self._linear).symbol
-        start, end = self._window(call, given, 7)
+            symbol = self.instrument(call, given, self.linear).symbol
+        start, end = self.window(call, given, 7)
         found = account.history.trades(start, end, symbol=symbol, kind=Kind.LINEAR)
-        page = call.rows(account, self._page(call, given, found, 100))
+        page = call.rows(account, self.page(call, given, found, 100))
         rows = [
             {
                 "tradeId": fill.id,
-                "symbol": self._names[fill.instrument.symbol],
+                "symbol": self.names[fill.instrument.symbol],
                 "marginCoin": fill.instrument.settle,
                 "orderId": fill.order_id,
                 "price": text(fill.price),
@@ -558,7 +313,7 @@ class Bitget:
             }
             for fill in page
         ]
-        return self._ok(call, {"fillList": rows, "endId": rows[-1]["tradeId"] if rows else ""})
+        return self.ok(call, {"fillList": rows, "endId": rows[-1]["tradeId"] if rows else ""})
 
 
 def _fee(fill: Fill) -> dict[str, object]:
