@@ -31,7 +31,8 @@ _CALLS: tuple[manifest.Call, ...] = (
 """The permission that each `Kind` needs, in the order of their numbers."""
 _ROOM = 7, 7, 8, 8, 8, 0, 0, 0, 0, 0, 7
 """How many eighths of the log's room each may fill with leaves that nobody has read, in that order:
-the last is for cancels. What has none decides nothing and is not logged."""
+the last is for cancels, of clients who may cancel. What has none decides nothing and is not logged.
+"""
 
 
 class Desk:
@@ -50,7 +51,7 @@ class Desk:
             intent = Intent.parse(plaintext)
             if not (room := _ROOM[intent.kind - 1]):
                 return self._attempt(intent, client)
-            self._ledger.admit(room)
+            self._ledger.admit(min(room, 7 + ("cancel" in client.calls)))
             reply = self._attempt(intent, client)
             return self._logged(intent, sha256(plaintext).digest(), client.name, reply)
         except WireError as error:

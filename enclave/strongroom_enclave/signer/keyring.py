@@ -103,6 +103,8 @@ class Keyring:
             (Code.WRONG_MANIFEST, bundle.manifest_digest, order.manifest_digest),
             (Code.WRONG_PHASE, True, self._permitted or order.action not in _NEED_PERMIT),
             (Code.UNKNOWN_KEY, True, not order.key or order.key in self.keys),
+            # One owner's word, always obeyed and logged: few different ones, or they fill us up.
+            (Code.MALFORMED, True, order.action is not Action.KILL or not order.body),
         ):
             if expected != actual:
                 raise Refused(code, "owner order", expected, actual)

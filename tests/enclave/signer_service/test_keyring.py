@@ -134,6 +134,14 @@ def test_another_boot_manifest_or_signature_is_refused(ring: Ring, action: Actio
             ring.ring.authorised(statement)
 
 
+def test_one_owner_alone_can_say_stop_in_as_many_ways_as_there_are_keys(ring: Ring) -> None:
+    """What was obeyed is kept, and a stop always is obeyed: no owner alone fills the memory."""
+    padded = ring.order(Action.KILL, "main", body=b"once more")
+    with pytest.raises(Refused) as refused:
+        ring.ring.authorised(ring.desk.owners.sign(ORDER_DOMAIN, padded, 1))
+    assert refused.value.code is Code.MALFORMED
+
+
 @pytest.mark.parametrize(
     "action", [Action.GENERATE, Action.IMPORT, Action.ENROLL_CREATE, Action.ENROLL_DERIVE]
 )

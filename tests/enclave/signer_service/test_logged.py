@@ -205,6 +205,18 @@ def test_nothing_is_decided_while_unread_leaves_fill_the_room(
     )
 
 
+def test_who_may_not_cancel_cannot_take_the_room_for_cancels(
+    signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer.make_ready()
+    channel, stranger = signer.channel(), signer.channel(signer.desk.bots[1])
+    monkeypatch.setattr(module, "_KEPT", 8 << 10)
+    for _ in range(5):
+        codes = {stranger.cancel_all().code for _ in range(8)}
+    assert codes == {Code.BUSY}
+    assert channel.cancel_all().code is Code.OK, "the last eighth is for who may cancel"
+
+
 def test_a_replayed_order_gets_the_first_answer_and_no_second_leaf(signer: Signer) -> None:
     signer.make_ready()
     before = read(signer.channel())
