@@ -235,6 +235,7 @@ def test_an_embargo_ends_after_the_longest_time() -> None:
         {"hours": 48},
         {"least_trades": -1},
         {"longest": -1},
+        {"longest": -1, "embargo": True},
         {"longest": 5},
         {"grid": Decimal(0)},
         {"grid": Decimal(-1)},
