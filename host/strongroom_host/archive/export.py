@@ -8,7 +8,7 @@ and goes on. Nothing is believed because it is there: every digest is computed f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from strongroom_wire.bundle import LogHead
@@ -134,6 +134,8 @@ def export(order: Order, store: Store) -> Exported:
     _in_order(reader, [] if before is None else [before.head])
     writer = _Writer(store, contents, before, Protection(store.mode, order.until_ms, hold), order)
     manifest = writer.write(origin, note.decode(), reader)
+    if before is not None and not hold and store.protection(before.key).hold:
+        writer.hold()  # it was put while this ran
     unproved = set(_boots_of(manifest)) - {each.boot for each in manifest.boots}
     return Exported(
         manifest,
@@ -271,6 +273,11 @@ class _Writer:
         self._keep(manifest.key, manifest.serialise())
         return manifest
 
+    def hold(self) -> None:
+        """Puts what was stored by now under a legal hold."""
+        for key in self.added:
+            self._store.protect(key, replace(self._store.protection(key), hold=True))
+
     def _openings(self, origin: str, segment: Segment) -> list[ArchivedOpenings]:
         """Seals and stores what is known of a segment's openings."""
         key = self._order.openings_key
@@ -308,8 +315,8 @@ class _Writer:
             checked(key, self._store.read(key))
         kept, wanted = self._store.protection(key), self._wanted
         if not self._suffices(key, kept):
-            until = max(kept.until_ms, wanted.until_ms)
-            self._store.protect(key, Protection(wanted.mode, until, wanted.hold))
+            until, held = max(kept.until_ms, wanted.until_ms), kept.hold or wanted.hold
+            self._store.protect(key, Protection(wanted.mode, until, held))
             self.renewed.append(key)
             kept = self._store.protection(key)
         if not self._suffices(key, kept):
@@ -321,10 +328,13 @@ class _Writer:
             )
 
     def _suffices(self, key: str, kept: Protection) -> bool:
-        """Whether an object is protected: a new one as long as asked, an old one at all."""
+        """Whether an object is protected: a new one as long as asked, an old one at all.
+
+        A hold that somebody put on it alone stays: no export lifts one.
+        """
         least = self._order.now_ms if key in self._named else self._wanted.until_ms
-        as_wanted = (kept.mode, kept.hold) == (self._wanted.mode, self._wanted.hold)
-        return as_wanted and kept.until_ms >= least
+        held = kept.hold or not self._wanted.hold
+        return kept.mode == self._wanted.mode and held and kept.until_ms >= least
 
 
 def _segment_entry(segment: Segment, data: bytes) -> ArchivedSegment:

@@ -59,7 +59,7 @@ class FolderStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._ledger: dict[str, Protection] | None = None
+        self._ledger, self._ledger_size = dict[str, Protection](), 0
 
     @property
     def place(self) -> str:
@@ -135,13 +135,15 @@ class FolderStore:
 
     def _protections(self) -> dict[str, Protection]:
         """By key: the latest date of all lines, and the hold of the last one."""
-        if self._ledger is None:
+        path = self._folder / _LEDGER
+        size = path.stat().st_size if path.exists() else 0
+        if size != self._ledger_size:  # another process may hold what this one exports
             ledger = dict[str, Protection]()
             for line in self._lines():
                 before = ledger.get(line.key, Protection())
                 until = max(before.until_ms, line.until_ms)
                 ledger[line.key] = Protection(_MODE, until, line.hold)
-            self._ledger = ledger
+            self._ledger, self._ledger_size = ledger, size
         return self._ledger
 
     def _lines(self) -> list[_Line]:
@@ -165,18 +167,19 @@ class FolderStore:
 
     def _record(self, key: str, wanted: Protection) -> None:
         """Adds a line to the ledger, durably; a line that a crash cut short is ended first."""
-        ledger = self._protections()
         line = msgspec.json.encode(_Line(key, wanted.until_ms, wanted.hold)) + b"\n"
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(self._folder / _LEDGER, flags, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            ledger = self._protections()
             size = os.fstat(descriptor).st_size
             whole = os.pread(descriptor, 1, size - 1) == b"\n" if size else True
             if not whole:
                 _drop_last_line(descriptor, size)
             _write(descriptor, line)
             os.fsync(descriptor)
+            self._ledger_size = os.fstat(descriptor).st_size
         finally:
             os.close(descriptor)
         _synchronise(self._folder)

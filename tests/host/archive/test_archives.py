@@ -237,6 +237,41 @@ def test_retention_grows_and_never_shrinks(place: Reopen, tmp_path: Path) -> Non
     assert last.until_ms == to_second(until)
 
 
+def test_an_export_lifts_no_hold_that_somebody_put_on_one_object(
+    place: Reopen, tmp_path: Path
+) -> None:
+    """Counsel has tools of his own: what he holds in the bucket's console stays held."""
+    kept = log_of(300)
+    first = archived(kept, tmp_path / "1", place())
+    key = segment_key(first.manifest.segments[0])
+    store = place()
+    store.protect(key, replace(store.protection(key), hold=True))
+    kept.decide(True)
+    archived(kept, tmp_path / "2", place(), now_ms=orders.NOW + 2)
+    assert place().protection(key).hold
+    assert checked(place()).held == 1
+    if isinstance(store, FolderStore):  # a bucket's clock cannot be moved
+        later = orders.NOW + 2 * YEAR  # its date has passed, so it is set again
+        archived(kept, tmp_path / "2", place(), now_ms=later)
+        assert place().protection(key).hold
+
+
+def test_a_hold_that_comes_while_an_export_runs_holds_what_it_adds(
+    place: Reopen, tmp_path: Path
+) -> None:
+    kept = log_of(20)
+    archived(kept, tmp_path / "1", place())
+    kept.decide(True)
+
+    def counsel(_done: int, _all: int) -> None:
+        hold(place(), on=True, now_ms=orders.NOW + 1, by="counsel", why="case 7")
+
+    order = replace(order_for(kept, tmp_path / "2", now_ms=orders.NOW + 2), progress=counsel)
+    export(order, place())
+    report = checked(place())
+    assert report.held == report.objects
+
+
 def test_a_legal_hold_holds_what_is_there_and_what_comes(place: Reopen, tmp_path: Path) -> None:
     kept = log_of(20)
     archived(kept, tmp_path / "1", place())
