@@ -98,6 +98,7 @@ class _Known:
         self.shown = evidence.bundle.role(Role.SIGNER).head
         self.memory = session.folder.heads
         self.remembered = self.memory.known(self.log)
+        self.abandoned = self.memory.abandoned(self.log)[-1:]
         self.folder = (choice.log or session.folder.root / "log").expanduser()
         self.stored = self.folder.is_dir()
         if choice.log is not None and not self.stored:
@@ -108,6 +109,7 @@ class _Known:
     def replay(self, session: OwnerSession) -> Replay:
         """Goes through the stored copy, or through nothing where there is none."""
         vouched = [Vouched.of(each) for each in self.remembered]
+        vouched += [Vouched.gone(each) for each in self.abandoned]
         if not self.stored:
             return replay([], vouched, self.boot_id)
         files = FolderLog(self.folder)
@@ -137,6 +139,11 @@ def history_to_continue(
         abandon=choice.abandon is not None,
         unsigned=choice.unsigned,
     )
+    if found.abandons != EMPTY_LOG and choice.abandon is None:
+        say(
+            "a permit gave this up before, and no stored leaf shows that it reached its boot; so"
+            f" this one says it again. The reason was: {known.abandoned[0].reason}"
+        )
     if not known.stored:
         say("no log is stored: this boot begins an empty one")
     if not known.remembered and known.stored:
@@ -172,6 +179,8 @@ def remember_permit(
     heads, abandons = [named], None
     if draft.abandons != EMPTY_LOG:
         abandons = draft.abandons
+        before = session.folder.heads.abandoned(log)
+        reason = reason or (before[-1].reason if before else "")
     shown = bundle.role(Role.SIGNER).head
     if shown.size > draft.signer_head.size:
         heads.append(RememberedHead(shown, How.SHOWN, now_ms, bundle.boot_id, "its evidence"))
@@ -214,7 +223,8 @@ def check_draft(
             remedy="bring both copies up to date (`strongroom log pull`, or copy the folder), and"
             " find out which is right before you sign",
         )
-    if draft.abandons.size < mine.abandons.size:
+    less = draft.abandons.size < mine.abandons.size
+    if less or (draft.abandons.size == mine.abandons.size and draft.abandons != mine.abandons):
         raise DraftDiffers(
             "the draft does not say that it gives up all that you know and it lacks",
             expected=_words(mine.abandons),

@@ -65,11 +65,12 @@ class RememberedHead:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """A head that the owners gave up by a permit, and why."""
+    """A head that the owners gave up by a permit, and why; for which boot (its id) that was."""
 
     head: LogHead
     reason: str
     at_ms: int
+    boot: bytes = b""
 
 
 class _Head(Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,7 +136,7 @@ class HeadMemory:
             MemoryDamaged: the file cannot be read.
         """
         return tuple(
-            Abandoned(line.abandons.head, line.reason, line.at_ms)
+            Abandoned(line.abandons.head, line.reason, line.at_ms, line.remembered().boot)
             for line in self._lines()
             if line.log == log and line.abandons is not None
         )

@@ -19,7 +19,7 @@ from strongroom_wire.merkle import Frontier, leaf_hash
 
 from strongroom_host.errors import HostError
 from strongroom_host.log.verify import Expected, Finding, verify
-from strongroom_host.owner.heads import How, RememberedHead
+from strongroom_host.owner.heads import Abandoned, How, RememberedHead
 
 __all__ = [
     "BootSuperseded",
@@ -88,13 +88,18 @@ class NothingAbandoned(HistoryRefused):
 @dataclass(frozen=True, slots=True)
 class Vouched:
     """A head that the history must contain: who vouches for it, in words, since when (ms since the
-    epoch, 0 where unknown), and out of which boot (its id, or empty)."""
+    epoch, 0 where unknown), and out of which boot (its id, or empty).
+
+    `given_up` marks one that the owner gave up in a permit for that boot. A permit may never have
+    reached its boot, so the next one says it again, until that boot's leaves are stored.
+    """
 
     head: LogHead
     what: str
     at_ms: int = 0
     boot: bytes = b""
     remembered: bool = False
+    given_up: bool = False
 
     @classmethod
     def of(cls, known: RememberedHead) -> Vouched:
@@ -107,6 +112,11 @@ class Vouched:
         # A permit names the history before its boot: none of these leaves is that boot's own.
         boot = b"" if known.how is How.PERMIT else known.boot
         return cls(known.head, words[known.how], known.at_ms, boot, remembered=True)
+
+    @classmethod
+    def gone(cls, gone: Abandoned) -> Vouched:
+        """A head that the owner gave up."""
+        return cls(gone.head, "given up", gone.at_ms, gone.boot, remembered=True, given_up=True)
 
     def __str__(self) -> str:
         return f"{self.what}{f' on {_date(self.at_ms)}' if self.at_ms else ''}"
@@ -124,6 +134,7 @@ class Replay:
         lost: Those that it does not contain, smallest first.
         findings: What is wrong with the leaves themselves.
         superseded: Whether another boot's leaves come after this boot's.
+        boots: Whose leaves there are.
     """
 
     before: Frontier
@@ -133,6 +144,7 @@ class Replay:
     lost: tuple[Vouched, ...]
     findings: tuple[Finding, ...]
     superseded: bool
+    boots: frozenset[bytes] = frozenset()
 
     @property
     def proven(self) -> int:
@@ -157,7 +169,7 @@ class _Pass:
     def __init__(self, boot: bytes, sizes: set[int]) -> None:
         self._boot, self._sizes = boot, sizes
         self._own, self._before = False, Frontier()
-        self.superseded = False
+        self.superseded, self.boots = False, set[bytes]()
         self.tree, self.newest = Frontier(), 0
         self.heads = {0: EMPTY_LOG}
 
@@ -178,6 +190,7 @@ class _Pass:
             own, time = self._own, 0  # `verify` names it
         else:
             own, time = leaf.epoch == self._boot, leaf.time_ms
+            self.boots.add(leaf.epoch)
         self.superseded |= self._own and not own
         if own and not self._own:
             self._own, self._before = True, Frontier(self.tree.size, self.tree.hashes)
@@ -215,6 +228,7 @@ def replay(
         lost,
         report.findings,
         watched.superseded,
+        frozenset(watched.boots),
     )
 
 
@@ -239,11 +253,15 @@ def continued(
     """
     # A running boot still has its newest leaves, and may be permitted to go on while they wait.
     waiting = [
-        each for each in found.lost if each.boot == boot_id and each.head.size > found.head.size
+        each
+        for each in found.lost
+        if each.boot == boot_id and each.head.size > found.head.size and not each.given_up
     ]
-    lost = [each for each in found.lost if each not in waiting]
-    if lost and not abandon:
-        raise _parted(found, lost)
+    # What was given up and stands in the log, in the first leaf of that boot, is said.
+    said = [each for each in found.lost if each.given_up and each.boot in found.boots]
+    lost = [each for each in found.lost if each not in waiting and each not in said]
+    if not abandon and (missed := [each for each in lost if not each.given_up]):
+        raise _parted(found, missed)
     if abandon and not lost:
         raise NothingAbandoned(
             "there is nothing to abandon: the stored log contains every head that is known of it",

@@ -60,7 +60,7 @@ def test_giving_up_forgets_that_log_alone(memory: HeadMemory) -> None:
     memory.remember(LOG, [head(6, 9)])
     assert memory.known(LOG) == (head(4, 8), head(6, 9))
     assert memory.known(OTHER) == (head(5),)
-    assert memory.abandoned(LOG) == (Abandoned(head(9).head, "the disk burnt", 8),)
+    assert memory.abandoned(LOG) == (Abandoned(head(9).head, "the disk burnt", 8, bytes(32)),)
 
 
 def test_a_log_can_be_given_up_for_an_empty_one(memory: HeadMemory) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from strongroom_host.log.tree import LogReader
-from strongroom_host.owner.heads import How, RememberedHead
+from strongroom_host.owner.heads import Abandoned, How, RememberedHead
 from strongroom_host.owner.history import (
     BootSuperseded,
     Continued,
@@ -168,6 +168,23 @@ def test_giving_up_is_said_in_the_permit() -> None:
     assert says.log.head == head_at(history, 12)
     says = decide(replay([], vouched, NEXT), abandon=True)
     assert (says.abandons, says.log.head) == (history.tree.head, EMPTY_LOG)
+
+
+def test_what_was_given_up_is_said_until_it_stands_in_the_log() -> None:
+    """A host that swallows the permit must not swallow what it says, nor make it say less."""
+    history = History().boot(1, 19)
+    gone = Vouched.gone(Abandoned(history.tree.head, "the disk burnt", START, byte(2)))
+    old = replace(history, entries=history.entries[:12])
+    vouched = [*remembered(history, 12), gone]
+    for boot in (byte(2), NEXT):
+        assert decide(gone_through(old, vouched, boot), boot).abandons == history.tree.head
+    assert decide(gone_through(old, vouched), abandon=True).abandons == history.tree.head
+    assert decide(gone_through(history, vouched)).abandons == EMPTY_LOG, "it was found again"
+    onwards = History().boot(1, 11).boot(2, 3)
+    vouched = [*remembered(onwards, 16), gone]
+    assert decide(gone_through(onwards, vouched)).abandons == EMPTY_LOG, "the boot's leaf says it"
+    with pytest.raises(HistoryShorter):
+        decide(gone_through(History().boot(1, 11), [*vouched]))
 
 
 def test_nothing_is_given_up_by_habit() -> None:
