@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "log": "strongroom_host.cli.log:app",
     "archive": "strongroom_host.cli.archive:app",
     "witness": "strongroom_host.cli.witness:app",
+    "db": "strongroom_host.cli.db:app",
     "host": "strongroom_host.cli.host:app",
     "attest": "strongroom_host.cli.attest:app",
     "eif": "strongroom_host.cli.eif:app",

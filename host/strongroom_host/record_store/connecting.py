@@ -47,15 +47,15 @@ def transaction(connection: Connection) -> Iterator[Connection]:
     """One transaction: all of it, or nothing.
 
     Raises:
-        DatabaseRefused: the server refused a statement.
+        DatabaseRefused: the server refused a statement, or another one was in its way too long.
         DatabaseUnavailable: the connection broke; what was committed is not known.
     """
     try:
         with connection.transaction():
             yield connection
-    except psycopg.OperationalError as error:
-        raise _unavailable(error) from error
     except psycopg.Error as error:
+        if connection.closed:
+            raise _unavailable(error) from error
         raise DatabaseRefused(
             "the database refused a statement",
             actual=f"{error.sqlstate or 'no code'}: {error.diag.message_primary or error}",

@@ -40,6 +40,8 @@ _START_SECONDS: Final = 60.0
 _SOCKET_PATH: Final = 107 - len("/.s.PGSQL.5432")
 """Longest folder of a Unix socket: sun_path holds 108 bytes, one of them the terminator."""
 
+_LINGERING: Final = "pre-existing shared memory block"
+
 _SETTINGS: Final = {
     "listen_addresses": "",
     "max_connections": "100",
@@ -58,6 +60,7 @@ class EmbeddedServer:
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self.folder = folder.absolute()
         self._durable = durable
+        self._log_start = 0
         self._user: User | None = server_user()
 
     @property
@@ -117,6 +120,8 @@ class EmbeddedServer:
             yield self
         finally:
             stop(process)
+            if (socket := self._socket_folder()).parent != self.folder:
+                socket.rmdir()
 
     def start(self) -> subprocess.Popen[bytes]:
         """Starts the server and returns its process once it answers; see `running` for errors."""
@@ -130,22 +135,13 @@ class EmbeddedServer:
             settings |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
         command = [str(self._programs().program("postgres")), "-D", str(self.data)]
         command += [f"--{name}={value}" for name, value in settings.items()]
-        with (self.folder / "server.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603  # the program of our own wheel
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.data,
-                env=_environment(),
-                start_new_session=True,  # Ctrl-C is for the program that stops it in order
-                user=None if self._user is None else self._user.uid,
-                group=None if self._user is None else self._user.gid,
-                extra_groups=None if self._user is None else [],
-            )
         deadline = time.monotonic() + _START_SECONDS
+        process = self._launch(command)
         while not self.alive():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None and _LINGERING in self._last_words():
+                # A server that was killed leaves processes behind that end in their own time.
+                process = self._launch(command)
+            elif process.poll() is not None or time.monotonic() > deadline:
                 stop(process)
                 raise ServerFailed(
                     "the database server did not start",
@@ -223,6 +219,22 @@ class EmbeddedServer:
     def _programs(self) -> Programs:
         return wheel_programs().reachable_by(self._user, self.folder / "server")
 
+    def _launch(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self.folder / "server.log").open("ab") as log:
+            self._log_start = log.tell()
+            return subprocess.Popen(  # noqa: S603  # the program of our own wheel
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.data,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the program that stops it in order
+                user=None if self._user is None else self._user.uid,
+                group=None if self._user is None else self._user.gid,
+                extra_groups=None if self._user is None else [],
+            )
+
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(  # noqa: S603  # the program of our own wheel
             command,
@@ -238,8 +250,9 @@ class EmbeddedServer:
         )
 
     def _last_words(self) -> str:
-        text = (self.folder / "server.log").read_text(encoding="utf-8", errors="replace")
-        return text[-1000:].strip()
+        with (self.folder / "server.log").open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")[-1000:].strip()
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

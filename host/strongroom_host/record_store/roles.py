@@ -24,6 +24,7 @@ __all__ = [
     "ROLES",
     "create_database",
     "create_reader",
+    "new_logins",
 ]
 
 DATABASE: Final = "strongroom"
@@ -39,8 +40,7 @@ _POWERLESS: Final = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSR
 def create_database(admin_dsn: str, database: str = DATABASE) -> dict[str, str]:
     """Makes an empty database and the three roles; returns how each of them logs in.
 
-    `admin_dsn` is a superuser's. A role that exists gets a new password: another database of the
-    same server uses the same roles.
+    `admin_dsn` is a superuser's. Roles that exist get new passwords, as by `new_logins`.
 
     Raises:
         InitialisedAlready: the database exists.
@@ -52,10 +52,10 @@ def create_database(admin_dsn: str, database: str = DATABASE) -> dict[str, str]:
         if found:
             raise InitialisedAlready(
                 f"the server has a database {database} already",
-                remedy="`strongroom db migrate` brings it up to date",
+                remedy="`strongroom db passwords` writes down how to reach it, and `db migrate`"
+                " brings it up to date",
             )
-        with transaction(admin):
-            passwords = {role: _log_in(admin, role) for role in ROLES}
+        logins = new_logins(admin_dsn, database)
         name, owner = sql.Identifier(database), sql.Identifier(MIGRATE)
         admin.execute(
             sql.SQL("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0").format(
@@ -75,6 +75,20 @@ def create_database(admin_dsn: str, database: str = DATABASE) -> dict[str, str]:
             inside.execute(
                 sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql.Identifier(role))
             )
+    return logins
+
+
+def new_logins(admin_dsn: str, database: str = DATABASE) -> dict[str, str]:
+    """Gives each of the three roles a new password, making those that lack; returns their DSNs.
+
+    Whoever is logged in stays so. Other databases of the same server use the same roles.
+
+    Raises:
+        DatabaseRefused: `admin_dsn` may not do this.
+        DatabaseUnavailable: nobody answers.
+    """
+    with connect(admin_dsn, "strongroom logins") as admin, transaction(admin):
+        passwords = {role: _log_in(admin, role) for role in ROLES}
     return {
         role: make_conninfo(admin_dsn, user=role, password=password, dbname=database)
         for role, password in passwords.items()

@@ -187,6 +187,9 @@ CREATE TABLE "reader_limits" (
 CREATE INDEX "exchange_connections_user_id_idx" ON "exchange_connections"("user_id");
 
 -- CreateIndex
+CREATE UNIQUE INDEX "exchange_connections_account_user_id_key" ON "exchange_connections"("account", "user_id");
+
+-- CreateIndex
 CREATE INDEX "data_encryption_keys_user_id_idx" ON "data_encryption_keys"("user_id");
 
 -- CreateIndex
@@ -238,16 +241,10 @@ ALTER TABLE "account_states" ADD CONSTRAINT "account_states_account_fkey" FOREIG
 ALTER TABLE "account_states" ADD CONSTRAINT "account_states_key_id_fkey" FOREIGN KEY ("key_id") REFERENCES "data_encryption_keys"("id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 
 -- AddForeignKey
-ALTER TABLE "hourly_returns" ADD CONSTRAINT "hourly_returns_user_id_fkey" FOREIGN KEY ("user_id") REFERENCES "users"("id") ON DELETE RESTRICT ON UPDATE RESTRICT;
+ALTER TABLE "hourly_returns" ADD CONSTRAINT "hourly_returns_account_user_id_fkey" FOREIGN KEY ("account", "user_id") REFERENCES "exchange_connections"("account", "user_id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 
 -- AddForeignKey
-ALTER TABLE "hourly_returns" ADD CONSTRAINT "hourly_returns_account_fkey" FOREIGN KEY ("account") REFERENCES "exchange_connections"("account") ON DELETE RESTRICT ON UPDATE RESTRICT;
-
--- AddForeignKey
-ALTER TABLE "balance_snapshots" ADD CONSTRAINT "balance_snapshots_user_id_fkey" FOREIGN KEY ("user_id") REFERENCES "users"("id") ON DELETE RESTRICT ON UPDATE RESTRICT;
-
--- AddForeignKey
-ALTER TABLE "balance_snapshots" ADD CONSTRAINT "balance_snapshots_account_fkey" FOREIGN KEY ("account") REFERENCES "exchange_connections"("account") ON DELETE RESTRICT ON UPDATE RESTRICT;
+ALTER TABLE "balance_snapshots" ADD CONSTRAINT "balance_snapshots_account_user_id_fkey" FOREIGN KEY ("account", "user_id") REFERENCES "exchange_connections"("account", "user_id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 
 -- AddForeignKey
 ALTER TABLE "sync_jobs" ADD CONSTRAINT "sync_jobs_account_fkey" FOREIGN KEY ("account") REFERENCES "exchange_connections"("account") ON DELETE RESTRICT ON UPDATE RESTRICT;

@@ -18,6 +18,7 @@ READMES = (
     "host/README.md",
     "host/deploy/README.md",
     "host/strongroom_host/archive/README.md",
+    "host/strongroom_host/record_store/README.md",
     "reproducible-build/README.md",
 )
 

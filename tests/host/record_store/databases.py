@@ -73,6 +73,17 @@ class Server:
             ),
         )
 
+    def empty(self) -> str:
+        """Return how `migrate` reaches a new database without a table."""
+        name = f"test_{next(self._numbers)}"
+        with connect(self.embedded.dsn(), "test") as admin:
+            admin.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(
+                    sql.Identifier(name), sql.Identifier(MIGRATE)
+                )
+            )
+        return make_conninfo(self._logins[MIGRATE], dbname=name)
+
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:

@@ -1,0 +1,175 @@
+"""The server of our own: made, started, found, stopped, killed, started again."""
+
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from strongroom_host.private_files import FileExposed
+from strongroom_host.record_store import installation
+from strongroom_host.record_store.connecting import connect
+from strongroom_host.record_store.embedded import EmbeddedServer, stop
+from strongroom_host.record_store.errors import (
+    DatabaseUnavailable,
+    InitialisedAlready,
+    NotInitialised,
+    ServerFailed,
+    ServerMissing,
+)
+from strongroom_host.record_store.installation import (
+    User,
+    reachable,
+    server_user,
+    wheel_programs,
+)
+from strongroom_host.record_store.logins import Logins
+from strongroom_host.record_store.roles import ENCLAVE, GATEWAY, MIGRATE
+
+from tests.host.record_store.databases import scratch_folder
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[EmbeddedServer]:
+    with scratch_folder() as folder:
+        # In a folder whose name is too long for a socket.
+        server = EmbeddedServer(folder / ("long" * 25))
+        server.create()
+        yield server
+
+
+def test_it_runs_while_it_is_needed(made: EmbeddedServer) -> None:
+    assert not made.alive()
+    with made.running():
+        assert made.alive()
+        with connect(made.dsn(), "test") as connection:
+            shown = connection.execute(
+                "SELECT current_setting('listen_addresses'), current_setting('fsync'),"
+                " current_setting('data_checksums'), current_setting('log_min_error_statement')"
+            ).fetchone()
+            assert shown == ("", "on", "on", "panic")
+        # Another program's own start finds it, uses it, and leaves it running.
+        with EmbeddedServer(made.folder).running():
+            pass
+        assert made.alive()
+    assert not made.alive()
+    with pytest.raises(NotInitialised):
+        made.dsn()
+
+
+def test_it_is_made_once_and_started_only_if_made(made: EmbeddedServer) -> None:
+    with pytest.raises(InitialisedAlready):
+        made.create()
+    with scratch_folder() as folder, pytest.raises(NotInitialised):
+        EmbeddedServer(folder).start()
+
+
+def test_nothing_that_was_committed_is_lost_when_it_is_killed(made: EmbeddedServer) -> None:
+    process = made.start()
+    with connect(made.dsn(), "test") as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS kept (x int PRIMARY KEY)")
+        connection.execute("INSERT INTO kept SELECT generate_series(1, 1000)")
+        open_ = connect(made.dsn(), "test")
+        open_.execute("BEGIN")
+        open_.execute("INSERT INTO kept VALUES (0)")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        # Its children notice in their own time; the next start waits for them.
+    open_.close()
+    with made.running(), connect(made.dsn(), "test") as connection:
+        assert connection.execute("SELECT count(*), min(x) FROM kept").fetchone() == (1000, 1)
+
+
+def test_a_setting_that_stops_it_is_told(made: EmbeddedServer) -> None:
+    settings = made.data / "postgresql.auto.conf"
+    before = settings.read_text()
+    try:
+        settings.write_text("shared_buffers = 'none'\n")
+        with pytest.raises(ServerFailed) as caught:
+            made.start()
+        assert "shared_buffers" in str(caught.value.actual)
+    finally:
+        settings.write_text(before)
+
+
+def test_the_superuser_s_password_is_private_and_needed(made: EmbeddedServer) -> None:
+    password = made.folder / "superuser.password"
+    assert stat.S_IMODE(password.stat().st_mode) == 0o600
+    assert not (made.folder / "initial").exists()
+    with made.running():
+        with pytest.raises(DatabaseUnavailable):
+            connect(made.dsn(password="wrong"), "test")
+        password.chmod(0o644)
+        try:
+            with pytest.raises(FileExposed):
+                made.dsn()
+        finally:
+            password.chmod(0o600)
+
+
+@ROOT
+def test_as_root_it_is_somebody_else_s_process(made: EmbeddedServer) -> None:
+    user = server_user()
+    assert user is not None
+    process = made.start()
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        ids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
+        assert set(ids) == {str(user.uid)}
+        groups = next(line for line in status.splitlines() if line.startswith("Groups:"))
+        assert groups.split()[1:] == []
+    finally:
+        stop(process)
+
+
+@ROOT
+def test_a_folder_that_its_user_cannot_reach_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with pytest.raises(ServerFailed) as caught:
+        EmbeddedServer(tmp_path / "db").create()
+    assert "reach" in caught.value.what
+
+
+def test_programs_out_of_reach_are_copied(tmp_path: Path) -> None:
+    programs = wheel_programs()
+    nobody = User(65_534, 65_534, "nobody")
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    (hidden / "pginstall").symlink_to(programs.folder)
+    assert programs.reachable_by(None, tmp_path / "copy") is programs
+    if not reachable(tmp_path, nobody):  # pytest's own folders are private
+        out_of_reach = installation.Programs(tmp_path / "hidden" / "real")
+        (tmp_path / "hidden" / "real" / "bin").mkdir(parents=True)
+        (tmp_path / "hidden" / "real" / "bin" / "postgres").write_text("")
+        (tmp_path / "hidden" / "real" / "bin" / "left.a").write_text("")
+        copy = out_of_reach.reachable_by(nobody, tmp_path / "copy")
+        assert copy.folder == tmp_path / "copy"
+        assert copy.program("postgres").exists()
+        assert not copy.program("left.a").exists()
+        assert out_of_reach.reachable_by(nobody, tmp_path / "copy") == copy
+
+
+def test_without_the_wheel_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "find_spec", lambda _name: None)
+    with pytest.raises(ServerMissing):
+        wheel_programs()
+
+
+def test_each_role_has_a_file_of_its_own(tmp_path: Path) -> None:
+    logins = Logins(tmp_path)
+    with pytest.raises(NotInitialised):
+        logins.dsn(GATEWAY)
+    logins.write({role: f"dbname={role}" for role in (MIGRATE, ENCLAVE, GATEWAY)})
+    assert logins.exist
+    assert logins.dsn(ENCLAVE) == "dbname=strongroom_enclave"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "migrate.dsn",
+        "enclave.dsn",
+        "gateway.dsn",
+    }
+    logins.path(GATEWAY).chmod(0o640)
+    with pytest.raises(FileExposed):
+        logins.dsn(GATEWAY)
