@@ -4,12 +4,10 @@ The signer hands over a complete, L1-signed request; the venue's answer, the onl
 that the enclave parses for the signer, is reduced to a fixed-layout record before it goes back.
 """
 
-import hashlib
 import http.client
 import ssl
 from collections.abc import Iterable
 
-import certifi
 import msgspec
 from strongroom_wire import encoding
 from strongroom_wire.errors import Code, Refused, WireError
@@ -17,8 +15,9 @@ from strongroom_wire.manifest import Egress
 
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform import hardening, links
+from strongroom_enclave.tls import connected
 
-__all__ = ["Credential", "main", "trust"]
+__all__ = ["Credential", "main"]
 
 _TIMEOUT = 20.0
 _LIFETIME = 45  # or a venue that sends a byte now and then blocks every later enrolment
@@ -33,26 +32,6 @@ class Credential(msgspec.Struct, frozen=True):
     passphrase: str
 
 
-def trust(venue: Egress) -> ssl.SSLContext:
-    """Returns a client context that trusts exactly the roots the manifest leaves of ours.
-
-    Raises:
-        Refused: VENUE_TLS when a fingerprint names no compiled-in root.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    roots = list(venue.development_roots)
-    if not roots:
-        compiled_in = ssl.create_default_context(cafile=certifi.where())
-        roots = compiled_in.get_ca_certs(binary_form=True)
-    if venue.roots:
-        roots = [root for root in roots if hashlib.sha256(root).hexdigest() in venue.roots]
-        if len(roots) != len(venue.roots):
-            raise Refused(Code.VENUE_TLS, "egress roots", len(venue.roots), len(roots))
-    context.load_verify_locations(cadata=b"".join(roots))
-    return context
-
-
 def fetch(proxy: str, venue: Egress, request: bytes) -> Credential:
     """Returns the credential in the venue's answer to `request`.
 
@@ -60,8 +39,7 @@ def fetch(proxy: str, venue: Egress, request: bytes) -> Credential:
         Refused: VENUE_UNREACHABLE, VENUE_TLS or VENUE_REFUSED.
     """
     try:
-        tunnel = links.open_tunnel(proxy, venue.host, venue.port, _TIMEOUT)
-        with trust(venue).wrap_socket(tunnel, server_hostname=venue.host) as stream:
+        with connected(links.inherited(proxy), venue, _TIMEOUT) as stream:
             stream.sendall(request)
             response = http.client.HTTPResponse(stream)
             response.begin()

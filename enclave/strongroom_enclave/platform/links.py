@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from strongroom_wire.encoding import MAX_STATEMENT
 
-__all__ = ["Link", "LinkClosed", "Message", "Stream", "inherited_listener", "open_tunnel"]
+__all__ = ["Link", "LinkClosed", "Message", "Stream", "inherited", "inherited_listener"]
+__all__ += ["open_tunnel"]
 
 _MAX_MESSAGE = MAX_STATEMENT + 4096
 _HEAD = struct.Struct(">HI")
@@ -120,20 +121,24 @@ class Stream:
         return bool(chunk) and int.from_bytes(buffer[:4].ljust(4, b"\0")) <= limit
 
 
+def inherited(descriptor: str) -> socket:
+    """Returns the connection whose descriptor number is on the command line."""
+    return socket(fileno=int(descriptor))
+
+
 def inherited_listener(descriptor: str) -> socket:
     """Returns the listening socket whose descriptor number is on the command line."""
-    listener = socket(fileno=int(descriptor))
+    listener = inherited(descriptor)
     listener.setblocking(False)
     return listener
 
 
-def open_tunnel(descriptor: str, host: str, port: int, timeout: float) -> socket:
-    """Returns an inherited connection to the host's proxy, after HTTP CONNECT to `host:port`.
+def open_tunnel(sock: socket, host: str, port: int, timeout: float) -> socket:
+    """Returns a connection to the host's proxy after HTTP CONNECT to `host:port`; it is `sock`.
 
     Raises:
         OSError: the proxy is gone or refuses; it is the host's, so its reason proves nothing.
     """
-    sock = socket(fileno=int(descriptor))
     sock.settimeout(timeout)
     sock.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
     head = b""

@@ -15,7 +15,8 @@ from threading import Event
 import certifi
 import pytest
 from strongroom_enclave.enroll import service
-from strongroom_enclave.enroll.service import Credential, fetch, trust
+from strongroom_enclave.enroll.service import Credential, fetch
+from strongroom_enclave.tls import trust
 from strongroom_wire.errors import Code, Refused
 from strongroom_wire.manifest import Egress
 

@@ -26,7 +26,7 @@ def through(answer: bytes, then: Callable[[socket.socket], None] | None = None) 
     thread = Thread(target=proxy)
     thread.start()
     try:
-        with open_tunnel(str(ours.detach()), "venue.test", 8443, 5.0) as tunnel:
+        with open_tunnel(ours, "venue.test", 8443, 5.0) as tunnel:
             assert tunnel.gettimeout() == 5.0
             if then:
                 assert tunnel.recv(5) == b"hello"
@@ -68,7 +68,7 @@ def test_anything_else_is_no_tunnel(answer: bytes) -> None:
 def test_a_silent_proxy_is_not_waited_for_long() -> None:
     ours, theirs = socket.socketpair()
     with theirs, pytest.raises(TimeoutError):
-        open_tunnel(str(ours.detach()), "venue.test", 443, 0.01)
+        open_tunnel(ours, "venue.test", 443, 0.01)
 
 
 def test_an_inherited_listener_never_blocks() -> None:
