@@ -237,9 +237,9 @@ class Monitor:
         old, new = sorted((seen, newest), key=lambda each: each.size)
         found = self._contains(new.head, old.head, storages)
         if found is None:
-            if look.storage is None:
-                self._wait_for(seen)
-            else:
+            # A head that the log vouches for is never let go, even where its source takes it back.
+            self._wait_for(seen)
+            if look.storage is not None:
                 self._find(
                     Alarm.UNPROVEN,
                     look.source,
@@ -319,7 +319,7 @@ class Monitor:
     # --- heads without leaves -----------------------------------------------------------------
 
     def _wait_for(self, seen: SeenHead) -> None:
-        """Keeps an attested head until a source has the leaves to hold it against."""
+        """Keeps an attested or signed head until a source has the leaves to hold it against."""
         pending = self.state.pending
         if all(each.head != seen.head for each in pending):
             if len(pending) == _MAX_PENDING:

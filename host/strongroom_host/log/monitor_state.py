@@ -92,7 +92,8 @@ class AlarmState(Struct):
 
 class MonitorState(Struct):
     """Everything of one log. `uncovered` is the smallest head that was seen and that no quorum of
-    witnesses covers yet; `pending` are attested heads that no source has the leaves of yet."""
+    witnesses covers yet; `pending` are attested and signed heads that no source has shown the
+    leaves of yet."""
 
     log: str
     format: Literal["strongroom-monitor/1"] = _FORMAT

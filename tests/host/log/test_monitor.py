@@ -205,6 +205,20 @@ def test_a_withheld_tile_is_no_fork_but_not_in_order(watcher: Watcher) -> None:
     assert watcher.see(a=withheld, minutes=3) == {Alarm.UNPROVEN}
 
 
+@pytest.mark.parametrize("size", [20, 40, 50])
+def test_a_signed_head_of_a_fork_is_kept_until_it_can_be_told(watcher: Watcher, size: int) -> None:
+    """A source shows it for a moment, without tiles, and takes it back before the grace ends."""
+    one, other = forked(10, 20, 40)
+    slip = Shown(other, size, boot=3)
+    slip.clear()
+    assert watcher.see(a=Shown(one, boot=2)) == set()
+    assert watcher.see(a=slip) <= {Alarm.SHORTER}
+    watcher.see(a=Shown(one, boot=2))
+    one.boot(4, 60)
+    told = watcher.see(a=Shown(one, boot=4)) | watcher.raised
+    assert Alarm.FORKED in told
+
+
 def test_an_honest_source_proves_what_another_withholds(watcher: Watcher) -> None:
     history = History().boot(1, 600)
     watcher.see(a=Shown(history, 300))
