@@ -6,13 +6,15 @@ error that names it; what it sends is verified by who reads it.
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from threading import Timer
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,6 +33,8 @@ _TRIES: Final = 3
 _PAUSE_S: Final = 0.5
 _BODY_S: Final = 60.0
 """How long one answer may take in all; a time-out of httpx starts anew with each byte."""
+_ALL_BOOTS: Final = 256 << 20
+"""Upper bound in bytes of the evidence of all boots, which is kept in memory."""
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _NOT_THERE: Final = frozenset({404, 410})
 
@@ -41,11 +45,13 @@ class RemoteLog:
     What is seen is one moment: the checkpoint is fetched once, here, and the evidence of all boots
     before it, so that the checkpoint has every head in it; without `boots` it is fetched when it is
     asked for. Full tiles and bundles never change, so with a `cache` each is fetched once for good;
-    that folder is trusted no more than the server is.
+    that folder is trusted no more than the server is. After `within_s` seconds nothing is asked any
+    more, so that no server holds up for longer whoever watches others besides.
 
     Raises:
         BadInput: the URL is none of http or https.
-        LogUnreadable: the server cannot be reached, or does not give the checkpoint.
+        LogUnreadable: the server cannot be reached, does not give the checkpoint, or gives more
+            evidence of boots than any log has.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class RemoteLog:
         cache: Path | None = None,
         *,
         boots: bool = True,
+        within_s: float | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -65,13 +72,12 @@ class RemoteLog:
         # Without compression nothing that is small on the way is large here.
         headers = {"Accept-Encoding": "identity", "User-Agent": "strongroom-log"}
         self._client = httpx.Client(headers=headers, timeout=_TIMEOUT, transport=transport)
+        self._connection = _Connection()
+        self._until = None if within_s is None else time.monotonic() + within_s
         self._boots: dict[str, bytes | None] = {}
         try:
-            if boots and (index := self.read(BOOTS_INDEX)) is not None:
-                self._boots[BOOTS_INDEX] = index
-                with suppress(LogDamaged):  # whoever asks for it will be told
-                    for path in map(boot_path, parse_index(index)):
-                        self._boots[path] = self.read(path)
+            if boots:
+                self._read_boots()
             self.checkpoint = self._fetch(CHECKPOINT, MAX_NOTE)
         except BaseException:
             self.close()
@@ -126,14 +132,36 @@ class RemoteLog:
     ) -> None:
         self.close()
 
+    def _read_boots(self) -> None:
+        """Takes the evidence of all boots that the index names."""
+        if (index := self.read(BOOTS_INDEX)) is None:
+            return
+        self._boots[BOOTS_INDEX] = index
+        taken = 0
+        with suppress(LogDamaged):  # whoever asks for it will be told
+            for path in map(boot_path, parse_index(index)):
+                self._boots[path] = data = self.read(path)
+                taken += len(data or b"")
+                if taken > _ALL_BOOTS:
+                    raise LogUnreadable(
+                        f"{self.url} gives more evidence of boots than any log has",
+                        expected=f"at most {_ALL_BOOTS >> 20} MiB",
+                    )
+
     def _fetch(self, path: str, limit: int) -> bytes | None:
         """One resource; asks again where the server or the network may only be busy."""
         url, problem = f"{self.url}/{path}", ""
         for attempt in range(_TRIES):
             if attempt:
                 self._sleep(_PAUSE_S * 2**attempt)
+            left = _BODY_S if self._until is None else self._until - time.monotonic()
+            if left <= 0:
+                raise LogUnreadable(f"{self.url} takes too long, all in all", actual=url)
             try:
-                with self._client.stream("GET", url) as answer:
+                with (
+                    self._connection.ended_after(min(left, _BODY_S)),
+                    self._client.stream("GET", url, extensions=self._connection.traced) as answer,
+                ):
                     if answer.status_code == httpx.codes.OK:
                         return _body(answer, url, limit)
                     if answer.status_code in _NOT_THERE:
@@ -145,6 +173,8 @@ class RemoteLog:
                 raise BadInput(f"{url!r} is no log's address: {error}") from error
             except httpx.HTTPError as error:
                 problem = f"{type(error).__name__}: {error}"
+                if self._connection.ended:
+                    raise _too_slow(url) from error
         raise LogUnreadable(
             f"cannot read {url}",
             expected="HTTP status 200, or 404 where there is nothing",
@@ -164,5 +194,44 @@ def _body(answer: httpx.Response, url: str, limit: int) -> bytes:
         if len(found) > limit:
             raise LogUnreadable(f"{url} sends too much", expected=f"at most {limit} bytes")
         if time.monotonic() > until:
-            raise LogUnreadable(f"{url} sends too slowly", expected=f"all within {_BODY_S:.0f} s")
+            raise _too_slow(url)
     return bytes(found)
+
+
+def _too_slow(url: str) -> LogUnreadable:
+    return LogUnreadable(f"{url} sends too slowly", expected=f"all within {_BODY_S:.0f} s")
+
+
+class _Connection:
+    """The connection in use, which can be ended from outside: whoever sends the head of an answer,
+    or his part of TLS, a byte at a time would outlast every time-out there is."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self.ended = False
+        """Whether the last answer was cut off."""
+        self.traced: Mapping[str, Any] = {"trace": self._follow}
+        """What a request needs for that."""
+
+    @contextmanager
+    def ended_after(self, seconds: float) -> Iterator[None]:
+        """Ends the connection if the block takes longer."""
+        self.ended = False
+        timer = Timer(seconds, self._end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _follow(self, event: str, info: Mapping[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = info["return_value"].get_extra_info("socket")
+
+    def _end(self) -> None:
+        self.ended = True
+        if self._socket is not None:
+            with suppress(OSError):
+                # Not the method of a TLS socket, which another thread is reading from.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)

@@ -39,7 +39,7 @@ class LogSource(Protocol):
 
 @contextmanager
 def open_source(
-    place: str, cache: Path | None = None, *, boots: bool = True
+    place: str, cache: Path | None = None, *, boots: bool = True, within_s: float | None = None
 ) -> Iterator[LogSource]:
     """Opens the log in a folder or, where `place` has a scheme, at a URL; see `RemoteLog`.
 
@@ -48,7 +48,7 @@ def open_source(
         LogUnreadable: it cannot be read.
     """
     if "://" in place:
-        with RemoteLog(place, cache, boots=boots) as remote:
+        with RemoteLog(place, cache, boots=boots, within_s=within_s) as remote:
             yield remote
     else:
         yield FolderLog(Path(place).expanduser())

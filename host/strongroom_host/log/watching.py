@@ -25,6 +25,8 @@ from strongroom_host.log.sources import open_source
 __all__ = ["AttestedHeads", "CallFailed", "Watch", "call", "event_json"]
 
 _CALL_S: Final = 60.0
+_LOOK_S: Final = 900.0
+"""How long one source may take in a round: the others are looked at after it."""
 _TAIL: Final = 500
 
 
@@ -147,7 +149,7 @@ class _Opened:
     def look(self, place: str, now_ms: int) -> Look:
         watch = self._watch
         try:
-            source = self._stack.enter_context(open_source(place, watch.cache))
+            source = self._stack.enter_context(open_source(place, watch.cache, within_s=_LOOK_S))
         except HostError as error:
             return Look(place, failure=error)
         return look_at(place, source, watch.origin, watch.ring, watch.rules.quorum, now_ms)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -142,6 +146,56 @@ def test_a_tile_that_comes_too_slowly_is_cut_off(monkeypatch: pytest.MonkeyPatch
         view._client = httpx.Client(transport=httpx.MockTransport(lambda _: slow))
         with pytest.raises(LogUnreadable, match="too slowly"):
             view.read(Tile(0, 0).path)
+
+
+@pytest.mark.parametrize("chunk", [b"X", b""])
+def test_a_head_that_comes_too_slowly_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, chunk: bytes
+) -> None:
+    """A byte now and then is enough to restart every time-out of a client."""
+    monkeypatch.setattr("strongroom_host.log.remote._BODY_S", 0.4)
+    over = threading.Event()
+
+    def drip() -> None:
+        stream, _ = listener.accept()
+        with stream, suppress(OSError):
+            stream.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not over.wait(0.05):
+                stream.sendall(chunk)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            with pytest.raises(LogUnreadable, match="too slowly"):
+                RemoteLog(f"http://127.0.0.1:{listener.getsockname()[1]}/log", boots=False)
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_server_that_takes_long_over_everything_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(STORAGE)
+    with RemoteLog(
+        "http://host/log", boots=False, within_s=100, transport=httpx.MockTransport(server)
+    ) as view:
+        assert view.read(Tile(0, 0).path) is not None
+        later = time.monotonic() + 101
+        monkeypatch.setattr("strongroom_host.log.remote.time.monotonic", lambda: later)
+        with pytest.raises(LogUnreadable, match="too long"):
+            view.read(Tile(0, 1).path)
+
+
+def test_more_evidence_than_any_log_has_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each boot's is small enough, and the index may name tens of thousands."""
+    monkeypatch.setattr("strongroom_host.log.remote._ALL_BOOTS", 10_000)
+    ids = [bytes([n]) * 32 for n in range(100)]
+    data = Memory({boot_path(each): bytes(1000) for each in ids})
+    data[BOOTS_INDEX] = "".join(f"{each.hex()}\n" for each in ids).encode()
+    server = Server(data)
+    with pytest.raises(LogUnreadable, match="more evidence"):
+        remote(server, boots=True)
+    assert len(server.asked) == 12
 
 
 @pytest.mark.parametrize("url", ["ftp://host/log", "http://", "http://host/log?x=1", "http:///x"])
