@@ -114,7 +114,15 @@ class _Examiner:
         report, records = self._pass(known, vouched)
         # 5. What the owners gave up is no longer missed.
         if any(found.problem in _LOST for found in report.findings):
-            kept = [each for each in known if not self._is_given_up(each, records)]
+            signers = [(note.signed.head, note.boot_id) for note in notes]
+            signers += [(p.head.head, p.boot_id) for p in self._proved.values() if p.head]
+            kept = [
+                each
+                for each in known
+                if not self._is_given_up(
+                    each, {boot for head, boot in signers if head == each.head}, report, records
+                )
+            ]
             if len(kept) < len(known):
                 report, records = self._pass(kept, vouched)
                 known = kept
@@ -302,11 +310,22 @@ class _Examiner:
     def _prove(self, old: int, new: int) -> Sequence[bytes]:
         return proofs.consistency_proof(old, new, self._reader.hashes)
 
-    def _is_given_up(self, known: KnownHead, records: RecordsOfBoots) -> bool:
-        """Whether the owners gave up this head; one that the store still has is not lost."""
+    def _is_given_up(
+        self,
+        known: KnownHead,
+        signers: set[bytes | None],
+        report: Report,
+        records: RecordsOfBoots,
+    ) -> bool:
+        """Whether the owners gave up this head; one that the store still has is not lost.
+
+        What a boot signed that goes on from there, or comes later, is a fork and nothing else.
+        """
         permits = [found for each in records.permits.values() for found in each]
         permit = next((found for found in permits if found.gives_up(known.head)), None)
         if permit is None or self._has(known.head):
+            return False
+        if signers & {each.epoch for each in report.epochs if each.end > permit.index}:
             return False
         until = permit.permit.signer_head.size
         self._given_up.append(

@@ -40,10 +40,9 @@ class FoundPermit:
 
     def gives_up(self, head: LogHead) -> bool:
         """Whether the owners said with it that a history of this size, other than the one that the
-        boot continues, is given up."""
-        permit = self.permit
-        gone = permit.abandons != EMPTY_LOG and self.verified
-        return gone and permit.signer_head.size < head.size <= permit.abandons.size
+        boot continues, is given up; of the size that they named, only the one that they named."""
+        gone = self.permit.abandons if self.verified else EMPTY_LOG
+        return head == gone != EMPTY_LOG or self.permit.signer_head.size < head.size < gone.size
 
 
 class RecordsOfBoots:

@@ -433,6 +433,26 @@ def test_a_permit_that_nobody_proves_gives_up_nothing() -> None:
     assert not result.ok
 
 
+@pytest.mark.parametrize("more", [1, 2, 3])
+def test_a_fork_by_a_boot_that_came_after_the_loss_is_not_given_up_with_it(more: int) -> None:
+    log = _after_loss(LogHead(6, byte(1)))
+    fork = Kept().start(FIRST).decide(True)
+    tree = Frontier(fork.tree.size, fork.tree.hashes)
+    fork.start(SECOND, SECOND.permit(tree)).decide(*[False] * more)
+    aside = meant(log, notes=(("mail", SECOND.note(fork.head)),))
+    result = examine(Shown(log), aside, openings=log.openings)
+    assert not result.ok
+    assert {each.problem for each in result.findings} <= {Problem.FORKED, Problem.SHORTER}
+    assert len(result.given_up) == 1, "the first boot's own"
+
+
+def test_of_the_size_that_the_owners_named_only_what_they_named_is_given_up() -> None:
+    log = _after_loss(LogHead(5, byte(1)))
+    result = examined(log)
+    assert not result.ok, "the evidence of the first boot names another tree of five leaves"
+    assert result.given_up == ()
+
+
 def test_what_was_before_the_loss_is_not_given_up_with_it() -> None:
     log = _after_loss(LogHead(6, byte(1)))
     fork = Kept().start(FIRST).decide(False)
