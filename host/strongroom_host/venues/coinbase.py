@@ -31,6 +31,7 @@ _SPANS: Final = {
     "SIX_HOUR": 6 * HOUR_MS,
     "ONE_DAY": _DAY_MS,
 }
+_LISTED: Final = ("BTC", "ETH", "BNB", "DOGE")
 _CANDLES: Final = 350
 _FILLS: Final = 3_000
 
@@ -75,7 +76,7 @@ class Coinbase:
         self._products = {
             f"{item.base}-{item.quote}": item
             for item in world.market.instruments.values()
-            if item.kind is Kind.SPOT and item.quote == "USD"
+            if item.kind is Kind.SPOT and item.quote == "USD" and item.base in _LISTED
         }
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:

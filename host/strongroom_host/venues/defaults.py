@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import uuid
 from collections.abc import Callable
@@ -13,12 +14,14 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from strongroom_host.venues.alpaca import Alpaca
 from strongroom_host.venues.binance import BinanceSpot
 from strongroom_host.venues.binance_usdm import BinanceCoinM, BinanceUsdM
 from strongroom_host.venues.bitget import Bitget
 from strongroom_host.venues.bybit import Bybit
 from strongroom_host.venues.coinbase import Coinbase
-from strongroom_host.venues.history import History
+from strongroom_host.venues.history import Fill, Flow, History, Move
+from strongroom_host.venues.ibkr_flex import IbkrFlex
 from strongroom_host.venues.kraken import Kraken
 from strongroom_host.venues.market import HOUR_MS, Instrument, Kind, Market, draw
 from strongroom_host.venues.mexc import Mexc
@@ -37,12 +40,13 @@ _LEVELS: Final = (
     ("BNB", "600", "0.01", "0.001", "", ""),
     ("DOGE", "0.2", "0.00001", "1", "", ""),
 )
+_EQUITIES: Final = (("AAPL", "230"), ("MSFT", "430"))
 
 
 def default_market(seed: str, now_ms: int) -> Market:
-    """BTC, ETH, BNB and DOGE in USDT and USD, two perpetuals, and OLD, delisted ten days ago.
+    """BTC, ETH, BNB and DOGE in USDT and USD, two perpetuals, two shares; OLD, delisted.
 
-    DOGE/USDT was silent for three hours five days ago: no candles.
+    OLD/USDT ended ten days ago. DOGE/USDT was silent for three hours five days ago: no candles.
     """
     quiet = (now_ms // HOUR_MS * HOUR_MS - 5 * _DAY_MS,)
     silent = tuple((start, start + 3 * HOUR_MS) for start in quiet)
@@ -72,6 +76,12 @@ def default_market(seed: str, now_ms: int) -> Market:
                     listed_ms=_SINCE_MS,
                 )
             )
+    found += [
+        Instrument(
+            base, "USD", Decimal(level), Decimal("0.01"), Decimal("0.001"), listed_ms=_SINCE_MS
+        )
+        for base, level in _EQUITIES
+    ]
     found.append(
         Instrument(
             "OLD",
@@ -95,6 +105,20 @@ class Login:
     passphrase: str = ""
 
 
+def _number(event: Fill | Flow | Move) -> str:
+    return event.id
+
+
+def _uuid(event: Fill | Flow | Move) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, event.id))
+
+
+def _dated(event: Fill | Flow | Move) -> str:
+    """As Alpaca names an activity: its time, and a uuid."""
+    moment = datetime.datetime.fromtimestamp(event.time_ms // 1_000, datetime.UTC)
+    return f"{moment:%Y%m%d%H%M%S}{event.time_ms % 1_000:03d}::{_uuid(event)}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Habit:
     """What is customary on a venue: what is traded, in which asset fees are taken."""
@@ -104,22 +128,22 @@ class _Habit:
     fee_rule: FeeRule = FeeRule.RECEIVED
     fee_places: int = 8
     maker_fee: Decimal = Decimal("0.0002")
+    spot_fee: Decimal = Decimal("0.001")
     wallets: tuple[str, str, str] = ("spot", "spot", "linear")
-    name: Callable[[str], str] = str
+    name: Callable[[Fill | Flow | Move], str] = _number
+    grain_ms: tuple[int, int] = (1, 1_000)
+    broker: bool = False
 
 
 _TETHER: Final = ("BTC/USDT", "ETH/USDT", "DOGE/USDT", "OLD/USDT")
 _PERPETUALS: Final = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+_SHARES: Final = ("AAPL/USD", "MSFT/USD")
 _DOLLAR: Final = ("BTC/USD", "ETH/USD", "DOGE/USD")
 
 
-def _uuid(number: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, number))
-
-
-def _kraken_id(number: str) -> str:
+def _kraken_id(event: Fill | Flow | Move) -> str:
     """As Kraken names a trade: T, and 17 letters and digits in groups."""
-    letters = base64.b32encode(hashlib.blake2b(number.encode(), digest_size=15).digest()).decode()
+    letters = base64.b32encode(hashlib.blake2b(event.id.encode(), digest_size=15).digest()).decode()
     return f"T{letters[:5]}-{letters[5:10]}-{letters[10:16]}"
 
 
@@ -136,6 +160,20 @@ _HABITS: Final[dict[str, _Habit]] = {
     "mexc": _Habit(_TETHER, _PERPETUALS, FeeRule.QUOTE),
     "kraken": _Habit(_DOLLAR, fee_rule=FeeRule.QUOTE, fee_places=5, name=_kraken_id),
     "coinbase": _Habit(_DOLLAR, fee_rule=FeeRule.QUOTE, fee_places=12, name=_uuid),
+    "alpaca": _Habit(
+        ("BTC/USD", *_SHARES),
+        spot_fee=Decimal(0),
+        name=_dated,
+        grain_ms=(1, _DAY_MS),
+        broker=True,
+    ),
+    "ibkr": _Habit(
+        _SHARES,
+        fee_rule=FeeRule.QUOTE,
+        spot_fee=Decimal("0.0001"),
+        grain_ms=(1_000, 1_000),
+        broker=True,
+    ),
 }
 
 
@@ -154,6 +192,9 @@ def plan_for(
         fee_places=habit.fee_places,
         maker_fee=habit.maker_fee,
         wallets=habit.wallets,
+        grain_ms=habit.grain_ms,
+        broker=habit.broker,
+        spot_fee=habit.spot_fee,
     )
 
 
@@ -161,9 +202,8 @@ def make_account(venue: str, market: Market, plan: Plan, seed: str) -> tuple[Acc
     """An account whose history and credentials follow from the seed, and how to log in to it."""
     histories: list[History] = []
     for owner in ("own", "stranger"):
-        name = _HABITS[venue].name
         made = trade(market, plan, f"{seed}/{venue}/{owner}")
-        histories.append(made.renamed(lambda event, name=name: name(event.id)))  # type: ignore[misc]
+        histories.append(made.renamed(_HABITS[venue].name))
     login, known = _login(venue, seed)
     return Account(venue, "main", known, *histories), login
 
@@ -204,4 +244,6 @@ def default_venues(world: World, *, limits: bool = True) -> list[Venue]:
         Mexc(world, limits=limits),
         Kraken(world, limits=limits),
         Coinbase(world, limits=limits),
+        Alpaca(world, limits=limits),
+        IbkrFlex(world, limits=limits),
     ]

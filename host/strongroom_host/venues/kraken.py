@@ -40,6 +40,8 @@ _ASSETS: Final = {
     "USD": ("ZUSD", "USD"),
 }
 
+_LISTED: Final = ("BTC", "ETH", "BNB", "DOGE")
+
 
 def _refused(error: str, actual: object = None) -> Refused:
     return Refused(error, body={"error": [error]}, status=200, actual=actual)
@@ -71,7 +73,7 @@ class Kraken:
         self._pairs = {
             self._pair(item): item
             for item in world.market.instruments.values()
-            if item.kind is Kind.SPOT and item.quote == "USD"
+            if item.kind is Kind.SPOT and item.quote == "USD" and item.base in _LISTED
         }
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:

@@ -20,6 +20,7 @@ __all__ = ["FeeRule", "Plan", "trade"]
 _FUNDING_MS: Final = 8 * HOUR_MS
 _ZERO: Final = Decimal(0)
 _LEAST: Final = Decimal(10)
+_PARTS: Final = 4
 
 
 class FeeRule(enum.Enum):
@@ -42,6 +43,8 @@ class Plan:
         wallets: Where deposits arrive, where spot trades, where contracts settle.
         flows: How many deposits, withdrawals and transfers, after the first deposit of each.
         burst: One order of that many fills in a single ms, of the first instrument; 0 for none.
+        grain_ms: What times of trades and of money are multiples of: some venues tell no finer.
+        broker: Money also comes as dividends and interest, and goes as fees.
         own_asset: The venue's own token, for FeeRule.THIRD.
     """
 
@@ -58,6 +61,8 @@ class Plan:
     maker_fee: Decimal = Decimal("0.0002")
     wallets: tuple[str, str, str] = ("spot", "spot", "linear")
     own_asset: str = "BNB"
+    grain_ms: tuple[int, int] = (1, 1_000)
+    broker: bool = False
     deposit: Decimal = Decimal(50_000)
 
 
@@ -110,15 +115,19 @@ class _Desk:
         """One deposit, withdrawal or transfer between wallets, whichever is possible."""
         arriving, spot, contracts = self.plan.wallets
         quote = self.plan.instruments[0].quote
-        what = self.pick(3)
-        if what == 0:
+        what = self.pick(6 if self.plan.broker else 3)
+        if what > 2:
+            kind = ("DIVIDEND", "INTEREST", "FEE")[what - 3]
+            cents = Decimal(1 + self.pick(5_000)).scaleb(-2)
+            self.flow(time_ms, quote, -cents if kind == "FEE" else cents, kind, spot)
+        elif what == 0:
             self.flow(time_ms, quote, Decimal(500 + self.pick(4_000)), "DEPOSIT", arriving)
             self.move(time_ms + 1, quote, Decimal(400), arriving, spot)
         elif what == 1:
             cents = (self.held(spot, quote) / 10).quantize(Decimal("0.01"), ROUND_DOWN)
             if cents > _LEAST:
                 self.move(time_ms, quote, cents, spot, arriving)
-                self.flow(time_ms + 1_000, quote, -cents, "WITHDRAWAL", arriving)
+                self.flow(time_ms + self.plan.grain_ms[1], quote, -cents, "WITHDRAWAL", arriving)
         elif any(item.kind is Kind.LINEAR for item in self.plan.instruments):
             back = self.pick(2) == 1
             source, target = (contracts, spot) if back else (spot, contracts)
@@ -154,7 +163,8 @@ class _Desk:
         if not live:
             return
         instrument = instrument or live[self.pick(len(live))]
-        side = 1 if self.pick(2) else -1
+        # A burst buys: there is always money for many parts, but not always something to sell.
+        side = 1 if self.pick(2) or parts > _PARTS else -1
         if instrument.kind is Kind.SPOT:
             side, amount = self._spot_amount(instrument, side, time_ms)
         else:
@@ -271,32 +281,35 @@ class _Desk:
         )
 
 
+def _up(time_ms: int, grain_ms: int) -> int:
+    return -(-time_ms // grain_ms) * grain_ms
+
+
 def trade(market: Market, plan: Plan, seed: str) -> History:
     """The history that this plan and seed lead to; ids are ascending numbers, as text."""
     desk = _Desk(market, plan, seed)
     arriving, spot, contracts = plan.wallets
     quote = plan.instruments[0].quote
-    start = -(-plan.start_ms // 1_000) * 1_000
+    fine, coarse = plan.grain_ms
+    start = _up(plan.start_ms, coarse)
     desk.flow(start, quote, plan.deposit, "DEPOSIT", arriving)
     if plan.fee_rule is FeeRule.THIRD:
-        desk.flow(start + 1_000, plan.own_asset, Decimal(2), "DEPOSIT", arriving)
-        desk.move(start + 1_001, plan.own_asset, Decimal(2), arriving, spot)
+        desk.flow(start + coarse, plan.own_asset, Decimal(2), "DEPOSIT", arriving)
+        desk.move(start + coarse + 1, plan.own_asset, Decimal(2), arriving, spot)
     desk.move(start + 3, quote, plan.deposit - 100, arriving, spot)
     if any(item.kind is Kind.LINEAR for item in plan.instruments):
         desk.move(start + 4, quote, plan.deposit / 2, spot, contracts)
-    span = plan.end_ms - start - 4_000
-    steps = [(start + 2_000 + desk.pick(span), 0) for _ in range(plan.orders)]
-    # Whole seconds: some venues tell the time of a withdrawal no finer.
-    steps += [
-        (-(-(start + 2_000 + desk.pick(span)) // 1_000) * 1_000, 1) for _ in range(plan.flows)
-    ]
+    begin = start + 2 * coarse
+    span = plan.end_ms - begin - 2 * coarse
+    steps = [(_up(begin + desk.pick(span), fine), 0) for _ in range(plan.orders)]
+    steps += [(_up(begin + desk.pick(span), coarse), 1) for _ in range(plan.flows)]
     first = -(-start // _FUNDING_MS) * _FUNDING_MS
     steps += [(time_ms, 2) for time_ms in range(first, plan.end_ms, _FUNDING_MS)]
     if plan.burst:
-        steps.append((start + span // 2, 3))
+        steps.append((_up(begin + span // 4, fine), 3))
     for time_ms, what in sorted(steps):
         if what == 0:
-            desk.order(time_ms, 1 + desk.pick(4))
+            desk.order(time_ms, 1 + desk.pick(_PARTS))
         elif what == 1:
             desk.money(time_ms)
         elif what == 2:

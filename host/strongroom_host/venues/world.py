@@ -38,10 +38,15 @@ class Account:
 
 
 class VenueClock:
-    """Wall time in ms, shifted on demand; every venue of a server tells its time from one."""
+    """Wall time in ms, shifted on demand; every venue of a server tells its time from one.
 
-    def __init__(self) -> None:
+    With `start_ms` it begins there, so that a seed gives the same histories on any day.
+    """
+
+    def __init__(self, start_ms: int | None = None) -> None:
         self._shift_ms = 0
+        if start_ms is not None:
+            self._shift_ms = start_ms - self()
 
     def __call__(self) -> int:
         """Unix milliseconds now."""

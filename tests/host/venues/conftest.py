@@ -17,6 +17,8 @@ from strongroom_host.venues.world import Account, VenueClock, World
 from tests.host.venues.reach import Proxy, client
 
 DAY_MS = 86_400_000
+# The same day for every run, so that a seed means the same histories.
+START_MS = 1_790_000_000_000
 DAYS = {"mexc": 25, "binance": 80}
 # MEXC cannot tell more than 100 fills of one ms.
 BURSTS = {"mexc": 90}
@@ -30,6 +32,7 @@ class Site:
     proxy: str
     logins: dict[str, Login]
     now_ms: int
+    wall: VenueClock
 
     def account(self, venue: str) -> Account:
         return self.server.world.named(venue, "main")
@@ -48,12 +51,12 @@ class Site:
 
     def client(self, venue: str, login: Login | None = None, **options: Any) -> Any:
         ca = str(self.server.ca_path)
-        return client(venue, login or self.logins[venue], self.proxy, ca, **options)
+        return client(venue, login or self.logins[venue], self.proxy, ca, self.wall, **options)
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    clock = VenueClock()
+    clock, wall = VenueClock(START_MS), VenueClock(START_MS)
     now = clock()
     market = make_market("tests", now)
     accounts, logins = [], {}
@@ -70,7 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         clock=clock,
     )
     with server, Proxy(server.mapping) as proxy:
-        yield Site(server, proxy, logins, now)
+        yield Site(server, proxy, logins, now, wall)
 
 
 @pytest.fixture(autouse=True)
@@ -80,4 +83,4 @@ def _no_fault_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None
         request.getfixturevalue("site").server.faults.clear()
 
 
-VENUES = ("binance", "bybit", "bitget", "mexc", "kraken", "coinbase")
+VENUES = ("binance", "bybit", "bitget", "mexc", "kraken", "coinbase", "alpaca", "ibkr")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from types import TracebackType
 from typing import Any
@@ -43,8 +43,10 @@ class Proxy:
         self._loop.close()
 
 
-def client(venue: str, login: Login, proxy: str, ca: str, **options: Any) -> Any:
-    """The unmodified ccxt for a venue: real URLs, exact strings, our CA, our proxy."""
+def client(
+    venue: str, login: Login, proxy: str, ca: str, wall: Callable[[], int], **options: Any
+) -> Any:
+    """The unmodified ccxt for a venue: real URLs, exact strings, our CA, our proxy, our clock."""
     exchange = getattr(ccxt, venue)(
         {
             "apiKey": login.key,
@@ -57,6 +59,8 @@ def client(venue: str, login: Login, proxy: str, ca: str, **options: Any) -> Any
         }
     )
     exchange.number = str
+    exchange.milliseconds = wall
+    exchange.seconds = lambda: wall() // 1_000
     return exchange
 
 
@@ -70,8 +74,8 @@ def fills(rows: Iterable[dict[str, Any]]) -> list[tuple[Any, ...]]:
             1 if row["side"] == "buy" else -1,
             Decimal(row["amount"]),
             Decimal(row["price"]),
-            Decimal(row["fee"]["cost"]),
-            row["fee"]["currency"],
+            Decimal(row["fee"]["cost"] or 0),
+            row["fee"]["currency"] or "",
         )
         for row in rows
     )
@@ -88,7 +92,7 @@ def amounts(truth: Iterable[Fill]) -> list[tuple[Any, ...]]:
             fill.amount,
             fill.price,
             fill.fee,
-            fill.fee_asset,
+            fill.fee_asset if fill.fee else "",
         )
         for fill in truth
     )
