@@ -37,7 +37,7 @@ class Tier(Struct, frozen=True, forbid_unknown_fields=True):
     longest: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.hours <= 24 or 24 % self.hours:
+        if self.hours < 1 or 24 % self.hours:
             raise TierInvalid("hours", "a divisor of 24", self.hours)
         if self.least_trades < 0 or self.longest < 0 or (self.longest and not self.embargo):
             raise TierInvalid("counts", "none below zero", (self.least_trades, self.longest))

@@ -190,9 +190,9 @@ def test_the_default_is_daily_and_rounded() -> None:
 
 
 def test_suppression_joins_and_does_not_drop() -> None:
-    series = [_hour(n, trades=trades) for n, trades in enumerate([0, 2, 1, 0, 5, 0])]
+    series = [_hour(n, trades=trades) for n, trades in enumerate([0, 2, 1, 0, 2, 0, 1, 2])]
     found = disclosed(series, Tier(hours=1, least_trades=3, grid=None), None)
-    assert [(p.start_ms, p.hours) for p in found] == [(FIRST, 3), (FIRST + 3 * HOUR_MS, 2)]
+    assert [(p.start_ms, p.hours) for p in found] == [(FIRST, 3), (FIRST + 3 * HOUR_MS, 4)]
     assert found[0].value == Decimal("0.030301")
     assert found[0].exact is None
 

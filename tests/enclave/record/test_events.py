@@ -151,3 +151,4 @@ def test_numbers_that_are_stored_and_signed_never_change() -> None:
     assert {side.name: side.value for side in Side} == {"SELL": -1, "BUY": 1}
     assert {method.name: method.value for method in Method} == {"AVERAGE": 0, "FIFO": 1}
     assert Mark(ONE, "candle").age_ms == 0
+    assert Trade(5, "7", "BTC/USDT", Side.BUY, ONE, ONE).fee == 0

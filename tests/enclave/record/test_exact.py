@@ -80,6 +80,13 @@ def test_ties_of_a_return_go_to_even(end: str, expected: str) -> None:
         assert linked([(Decimal(end), Decimal(1))]) == Decimal(expected)
 
 
+@pytest.mark.parametrize("text", ["-1e-20", "-0", "-5e-19"])
+def test_there_is_no_negative_zero(text: str) -> None:
+    with exactly():
+        for found in (money(Decimal(text)), quotient(Decimal(text), Decimal(1), MONEY)):
+            assert str(found) == "0E-18"
+
+
 def test_many_factors_are_not_rounded_in_between() -> None:
     third = (Decimal("1.000000000000000000000000001"), Decimal(3))
     with exactly():
