@@ -27,6 +27,7 @@ audit: env-dev ## Rebuild the image twice, compare it with a release and with wh
 	  $(if $(ENCLAVE),--enclave "$(ENCLAVE)") $(if $(OUT),--out "$(OUT)") $(if $(OFFLINE),--offline)
 
 test: env-dev ## Run all tests (about five minutes on two cores)
+	@$(BIN)/python .tools/prisma.py install
 	@$(BIN)/python -m pytest -n $(JOBS)
 
 # STRONGROOM_IMAGE=FILE tests another image, with its release record beside it.
@@ -62,7 +63,7 @@ pins: env-dev ## Resolve the image's packages to exact versions and hashes (Debi
 	@$(BIN)/python .tools/pins.py $(if $(CHECK),--check)
 
 clean: ## Remove the environment, caches and build output
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf .venv build prisma/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 env:

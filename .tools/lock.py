@@ -31,6 +31,7 @@ LOCKS = [
     ("enclave/requirements.lock", "enclave/pyproject.toml", ["--constraints", DEV]),
     # An environment of its own, so it may differ.
     ("tests/host/archive/s3-server.lock", "tests/host/archive/s3-server.in", []),
+    ("prisma/node.lock", "prisma/node.in", []),
 ]
 
 

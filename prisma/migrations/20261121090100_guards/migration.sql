@@ -1,5 +1,7 @@
 -- What Prisma's schema cannot say: shapes, append-only tables, one live job of a kind per account,
 -- who may do what, and which rows a reader sees. The roles exist already (`strongroom db init`).
+-- Prisma with node-postgres cuts a script at every semicolon, wherever it stands, so none may stand in
+-- a comment or a body: in the bodies below it is written \x3B.
 
 -- Shapes. Names that readers are limited by must fit a list with commas, and '*' means all.
 ALTER TABLE "users" ADD CONSTRAINT "users_id_shape" CHECK ("id" ~ '^[A-Za-z0-9._@-]{1,64}$');
@@ -24,7 +26,7 @@ ALTER TABLE "account_states"
   ADD CONSTRAINT "account_states_shape" CHECK (
     "version" >= 0 AND octet_length("nonce") = 12 AND octet_length("ciphertext") BETWEEN 16 AND 67108864
   );
--- A numeric column takes NaN; a NULL passes each of these comparisons.
+-- A numeric column takes NaN. A NULL passes each of these comparisons.
 ALTER TABLE "hourly_returns"
   ADD CONSTRAINT "hourly_returns_shape" CHECK (
     "start_ms" >= 0 AND "start_ms" % 3600000 = 0 AND "hours" >= 1 AND "flags" >= 0
@@ -56,13 +58,13 @@ CREATE UNIQUE INDEX "sync_jobs_one_live" ON "sync_jobs" ("account") WHERE "state
 CREATE INDEX "sync_jobs_next" ON "sync_jobs" ("priority" DESC, "run_after", "id") WHERE "state" = 'QUEUED';
 CREATE INDEX "sync_jobs_expiring" ON "sync_jobs" ("leased_until") WHERE "state" = 'LEASED';
 
--- Append-only, for their owner too. (A superuser is stopped by nothing; what he changes, the receipts
+-- Append-only, for their owner too. (A superuser is stopped by nothing. What he changes, the receipts
 -- in the enclave's log give away.)
-CREATE FUNCTION "refuse_change"() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION "refuse_change"() RETURNS trigger LANGUAGE plpgsql AS E'
 BEGIN
-  RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'object_not_in_prerequisite_state';
-END
-$$;
+  RAISE EXCEPTION ''% is append-only'', TG_TABLE_NAME
+    USING ERRCODE = ''object_not_in_prerequisite_state''\x3B
+END';
 CREATE TRIGGER "append_only" BEFORE UPDATE OR DELETE OR TRUNCATE ON "trades"
   FOR EACH STATEMENT EXECUTE FUNCTION "refuse_change"();
 CREATE TRIGGER "append_only" BEFORE UPDATE OR DELETE OR TRUNCATE ON "cash_flows"
@@ -75,15 +77,15 @@ CREATE TRIGGER "append_only" BEFORE UPDATE OR DELETE OR TRUNCATE ON "log_leaves"
   FOR EACH STATEMENT EXECUTE FUNCTION "refuse_change"();
 CREATE TRIGGER "append_only" BEFORE UPDATE OR DELETE OR TRUNCATE ON "log_heads"
   FOR EACH STATEMENT EXECUTE FUNCTION "refuse_change"();
--- States are large and there is one per synchronisation: old ones may go, the newest never.
-CREATE FUNCTION "keep_newest_states"() RETURNS trigger LANGUAGE plpgsql AS $$
+-- States are large, and there is one per synchronisation: old ones may go, the newest never.
+CREATE FUNCTION "keep_newest_states"() RETURNS trigger LANGUAGE plpgsql AS E'
 BEGIN
   IF OLD."version" > (SELECT max("version") - 16 FROM "account_states" WHERE "account" = OLD."account") THEN
-    RAISE EXCEPTION 'the newest 16 states of an account are kept' USING ERRCODE = 'object_not_in_prerequisite_state';
-  END IF;
-  RETURN OLD;
-END
-$$;
+    RAISE EXCEPTION ''the newest 16 states of an account are kept''
+      USING ERRCODE = ''object_not_in_prerequisite_state''\x3B
+  END IF\x3B
+  RETURN OLD\x3B
+END';
 CREATE TRIGGER "keep_newest" BEFORE DELETE ON "account_states"
   FOR EACH ROW EXECUTE FUNCTION "keep_newest_states"();
 CREATE TRIGGER "append_only" BEFORE UPDATE OR TRUNCATE ON "account_states"
