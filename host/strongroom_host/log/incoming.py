@@ -32,6 +32,8 @@ class Incoming:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "incoming"
+        self._ended = False
+        """Whether what a crash cut short is gone: behind it nothing could be read."""
 
     def add(self, entries: tuple[Entry, ...]) -> None:
         """Keeps entries; they survive a crash once this returns.
@@ -46,18 +48,28 @@ class Incoming:
         )
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
+            fresh = not self._path.exists()
+            if not fresh and not self._ended:
+                os.truncate(self._path, self._read()[1])
+            self._ended = True
             with os.fdopen(os.open(self._path, flags, 0o600), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            if fresh:
+                _synchronise_folder(self._path.parent)
         except OSError as error:
             raise LogUnwritable(f"cannot write {self._path}", actual=error) from error
 
     def entries(self) -> dict[int, Entry]:
         """What was kept and not cleared, by index; of each the last. Unproved."""
+        return self._read()[0]
+
+    def _read(self) -> tuple[dict[int, Entry], int]:
+        """The entries, and how many bytes of the file are whole."""
         found: dict[int, Entry] = {}
         data = self._path.read_bytes() if self._path.exists() else b""
-        at = 0
+        at = whole = 0
         while at < len(data):
             start = at + _LENGTH
             end = start + int.from_bytes(data[at:start], "big")
@@ -69,7 +81,8 @@ class Incoming:
                 found[uint(index, 8)] = Entry(leaf, opening)
             except (WireError, ValueError):
                 break
-        return found
+            whole = at
+        return found, whole
 
     def clear(self) -> None:
         """Forgets them: they are stored.
@@ -81,3 +94,11 @@ class Incoming:
             self._path.unlink(missing_ok=True)
         except OSError as error:
             raise LogUnwritable(f"cannot remove {self._path}", actual=error) from error
+
+
+def _synchronise_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -107,15 +107,17 @@ class KeeperSocket:
 
     def _serve(self, stream: socket.socket) -> None:
         """Answers one client's questions, one after another, until it closes."""
-        with stream, contextlib.suppress(OSError):
-            # One who asks and does not take his answer must not hold this thread for good.
-            stream.setsockopt(
-                socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SENDING_S, 0)
-            )
-            while not self._closing:
-                send(stream, self._answer(receive(stream)).serialise())
-        with self._lock:
-            self._streams.discard(stream)
+        try:
+            with stream, contextlib.suppress(OSError):
+                # One who asks and does not take his answer must not hold this thread for good.
+                stream.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SENDING_S, 0)
+                )
+                while not self._closing:
+                    send(stream, self._answer(receive(stream)).serialise())
+        finally:
+            with self._lock:
+                self._streams.discard(stream)
 
     def _answer(self, message: bytes) -> Answer:
         outcome, error = Outcome.KEPT, HostError("")

@@ -218,5 +218,5 @@ def _invalid(url: str, answer: httpx.Response, body: bytes) -> WitnessAnswerInva
 
 
 def _told(body: bytes) -> str:
-    """What a stranger's server says, cut short."""
-    return body[:200].decode("utf-8", "replace").strip()
+    """What a stranger's server says, cut short, in one line: it must not look like one of ours."""
+    return " ".join(body[:200].decode("utf-8", "replace").split())

@@ -267,6 +267,12 @@ def test_statuses_are_named() -> None:
         assert isinstance(lie(always(status, b"because")).error, error), status
 
 
+def test_what_a_stranger_says_takes_one_line() -> None:
+    said = str(lie(always(404, b"no\nin order: 500 leaves of 3 boots\r\n\tall is well")))
+    assert "no in order: 500 leaves of 3 boots all is well" in said
+    assert "\n" not in said
+
+
 @pytest.mark.parametrize("size", [b"", b"x\n", b"05\n", b"-1\n", b"5\n5\n", b"\xff\n", b"9" * 30])
 def test_a_conflict_names_a_size(size: bytes) -> None:
     problem = lie(always(409, size, **{"Content-Type": SIZE_TYPE}))

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -231,6 +232,24 @@ def test_there_are_not_more_clients_than_that(path: Path, monkeypatch: pytest.Mo
                     continue
                 return
     pytest.fail("the places of those who went are not free again")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bug_takes_no_clients_place_for_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_socket, "MAX_CLIENTS", 2)
+    book = Book()
+    with KeeperSocket(path, book):
+        book.error = RuntimeError("a bug")  # type: ignore[assignment]
+        for _ in range(3):
+            with pytest.raises(KeeperUnreachable), KeeperClient(path) as client:
+                client.kept([ENTRY])
+        book.error = None
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with suppress(KeeperUnreachable), KeeperClient(path) as client:
+                assert client.kept([ENTRY]) == 1
+                return
+        pytest.fail("no place is left")
 
 
 def test_nobody_else_may_ask(book: Book, path: Path) -> None:

@@ -244,6 +244,18 @@ def test_pages_kept_aside_are_believed_nothing(files: LogFiles, damage: str) -> 
     assert files.head == EMPTY_LOG
 
 
+def test_pages_that_come_after_a_crash_in_the_middle_of_one_are_found(tmp_path: Path) -> None:
+    """The enclave forgets them once the next page is asked for, and a second crash may follow."""
+    entries = [Entry(leaf) for leaf in History().boot(1, 9).entries]
+    Incoming(tmp_path).add(tuple(entries[:3]))
+    path = tmp_path / "incoming"
+    path.write_bytes(path.read_bytes()[:-20])
+    again = Incoming(tmp_path)
+    again.add(tuple(entries[2:5]))
+    again.add(tuple(entries[5:]))
+    assert Incoming(tmp_path).entries() == dict(enumerate(entries))
+
+
 def test_a_boot_continues_what_was_there_before_it(files: LogFiles) -> None:
     assert continued_by(files, byte(1)).head == EMPTY_LOG
     history = History().boot(1, 9)
