@@ -34,7 +34,8 @@ class Row:
     findings: tuple[str, ...] = ()
 
 
-_RECORD: Final = ("enclave/strongroom_enclave/record/**/*.py",)
+# The process, not its parts: a ledger that nobody runs keeps no promise yet.
+_RECORD: Final = ("enclave/strongroom_enclave/record/__main__.py",)
 
 ROWS: Final = (
     Row("S2-1", "Exchange credentials are sealed to the enclave, and a dump reveals nothing",
@@ -45,7 +46,7 @@ ROWS: Final = (
         "the record process", _RECORD),
     Row("S2-4", "Returns are exact, and flows are no profit", "the record process", _RECORD),
     Row("S2-5", "Hourly returns and balance snapshots are all that the gateway's role can read",
-        "the database", ("prisma/schema.prisma",)),
+        "the gateway", ("host/strongroom_host/gateway/**/*.py",)),
     Row("S2-6", "Four calls over mTLS, the enclave's key bound to its attestation",
         "the record process", _RECORD),
     Row("S2-7", "The gateway serves aggregates under API keys and limits",
