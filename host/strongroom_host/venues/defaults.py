@@ -29,7 +29,7 @@ from strongroom_host.venues.traders import FeeRule, Plan, trade
 from strongroom_host.venues.venue import Venue
 from strongroom_host.venues.world import Account, Credentials, World
 
-__all__ = ["Login", "default_market", "default_venues", "make_account", "plan_for"]
+__all__ = ["VENUES", "Login", "default_market", "default_venues", "make_account", "plan_for"]
 
 _DAY_MS: Final = 24 * HOUR_MS
 _SINCE_MS: Final = 1_577_836_800_000
@@ -175,6 +175,9 @@ _HABITS: Final[dict[str, _Habit]] = {
         broker=True,
     ),
 }
+
+
+VENUES: Final = tuple(_HABITS)
 
 
 def plan_for(

@@ -16,7 +16,7 @@ from strongroom_host.testnet.faults import Connections
 from strongroom_host.venues.errors import ConfigError
 from strongroom_host.venues.history import Fill, Flow, History, Move
 
-__all__ = ["Fault", "FaultInjector", "FaultKind", "Faults", "disturbed", "of_type"]
+__all__ = ["Fault", "FaultInjector", "FaultKind", "Faults", "alike", "disturbed"]
 
 _Scope = MutableMapping[str, Any]
 _Message = MutableMapping[str, Any]
@@ -145,11 +145,15 @@ def disturbed(fault: Fault, rows: Sequence[_Event], stranger: Sequence[_Event]) 
     return found
 
 
-def of_type(history: History, row: Fill | Flow | Move) -> Sequence[Fill | Flow | Move]:
-    """The rows of that type in another history."""
-    if isinstance(row, Fill):
-        return history.fills
-    return history.flows if isinstance(row, Flow) else history.moves
+def alike(history: History, page: Sequence[_Event]) -> list[Fill | Flow | Move]:
+    """Rows of another history that could stand on that page."""
+    instruments = {row.instrument for row in page if isinstance(row, Fill)}
+    kinds = {row.kind for row in page if isinstance(row, Flow)}
+    ways = {(row.source, row.target) for row in page if isinstance(row, Move)}
+    found: list[Fill | Flow | Move] = [f for f in history.fills if f.instrument in instruments]
+    found += [flow for flow in history.flows if flow.kind in kinds]
+    found += [move for move in history.moves if (move.source, move.target) in ways]
+    return found
 
 
 class FaultInjector:

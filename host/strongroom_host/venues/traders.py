@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
+from strongroom_host.venues.errors import ConfigError
 from strongroom_host.venues.history import Fill, Flow, History, Move, Position
 from strongroom_host.venues.market import HOUR_MS, Instrument, Kind, Market, draw
 
@@ -78,6 +79,7 @@ class _Desk:
     moves: list[Move] = field(default_factory=list)
     cash: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     open: dict[Instrument, Position] = field(default_factory=dict)
+    first: int = 1_000_000_000
     number: int = 0
     drawn: int = 0
 
@@ -87,7 +89,7 @@ class _Desk:
 
     def next_id(self) -> str:
         self.number += 1 + self.pick(7)
-        return str(1_000_000_000 + self.number)
+        return str(self.first + self.number)
 
     def held(self, wallet: str, asset: str) -> Decimal:
         return self.cash.get((wallet, asset), _ZERO)
@@ -286,8 +288,14 @@ def _up(time_ms: int, grain_ms: int) -> int:
 
 
 def trade(market: Market, plan: Plan, seed: str) -> History:
-    """The history that this plan and seed lead to; ids are ascending numbers, as text."""
-    desk = _Desk(market, plan, seed)
+    """The history that this plan and seed lead to; ids are ascending numbers, as text.
+
+    Raises:
+        ConfigError: the plan's time is too short.
+    """
+    # Ids of two accounts have no number in common, or hardly ever.
+    first = 1_000_000_000 + draw(seed, "first") % 1_000_000_000
+    desk = _Desk(market, plan, seed, first=first)
     arriving, spot, contracts = plan.wallets
     quote = plan.instruments[0].quote
     fine, coarse = plan.grain_ms
@@ -301,6 +309,8 @@ def trade(market: Market, plan: Plan, seed: str) -> History:
         desk.move(start + 4, quote, plan.deposit / 2, spot, contracts)
     begin = start + 2 * coarse
     span = plan.end_ms - begin - 2 * coarse
+    if span < 1:
+        raise ConfigError("a history needs more time", expected=5 * coarse, actual=span)
     steps = [(_up(begin + desk.pick(span), fine), 0) for _ in range(plan.orders)]
     steps += [(_up(begin + desk.pick(span), coarse), 1) for _ in range(plan.flows)]
     first = -(-start // _FUNDING_MS) * _FUNDING_MS

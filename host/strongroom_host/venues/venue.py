@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from strongroom_host.venues.errors import Refused
-from strongroom_host.venues.faults import Faults, disturbed, of_type
+from strongroom_host.venues.faults import Faults, alike, disturbed
 from strongroom_host.venues.history import Fill, Flow, Move
 from strongroom_host.venues.market import Instrument, Kind, Market
 from strongroom_host.venues.world import Account
@@ -74,7 +74,7 @@ class Call:
         fault = self.faults.of_the_word(self.host, self.path) if page else None
         if fault is None:
             return list(page)
-        stranger = cast("Sequence[Event]", of_type(account.stranger, page[0]))
+        stranger = cast("list[Event]", alike(account.stranger, page))
         return disturbed(fault, page, stranger)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from strongroom_host.venues.defaults import Login, default_venues, make_account, plan_for
+from strongroom_host.venues.defaults import VENUES, Login, default_venues, make_account, plan_for
 from strongroom_host.venues.defaults import default_market as make_market
 from strongroom_host.venues.history import History
 from strongroom_host.venues.server import VenuesServer
@@ -81,6 +81,3 @@ def _no_fault_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None
     yield
     if "site" in request.fixturenames:
         request.getfixturevalue("site").server.faults.clear()
-
-
-VENUES = ("binance", "bybit", "bitget", "mexc", "kraken", "coinbase", "alpaca", "ibkr")

@@ -32,10 +32,14 @@ class Flex:
     """A client that waits by turning the venue's clock."""
 
     def __init__(self, site: Site, http: httpx.Client) -> None:
-        self.site, self.http = site, http
+        self.site, self.http, self.turned_ms = site, http, 0
+
+    def turn(self, by_ms: int) -> None:
+        self.site.server.clock.advance(by_ms)
+        self.turned_ms += by_ms
 
     def get(self, path: str, **given: Any) -> ElementTree.Element:
-        self.site.server.clock.advance(1_000)
+        self.turn(1_000)
         answer = self.http.get(f"{HOST}{SERVICE}/{path}", params={"v": "3", **given})
         assert answer.status_code == 200
         return ElementTree.fromstring(answer.content)  # noqa: S314
@@ -52,7 +56,7 @@ class Flex:
         reference = self.order(query, **span)
         early = self.get("GetStatement", t=self.site.logins["ibkr"].key, q=reference)
         assert early.findtext("ErrorCode") == "1019"
-        self.site.server.clock.advance(3_000)
+        self.turn(3_000)
         found = self.get("GetStatement", t=self.site.logins["ibkr"].key, q=reference)
         statement = found.find("FlexStatements/FlexStatement")
         assert statement is not None
@@ -61,9 +65,9 @@ class Flex:
 
 @pytest.fixture
 def flex(site: Site, http: httpx.Client) -> Iterator[Flex]:
-    before = site.server.clock()
-    yield Flex(site, http)
-    site.server.clock.advance(before - site.server.clock())
+    made = Flex(site, http)
+    yield made
+    made.turn(-made.turned_ms)
 
 
 def utc_ms(local: str) -> int:
