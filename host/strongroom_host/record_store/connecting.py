@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 
 from strongroom_host.record_store.errors import DatabaseRefused, DatabaseUnavailable
 
-__all__ = ["Connection", "connect", "statement", "transaction"]
+__all__ = ["Connection", "connect", "guarded", "statement", "transaction"]
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -43,16 +43,15 @@ def connect(dsn: str, name: str) -> Connection:
 
 
 @contextmanager
-def transaction(connection: Connection) -> Iterator[Connection]:
-    """One transaction: all of it, or nothing.
+def guarded(connection: Connection) -> Iterator[Connection]:
+    """Has failures told in our words; a statement outside of a transaction is one of its own.
 
     Raises:
         DatabaseRefused: the server refused a statement, or another one was in its way too long.
         DatabaseUnavailable: the connection broke; what was committed is not known.
     """
     try:
-        with connection.transaction():
-            yield connection
+        yield connection
     except psycopg.Error as error:
         if connection.closed:
             raise _unavailable(error) from error
@@ -61,6 +60,13 @@ def transaction(connection: Connection) -> Iterator[Connection]:
             actual=f"{error.sqlstate or 'no code'}: {error.diag.message_primary or error}",
             remedy="`strongroom db status` says whether it is of this version",
         ) from error
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[Connection]:
+    """One transaction: all of it, or nothing; see `guarded` for errors."""
+    with guarded(connection), connection.transaction():
+        yield connection
 
 
 def _unavailable(error: psycopg.Error) -> DatabaseUnavailable:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from strongroom_host.record_store.connecting import Connection, transaction
+from strongroom_host.record_store.connecting import Connection, guarded, transaction
 from strongroom_host.record_store.errors import RowsConflict, RowsLeaveGap
 
 __all__ = ["get_leaves", "leaf_count", "newest_head", "put_head", "put_leaves"]
@@ -32,7 +32,7 @@ def put_leaves(connection: Connection, origin: str, first: int, leaves: Sequence
 
 def get_leaves(connection: Connection, origin: str, first: int, count: int) -> list[bytes]:
     """Returns up to `count` leaves, from the index `first` on, in order."""
-    with transaction(connection):
+    with guarded(connection):
         found = connection.execute(
             'SELECT leaf FROM log_leaves WHERE origin = %s AND "index" >= %s'
             ' ORDER BY "index" LIMIT %s',
@@ -43,7 +43,7 @@ def get_leaves(connection: Connection, origin: str, first: int, count: int) -> l
 
 def leaf_count(connection: Connection, origin: str) -> int:
     """Returns the log's size."""
-    with transaction(connection):
+    with guarded(connection):
         found = connection.execute(
             'SELECT coalesce(max("index") + 1, 0) FROM log_leaves WHERE origin = %s', [origin]
         ).fetchone()
@@ -52,7 +52,7 @@ def leaf_count(connection: Connection, origin: str) -> int:
 
 def put_head(connection: Connection, origin: str, size: int, note: bytes) -> None:
     """Stores a signed head; the first one of a size is kept."""
-    with transaction(connection):
+    with guarded(connection):
         connection.execute(
             "INSERT INTO log_heads (origin, size, note) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
             [origin, size, note],
@@ -61,7 +61,7 @@ def put_head(connection: Connection, origin: str, size: int, note: bytes) -> Non
 
 def newest_head(connection: Connection, origin: str) -> tuple[int, bytes] | None:
     """Returns size and note of the largest head, None where there is none."""
-    with transaction(connection):
+    with guarded(connection):
         found = connection.execute(
             "SELECT size, note FROM log_heads WHERE origin = %s ORDER BY size DESC LIMIT 1",
             [origin],

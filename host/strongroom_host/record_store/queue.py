@@ -10,7 +10,7 @@ the account's chain of receipts.
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
-from strongroom_host.record_store.connecting import Connection, transaction
+from strongroom_host.record_store.connecting import Connection, guarded, transaction
 from strongroom_host.record_store.errors import LeaseLost
 from strongroom_host.record_store.rows import JobKind
 
@@ -199,7 +199,7 @@ class JobQueue:
         Raises:
             LeaseLost: it had run out.
         """
-        with transaction(self._connection) as open_:
+        with guarded(self._connection) as open_:
             found = open_.execute(
                 _HEARTBEAT,
                 {"id": lease.job, "lease": lease.number, "seconds": self._limits.lease_seconds},
@@ -314,6 +314,6 @@ class JobQueue:
             )
 
     def _run(self, text: LiteralString, **values: object) -> list[tuple[Any, ...]]:
-        with transaction(self._connection) as open_:
+        with guarded(self._connection) as open_:
             found = open_.execute(text, values)
             return found.fetchall() if found.description else []

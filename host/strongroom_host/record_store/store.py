@@ -13,7 +13,7 @@ from typing import Final
 from psycopg import sql
 from psycopg.rows import class_row
 
-from strongroom_host.record_store.connecting import Connection, transaction
+from strongroom_host.record_store.connecting import Connection, guarded, transaction
 from strongroom_host.record_store.errors import (
     AccountUnknown,
     RowsConflict,
@@ -87,7 +87,7 @@ class RecordStore:
             " ORDER BY sequence LIMIT %s"
         ).format(sql.Identifier(table.value))
         with (
-            transaction(self._connection) as open_,
+            guarded(self._connection) as open_,
             open_.cursor(row_factory=class_row(SealedRow)) as cursor,
         ):
             return cursor.execute(text, [account, first, count]).fetchall()
@@ -95,7 +95,7 @@ class RecordStore:
     def count(self, table: RowTable, account: str) -> int:
         """Returns how many rows an account has; it is the next sequence number."""
         text = sql.SQL("SELECT coalesce(max(sequence) + 1, 0) FROM {} WHERE account = %s")
-        with transaction(self._connection) as open_:
+        with guarded(self._connection) as open_:
             found = open_.execute(text.format(sql.Identifier(table.value)), [account]).fetchone()
         return 0 if found is None else int(found[0])
 
@@ -127,7 +127,7 @@ class RecordStore:
     def states(self) -> list[AccountState]:
         """Returns the newest state of every account, by account."""
         with (
-            transaction(self._connection) as open_,
+            guarded(self._connection) as open_,
             open_.cursor(row_factory=class_row(AccountState)) as cursor,
         ):
             return cursor.execute(

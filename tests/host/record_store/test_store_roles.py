@@ -219,6 +219,7 @@ def test_the_enclave_s_role_cannot_lift_a_reader_s_limits(filled: Database) -> N
     with filled.as_enclave() as connection:
         assert _refused(connection, "SELECT 1 FROM reader_limits")
         assert _refused(connection, "INSERT INTO reader_limits VALUES ('x', 'ada')")
+        assert _refused(connection, "SELECT limited_users()")
         assert _refused(connection, "DELETE FROM users")
 
 
