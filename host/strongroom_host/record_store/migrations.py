@@ -85,7 +85,7 @@ class Standing:
 def migrations_folder() -> Path:
     """Returns the folder of this checkout, or of this installation."""
     package = Path(strongroom_host.__file__).resolve().parent
-    installed = package / "record_store" / "migrations"
+    installed = package / "record_store" / "sql"
     return installed if installed.is_dir() else package.parents[1] / "prisma" / "migrations"
 
 
