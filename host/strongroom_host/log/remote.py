@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from strongroom_host.errors import BadInput
+from strongroom_host.http_cookies import no_cookies
 from strongroom_host.log.boots import BOOTS_INDEX, MAX_BOOT, boot_path, parse_boot_path, parse_index
 from strongroom_host.log.errors import LogDamaged, LogError, LogUnreadable, PathMalformed
 from strongroom_host.log.notes import MAX_NOTE, Checkpoint, Note
@@ -71,7 +72,9 @@ class RemoteLog:
         self._cache = cache and cache / sha256(self.url.encode()).hexdigest()[:32]
         # Without compression nothing that is small on the way is large here.
         headers = {"Accept-Encoding": "identity", "User-Agent": "strongroom-log"}
-        self._client = httpx.Client(headers=headers, timeout=_TIMEOUT, transport=transport)
+        self._client = httpx.Client(
+            headers=headers, timeout=_TIMEOUT, transport=transport, cookies=no_cookies()
+        )
         self._connection = _Connection()
         self._until = None if within_s is None else time.monotonic() + within_s
         self._boots: dict[str, bytes | None] = {}

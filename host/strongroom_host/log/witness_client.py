@@ -14,6 +14,7 @@ from typing import Final
 
 import httpx
 
+from strongroom_host.http_cookies import no_cookies
 from strongroom_host.log.submissions import (
     ADD_BOOT,
     ADD_CHECKPOINT,
@@ -65,6 +66,7 @@ class WitnessClient:
             verify=True if context is None else context,
             timeout=httpx.Timeout(deadline_s),
             follow_redirects=False,
+            cookies=no_cookies(),
             headers={"Accept-Encoding": "identity", "User-Agent": "strongroom"},
         )
 

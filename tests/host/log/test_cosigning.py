@@ -267,6 +267,17 @@ def test_statuses_are_named() -> None:
         assert isinstance(lie(always(status, b"because")).error, error), status
 
 
+def test_what_a_stranger_sets_is_not_sent_back() -> None:
+    """One that is not ASCII would end the keeper that asks."""
+
+    def answer(path: str, _body: bytes) -> Response:
+        found = Response(b"0\n", 409, {"Content-Type": SIZE_TYPE})
+        found.raw_headers.append((b"set-cookie", "a=é".encode()))
+        return found
+
+    assert isinstance(lie(answer).error, WitnessBusy)
+
+
 def test_what_a_stranger_says_takes_one_line() -> None:
     said = str(lie(always(404, b"no\nin order: 500 leaves of 3 boots\r\n\tall is well")))
     assert "no in order: 500 leaves of 3 boots all is well" in said

@@ -79,7 +79,7 @@ def test_what_is_seen_is_one_moment() -> None:
     with remote(server) as view:
         server.storage[CHECKPOINT] = b"another"
         assert view.read(CHECKPOINT) == checkpoint(HEAD)
-    assert server.asked == ["/log/checkpoint"]
+    assert server.asked == ["/log/checkpoint", "/log/witnessed"]
 
 
 def test_a_log_without_a_checkpoint_has_no_leaves() -> None:
@@ -146,6 +146,14 @@ def test_a_tile_that_comes_too_slowly_is_cut_off(monkeypatch: pytest.MonkeyPatch
         view._client = httpx.Client(transport=httpx.MockTransport(lambda _: slow))
         with pytest.raises(LogUnreadable, match="too slowly"):
             view.read(Tile(0, 0).path)
+
+
+def test_what_a_server_sets_is_not_sent_back() -> None:
+    """One that is not ASCII would end whoever sends it: a monitor, with all that it watches."""
+    cookie = [(b"Set-Cookie", "a=é".encode())]
+    server = Server(STORAGE, httpx.Response(200, headers=cookie, content=checkpoint(HEAD)))
+    with remote(server) as view:
+        assert view.read(Tile(0, 0).path) is not None
 
 
 @pytest.mark.parametrize("chunk", [b"X", b""])
@@ -223,7 +231,8 @@ def test_evidence_comes_with_the_leaves(tmp_path: Path) -> None:
         assert boot_ids(folder) == (boot_id,)
     server = Server(data)
     with remote(server, boots=True) as view:
-        assert [path.split("/")[2] for path in server.asked] == ["boots", "boots", "checkpoint"]
+        asked = [path.split("/")[2] for path in server.asked]
+        assert asked == ["boots", "boots", "checkpoint", "witnessed"]
         data[BOOTS_INDEX] = b""  # one moment
         assert boot_ids(view) == (boot_id,)
         assert read_boot(view, boot_id) == kept.boots[boot_id]
