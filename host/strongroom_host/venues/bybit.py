@@ -400,7 +400,8 @@ class Bybit:
     def _positions(self, call: Call) -> object:
         account, given, left = self._signed(call)
         category = self._category(call, given)
-        if not (given.get("symbol") or given.get("settleCoin") or given.get("baseCoin")):
+        named = given.get("symbol") or given.get("settleCoin") or given.get("baseCoin")
+        if category == "linear" and not named:
             message = "Missing some parameters that must be filled in, symbol or settleCoin"
             raise _refused(10001, message, call.now_ms)
         names = {item.symbol: name for name, item in self._known["linear"].items()}

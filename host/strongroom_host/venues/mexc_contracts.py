@@ -163,7 +163,12 @@ class MexcContracts:
 
     def _assets(self, call: Call) -> object:
         account, _ = self._signed(call)
-        held = account.history.balances("linear", call.now_ms)
+        history, market = account.history, self._world.market
+        gain: dict[str, Decimal] = {}
+        for item, place in history.positions(call.now_ms).items():
+            profit = place.quantity * market.price(item, call.now_ms) - place.cost
+            gain[item.settle] = gain.get(item.settle, Decimal(0)) + profit
+        held = history.balances("linear", call.now_ms)
         data = [
             {
                 "currency": asset,
@@ -171,8 +176,8 @@ class MexcContracts:
                 "availableBalance": _raw(amount),
                 "cashBalance": _raw(amount),
                 "frozenBalance": 0,
-                "equity": _raw(amount),
-                "unrealized": 0,
+                "equity": _raw(amount + gain.get(asset, Decimal(0))),
+                "unrealized": _raw(gain.get(asset, Decimal(0))),
                 "bonus": 0,
             }
             for asset, amount in sorted(held.items())

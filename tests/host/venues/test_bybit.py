@@ -150,6 +150,23 @@ def test_what_the_real_one_refuses(site: Site, bybit: Any, call: Any, code: int)
         call(bybit, site.now_ms)
 
 
+def test_executions_are_told_for_two_years(site: Site, bybit: Any) -> None:
+    late = site.client("bybit")
+    late.load_markets()
+    start = site.truth("bybit").fills[0].time_ms
+    given = {"category": "spot", "startTime": start, "endTime": start + WEEK_MS}
+    assert late.privateGetV5ExecutionList(given)["result"]["list"] != []
+    with site.shifted(731 * DAY_MS):
+        late.load_time_difference()
+        assert late.privateGetV5ExecutionList(given)["result"]["list"] == []
+
+
+def test_inverse_exists_and_is_empty(site: Site, bybit: Any) -> None:
+    given = {"category": "inverse", "startTime": site.now_ms - DAY_MS, "endTime": site.now_ms}
+    assert bybit.privateGetV5ExecutionList(given)["result"]["list"] == []
+    assert bybit.fetch_positions(None, {"subType": "inverse"}) == []
+
+
 def test_only_the_owner_signs(site: Site) -> None:
     login = site.logins["bybit"]
     with pytest.raises(ccxt.AuthenticationError, match='"retCode":10004'):

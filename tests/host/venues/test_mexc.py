@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -131,6 +132,12 @@ def test_balances_and_positions_are_what_the_history_adds_up_to(site: Site, mexc
     }
     truth = {item.symbol: place.quantity for item, place in history.positions(site.now_ms).items()}
     assert held == truth
+    careful = site.client("mexc")
+    careful.on_json_response = lambda body: json.loads(body, parse_float=str)
+    [wallet] = careful.contractPrivateGetAccountAssets()["data"]
+    cash = history.balances("linear", site.now_ms)["USDT"]
+    assert Decimal(wallet["availableBalance"]) == cash
+    assert Decimal(wallet["equity"]) - Decimal(wallet["unrealized"]) == cash
 
 
 @pytest.mark.parametrize("symbol", ["ETH/USDT", "ETH/USDT:USDT"])
