@@ -83,10 +83,8 @@ class Standing:
 
 
 def migrations_folder() -> Path:
-    """Returns the folder of this checkout, or of this installation."""
-    package = Path(strongroom_host.__file__).resolve().parent
-    installed = package / "record_store" / "sql"
-    return installed if installed.is_dir() else package.parents[1] / "prisma" / "migrations"
+    """Returns the folder of the migrations: prisma/migrations, by a link that wheels follow."""
+    return Path(strongroom_host.__file__).resolve().parent / "record_store" / "sql"
 
 
 def read_migrations(folder: Path) -> tuple[Migration, ...]:
