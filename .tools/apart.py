@@ -1,7 +1,7 @@
 """Environments apart: what a test needs to compare with, but whose dependencies are not ours.
 
-Each is made under build/ from a lock with hashes, and made again when the lock changes. A test whose
-environment is not there is skipped, and says so.
+Each is made under build/ from a lock with hashes, and made again when the lock changes. A test
+whose environment is not there is skipped, and says so.
 """
 
 import hashlib

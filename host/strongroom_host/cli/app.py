@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "archive": "strongroom_host.cli.archive:app",
     "witness": "strongroom_host.cli.witness:app",
     "db": "strongroom_host.cli.db:app",
+    "record": "strongroom_host.cli.record:app",
     "host": "strongroom_host.cli.host:app",
     "attest": "strongroom_host.cli.attest:app",
     "eif": "strongroom_host.cli.eif:app",

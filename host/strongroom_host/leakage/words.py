@@ -1,6 +1,7 @@
 """A measurement of leakage told to an owner who has never heard of any of this."""
 
 from collections.abc import Iterator, Sequence
+from math import sqrt
 from typing import Final
 
 from strongroom_host.leakage.reader import Found, Leakage, Portfolios, Reading
@@ -60,6 +61,9 @@ def findings(found: Sequence[Leakage]) -> Iterator[str]:
         yield f"Hardly more than by chance would be found with: {'; '.join(quiet)}."
     elif not _quiet(given):
         yield "No tier that is measured here would take that away: positions stay for too long."
+    if given.readings:
+        most = max(reading.seen.windows for reading in given.readings)
+        yield f"Shares of {most} windows are sure to within {1 / sqrt(most):.0%} either way."
     if any(reading.seen.share(Found.FLAT) > _NOTHING for reading in given.readings):
         idle = (Flag.IDLE.name or "").lower()
         yield (
@@ -90,11 +94,12 @@ def _worst(found: Leakage) -> str:
 
 
 def _portfolio(several: Portfolios, hours: int) -> str:
-    count = f"{several.positions:.0f}" if several.positions is not None else "no"
+    count = round(several.positions or 0)
     return (
         f"Several positions at once: in {several.explained} of {several.windows} windows of"
-        f" {duration(several.periods * hours)} about {count} assets, found in the first two thirds,"
-        f" foretold the last one (by chance {several.by_chance})."
+        f" {duration(several.periods * hours)} what was found in the first two thirds, about"
+        f" {count} {'asset' if count == 1 else 'assets'}, foretold the last one (by chance"
+        f" {several.by_chance})."
     )
 
 

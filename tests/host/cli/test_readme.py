@@ -18,6 +18,9 @@ READMES = (
     "host/README.md",
     "host/deploy/README.md",
     "host/strongroom_host/archive/README.md",
+    "host/strongroom_host/charts/README.md",
+    "host/strongroom_host/leakage/README.md",
+    "host/strongroom_host/metrics/README.md",
     "host/strongroom_host/record_store/README.md",
     "reproducible-build/README.md",
 )

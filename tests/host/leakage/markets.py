@@ -14,7 +14,7 @@ from strongroom_host.metrics.series import HOUR_MS, Period, Series
 
 from tests.host.metrics.made import MIDNIGHT
 
-__all__ = ["account", "market", "prices_of", "rounded_to"]
+__all__ = ["account", "market", "prices_of", "rounded_to", "series_from"]
 
 FACTOR = OWN = 0.004
 
