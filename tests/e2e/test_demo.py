@@ -135,7 +135,8 @@ def test_ended_in_the_middle_it_leaves_no_process(
     number: signal.Signals, chapter: str, short: Path, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        [*STRONGROOM, "demo"],
+        # A shell starts what it puts in the background with SIGINT ignored, and children inherit it.
+        ["env", "--default-signal=INT", *STRONGROOM, "demo"],
         env=environment(TMPDIR=str(short), STRONGROOM_VECTORS=str(tmp_path)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
