@@ -93,7 +93,7 @@ def migrate(folder: FolderOption = DEFAULT_FOLDER) -> None:
 
 @app.command()
 def status(folder: FolderOption = DEFAULT_FOLDER, as_json: JsonOption = False) -> None:
-    """Say what the database has had, and how its queue is. Exit status 3 if it lacks a migration."""
+    """Say what the database has had, and how its queue is. Exit status 3 if it lacks anything."""
     place = folder.expanduser()
     steps = read_migrations(migrations_folder())
     with served(place), connect(Logins(place).dsn(MIGRATE), "strongroom status") as open_:

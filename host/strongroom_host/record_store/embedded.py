@@ -46,8 +46,9 @@ _SETTINGS: Final = {
     "listen_addresses": "",
     "max_connections": "100",
     "timezone": "UTC",
-    # A statement that failed may hold what a reader of the log must not see.
+    # A statement or row that was refused may hold what a reader of the log must not see.
     "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
     "log_min_messages": "warning",
     "password_encryption": "scram-sha-256",
 }

@@ -8,7 +8,13 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from strongroom_host.record_store import rows
 from strongroom_host.record_store.connecting import Connection, connect, statement
-from strongroom_host.record_store.errors import DatabaseUnavailable, InitialisedAlready, Unlimited
+from strongroom_host.record_store.connections import connect_account
+from strongroom_host.record_store.errors import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    InitialisedAlready,
+    Unlimited,
+)
 from strongroom_host.record_store.roles import (
     ENCLAVE,
     GATEWAY,
@@ -16,7 +22,12 @@ from strongroom_host.record_store.roles import (
     create_database,
     create_reader,
 )
-from strongroom_host.record_store.rows import BalanceSnapshot, HourlyReturn, Trade
+from strongroom_host.record_store.rows import (
+    BalanceSnapshot,
+    ExchangeConnection,
+    HourlyReturn,
+    Trade,
+)
 
 from tests.host.record_store.content import KEYS, period, snapshot, two_accounts
 from tests.host.record_store.databases import TEMPLATE, Database, Server
@@ -280,6 +291,25 @@ def test_passwords_are_kept_as_verifiers_and_in_no_log(
         )
     assert all(stored[role].startswith("SCRAM-SHA-256$") for role in (MIGRATE, ENCLAVE, GATEWAY))
     assert password not in (postgres.embedded.folder / "server.log").read_text()
+
+
+def test_what_is_refused_is_in_no_log_and_no_error(postgres: Server, filled: Database) -> None:
+    marked = ExchangeConnection(
+        account="MARKED",
+        user_id="ada",
+        venue="MARKED",
+        environment="real",
+        key_id=KEYS["ada"],
+        nonce=bytes(12),
+        credentials=b"MARKED" * 8,
+    )
+    with filled.as_enclave() as connection, pytest.raises(DatabaseRefused) as caught:
+        connect_account(connection, marked)
+    assert "exchange_connections_shape" in str(caught.value.actual)
+    assert "MARKED" not in f"{caught.value.what} {caught.value.actual}"
+    log = (postgres.embedded.folder / "server.log").read_text()
+    assert "exchange_connections_shape" in log
+    assert "MARKED" not in log
 
 
 def test_services_cannot_reach_the_server_s_other_databases(database: Database) -> None:
