@@ -9,6 +9,7 @@ import typer
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Leaf
 
+from strongroom_host.cli.log_facts import say_leaf
 from strongroom_host.cli.log_heads import note_in
 from strongroom_host.cli.log_meant import (
     CacheOption,
@@ -30,6 +31,7 @@ from strongroom_host.log.decoded import Plain, decode_leaf
 from strongroom_host.log.errors import CheckpointUnsigned, HeadsUndecided, LogError, LogForked
 from strongroom_host.log.examination import Meant
 from strongroom_host.log.notes import Checkpoint, Note, VerifierKey, open_checkpoint
+from strongroom_host.log.report.words import quantity
 from strongroom_host.log.sources import boot_ids, open_source, read_boot
 
 __all__ = ["compare_logs"]
@@ -59,18 +61,17 @@ def compare_logs(
         views = [stack.enter_context(_view(place, cache)) for place in (one, other)]
         found = compare(*views, every_leaf=every_leaf)
         signed = _signed(views, _meant(trust, manifest, key, owner, client))
-    leaves = [_leaf(entry) for entry in found.leaves or ()]
     if json:
+        leaves = [_leaf(entry) for entry in found.leaves or ()]
         names = {view.name: each for view, each in zip(views, signed, strict=True)}
         facts: Plain = {"outcome": found.outcome.value, "common": found.common, "what": found.what}
         print_json(facts | {"signed": names, "leaves": leaves})
         raise typer.Exit(_STATUS[found.outcome])
     for view, by in zip(views, signed, strict=True):
-        say(f"{view.name}: {view.size} leaves; {by}")
-    for view, leaf in zip(views, leaves, strict=False):
+        say(f"{view.name}: {quantity(view.size, 'leaf', 'leaves')}; {by}")
+    for view, entry in zip(views, found.leaves or (), strict=False):
         say(f"leaf {found.common} in {view.name}:")
-        for name, value in leaf.items():
-            say(f"  {name:<12}{value}")
+        _say_leaf(entry)
     _conclude(found)
 
 
@@ -151,6 +152,13 @@ def _leaf(entry: bytes) -> Plain:
     except WireError as error:
         return {"unreadable": str(error), "bytes": entry[:200].hex()}
     return decode_leaf(leaf) | {"time": shown_time(leaf.time_ms)}
+
+
+def _say_leaf(entry: bytes) -> None:
+    try:
+        say_leaf(Leaf.parse(entry))
+    except WireError as error:
+        say(f"  unreadable: {error}")
 
 
 _STATUS = {

@@ -9,6 +9,7 @@ from strongroom_wire.bundle import Bundle, Role
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Leaf
 
+from strongroom_host.cli.log_facts import say_leaf, say_record
 from strongroom_host.cli.log_heads import CONSISTENCY_START, note_in
 from strongroom_host.cli.log_meant import (
     DEFAULT_PLACE,
@@ -25,13 +26,12 @@ from strongroom_host.cli.log_meant import (
 )
 from strongroom_host.cli.log_options import DEFAULT_CLIENT
 from strongroom_host.cli.log_show import which_leaf
-from strongroom_host.cli.log_time import shown_time
-from strongroom_host.cli.output import print_json, say, warn
+from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.session import DEFAULT_OWNER
 from strongroom_host.errors import BadInput
 from strongroom_host.log.attested import ProvedBoot, prove_boot
 from strongroom_host.log.boots import MAX_BOOT, StoredBoot
-from strongroom_host.log.decoded import decode_leaf, decode_record
+from strongroom_host.log.decoded import decode_record
 from strongroom_host.log.errors import OpeningWrong, OutsideLog, ProofMalformed
 from strongroom_host.log.examination import Meant
 from strongroom_host.log.notes import (
@@ -167,7 +167,7 @@ def check(
             raise BadInput("the proof does not hold its leaf", remedy="give it with --leaf FILE")
         proof.check(entry, signed)
         say(f"leaf {proof.index} is in the log of {signed.head.size} leaves")
-        _say_leaf(entry, opening)
+        _open(entry, opening)
     elif data.startswith(CONSISTENCY_START):
         submission = Submission.parse(data)
         if old is None:
@@ -184,15 +184,16 @@ def check(
         raise ProofMalformed(f"{file} is no proof", expected="a tlog-proof, or `old N` and hashes")
 
 
-def _say_leaf(entry: bytes, opening: Path | None) -> None:
+def _open(entry: bytes, opening: Path | None) -> None:
+    """Shows a proven leaf, and what it commits to if that is given."""
     try:
         leaf = Leaf.parse(entry)
-        facts = decode_leaf(leaf) | {"time": shown_time(leaf.time_ms)}
-        if opening is not None:
-            facts["record"] = decode_record(leaf, leaf.record(read_file(opening)))
+        record = opening and decode_record(leaf, leaf.record(read_file(opening)))
     except WireError as error:
         raise OpeningWrong("the leaf, or its opening, is none", actual=str(error)) from error
-    print_json(facts)
+    say_leaf(leaf)
+    if record:
+        say_record(record)
 
 
 def _proved(path: Path, meant: Meant) -> ProvedBoot:

@@ -1,6 +1,7 @@
 """`strongroom log report`: what was decided, by which model, and who could have stopped it."""
 
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -102,9 +103,12 @@ def _refusal(found: Examination) -> LogDisordered:
 def _conclude(record: Record, found: Examination, out: Path) -> None:
     """Says what is in the report, and fails if it is one that nobody should rely on."""
     say(f"{quantity(record.listed, 'decision')} of {quantity(len(record.boots), 'boot')} in {out}")
+    missing = Counter[str]()
     for gap in record.gaps:
         if not gap.lack.alarming:
-            warn(f"{gap.lack.value}: {quantity(gap.count, 'entry', 'entries')}")
+            missing[gap.lack.value] += gap.count
+    for what, count in missing.items():
+        warn(f"{what}: {quantity(count, 'entry', 'entries')}")
     for sentence in found.not_excluded():
         warn(sentence)
     wrong = [str(each) for each in found.findings]

@@ -9,6 +9,7 @@ import typer
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Kind
 
+from strongroom_host.cli.log_facts import say_leaf, say_record
 from strongroom_host.cli.log_meant import (
     DEFAULT_PLACE,
     CacheOption,
@@ -17,7 +18,7 @@ from strongroom_host.cli.log_meant import (
     open_openings,
 )
 from strongroom_host.cli.log_time import parse_time, shown_time
-from strongroom_host.cli.output import print_json, say
+from strongroom_host.cli.output import print_json, say, warn
 from strongroom_host.cli.session import JsonOption
 from strongroom_host.cli.trading import parse_hash
 from strongroom_host.errors import BadInput
@@ -76,6 +77,8 @@ def show(
         opened = open_openings(log, openings) if details or json or wanted.records else None
         if opened is not None:
             stack.enter_context(opened)
+        if not source.size and not json:
+            warn("there is no leaf in this log yet")
         for found in listed(source, start, source.size if end is None else end, opened):
             if wanted.takes(found):
                 _print(found, details=details, as_json=json)
@@ -105,7 +108,6 @@ def open_leaf(
         data = read_file(opening) if opening else opened.get(at) if opened else None
     if found.leaf is None:
         raise LogDamaged(f"leaf {at} cannot be read", actual=found.problem)
-    facts = decode_leaf(found.leaf)
     try:
         record = None if data is None else decode_record(found.leaf, found.leaf.record(data))
     except WireError as error:
@@ -116,14 +118,11 @@ def open_leaf(
             remedy="take it from the client's journal, or from another copy",
         ) from error
     if json:
+        facts = decode_leaf(found.leaf)
         print_json(facts | {"record": record, "entry": found.entry.hex()})
         return
-    _lines(facts | {"time": shown_time(found.leaf.time_ms)})
-    if record is None:
-        say("what it commits to: no opening is known here")
-        return
-    say("what it commits to:")
-    _lines(record)
+    say_leaf(found.leaf)
+    say_record(record)
 
 
 def which_leaf(
@@ -139,7 +138,8 @@ def which_leaf(
         raise BadInput("which leaf?", expected="an INDEX, or --order HASH")
     at = _find_order(parse_hash(order), openings, size) if order is not None else index or 0
     if not 0 <= at < size:
-        raise OutsideLog("no such leaf", expected=f"0 to {size - 1}", actual=at)
+        least = f"0 to {size - 1}" if size else "none: this log has no leaf yet"
+        raise OutsideLog("no such leaf", expected=least, actual=at)
     return at
 
 
@@ -188,7 +188,7 @@ def _print(found: Listed, *, details: bool, as_json: bool) -> None:
             public = " ".join(f"{name}={_short(each)}" for name, each in said if name not in hidden)
             note += f"  {public}" if public else ""
             note += f"  {_summary(found)}"
-        say(f"{found.start:>8}  {time:<29}  {leaf.kind.name:<7}  {leaf.epoch.hex()[:16]}{note}")
+        say(f"{found.start:>8}  {time:<24}  {leaf.kind.name:<7}  {leaf.epoch.hex()[:16]}{note}")
 
 
 def _summary(found: Listed) -> str:
@@ -208,9 +208,3 @@ def _short(value: object) -> str:
         return "{" + " ".join(f"{name}={_short(each)}" for name, each in value.items()) + "}"
     text = str(value)
     return text if len(text) < _DIGEST else text[:16] + "…"
-
-
-def _lines(facts: Plain) -> None:
-    for name, value in facts.items():
-        text = jsonlib.dumps(value) if isinstance(value, dict | list) else str(value)
-        say(f"  {name:<16}{text}")

@@ -12,9 +12,10 @@ def shown_time(ms: int) -> str:
     if ms == 0:
         return "no time"
     try:
-        return datetime.fromtimestamp(ms / 1000, UTC).isoformat(" ", "milliseconds")
+        moment = datetime.fromtimestamp(ms // 1000, UTC)
     except (OverflowError, ValueError, OSError):
         return f"{ms} ms"
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{ms % 1000:03}Z"
 
 
 def parse_time(text: str) -> int:

@@ -31,6 +31,7 @@ from strongroom_host.cli.session import DEFAULT_OWNER, JsonOption
 from strongroom_host.log.errors import LogDisordered
 from strongroom_host.log.examination import Examination, ExaminedBoot
 from strongroom_host.log.examine import examine
+from strongroom_host.log.report.words import quantity
 from strongroom_host.log.sources import open_source
 from strongroom_host.log.verify import Problem
 from strongroom_host.store.handed_out import handed_out
@@ -89,12 +90,12 @@ def verify(
     if json:
         print_json(_as_json(found))
         raise typer.Exit(0 if found.ok else LogDisordered.exit_status)
-    _show(found)
+    _show(found, len(held))
     if not found.ok:
         raise _failure(found)
 
 
-def _show(found: Examination) -> None:
+def _show(found: Examination, answers: int) -> None:
     report = found.report
     say(f"log {found.origin or 'without a name'}")
     for boot in found.boots:
@@ -115,9 +116,11 @@ def _show(found: Examination) -> None:
         warn(sentence)
     if found.ok:
         counts = ", ".join(f"{count} {kind.name}" for kind, count in sorted(report.kinds.items()))
+        leaves = quantity(found.end - found.start, "leaf", "leaves")
+        also = f", with every answer in the journals ({answers})" if answers else ""
         say(
-            f"in order: {found.end - found.start} leaves of {len(found.boots)} boots ({counts});"
-            f" head {report.head.size} {report.head.root.hex()}"
+            f"in order: {leaves} of {quantity(len(found.boots), 'boot')} ({counts or 'no leaf'})"
+            f"{also}; head {report.head.size} {report.head.root.hex()}"
         )
 
 
@@ -159,8 +162,8 @@ def _failure(found: Examination) -> LogDisordered:
     return LogDisordered(
         "the log is not in order" if first else "nobody vouches for these leaves",
         expected=PROBLEMS[first].expected if first else "a signed head that has them",
-        actual=f"{len(found.findings)} findings; {found.report.proven} of {found.end} leaves under"
-        " a head that somebody vouches for",
+        actual=f"{quantity(len(found.findings), 'finding')}; {found.report.proven} of {found.end}"
+        " leaves under a head that somebody vouches for",
         remedy=PROBLEMS[first].remedy if first else remedy,
     )
 
