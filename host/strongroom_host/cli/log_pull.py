@@ -14,7 +14,7 @@ from strongroom_host.cli.log_options import (
     TrustFile,
 )
 from strongroom_host.cli.log_source import EnclaveLog
-from strongroom_host.cli.output import say, warn
+from strongroom_host.cli.output import say
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
 from strongroom_host.cli.trading import ClientFolder
 from strongroom_host.enclave_client.address import parse_enclave_address
@@ -23,6 +23,7 @@ from strongroom_host.log.errors import LogDamaged
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.openings import Openings
 from strongroom_host.log.pull import pull
+from strongroom_host.log.report.words import quantity
 from strongroom_host.log.verify import AttestedBoot, Expected, KnownHead, Report, verify
 
 __all__ = ["conclude", "pull_command"]
@@ -53,23 +54,25 @@ def pull_command(
         boots = {bundle.boot_id: AttestedBoot(bundle.manifest_digest, bundle.keys_digest)}
         known = KnownHead(head, f"boot {bundle.boot_id.hex()[:16]}")
         report = verify(files.reader().entries(), Expected([known], boots=boots))
-    say(f"{head.size - before} new leaves; {head.size} in {log}")
+    say(f"{quantity(head.size - before, 'new leaf', 'new leaves')}; {head.size} in {log}")
     say(f"key of this boot: {source.key}")
     conclude(report)
+    say(f"next: strongroom log verify --log {log}, for the evidence, the witnesses and the records")
 
 
 def conclude(report: Report) -> None:
-    """Says what was found and what is not excluded; fails unless all is well."""
+    """Says what was found in the leaves; fails unless all is well. Whether witnesses vouch for
+    them, and what the evidence of other boots proves, was not looked at here."""
     for finding in report.findings:
         say(str(finding))
-    for sentence in report.not_excluded():
-        warn(sentence)
     if not report.ok:
         raise LogDamaged(
             "the log is not in order",
             expected="leaves that lead to a signed head",
-            actual=f"{len(report.findings)} findings, {report.proven} of {report.head.size} proven",
+            actual=f"{quantity(len(report.findings), 'finding')},"
+            f" {report.proven} of {report.head.size} proven",
             remedy="keep this copy as it is, and compare it with another one",
         )
     counts = ", ".join(f"{count} {kind.name}" for kind, count in sorted(report.kinds.items()))
-    say(f"in order: {report.head.size} leaves of {len(report.epochs)} boots ({counts})")
+    leaves = quantity(report.head.size, "leaf", "leaves")
+    say(f"in order: {leaves} of {quantity(len(report.epochs), 'boot')} ({counts})")
