@@ -24,6 +24,7 @@ from strongroom_host.log.monitor import Event, Rules
 from strongroom_host.log.monitor_keys import BootKeys
 from strongroom_host.log.monitor_state import StateFile
 from strongroom_host.log.notes import VerifierKey
+from strongroom_host.log.report.words import quantity
 from strongroom_host.log.watching import AttestedHeads, CallFailed, Watch, call, event_json
 from strongroom_host.log.witnessed import Quorum
 from strongroom_host.owner.folder import OwnerFolder
@@ -133,6 +134,8 @@ def watch(
         warn("no --state FILE: what is seen now is forgotten at the end, and no fork with it shows")
     if acknowledge:
         watched.acknowledge()
+    for event in () if json else watched.standing:
+        warn(f"still on: {_line(event)}")
 
     def tell(event: Event) -> None:
         _show(event, as_json=json)
@@ -154,6 +157,13 @@ def watch(
                 break
     if not well:
         raise typer.Exit(_ALARMED)
+    if once and not json:
+        newest = watched.newest
+        say(
+            f"no alarm; the newest head has {quantity(newest.size, 'leaf', 'leaves')}"
+            if newest
+            else "no alarm, and no signed head yet"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +252,10 @@ def _show(event: Event, *, as_json: bool) -> None:
     if as_json:
         say(jsonlib.dumps(event_json(event)))
         return
-    time_of = datetime.fromtimestamp(event.at_ms / 1000, UTC).isoformat(" ", "seconds")
+    (warn if event.alarm else say)(_line(event))
+
+
+def _line(event: Event) -> str:
     kind = event.kind.value.upper() if event.alarm else event.kind.value
-    line = f"{time_of}  {kind:<11}  {event.source}: {event.what}"
-    (warn if event.alarm else say)(line)
+    at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
+    return f"{at:%Y-%m-%d %H:%M:%SZ}  {kind:<11}  {event.source}: {event.what}"

@@ -82,6 +82,16 @@ class Watch:
         newest = self.file.load(self.origin).newest
         return None if newest is None or not newest.note else newest.head
 
+    @property
+    def standing(self) -> tuple[Event, ...]:
+        """The alarms that are on and that somebody was told of before.
+
+        Raises:
+            LogDamaged: the state cannot be read.
+        """
+        alarms = self.file.load(self.origin).alarms
+        return tuple(Event.of(each) for each in alarms if each.raised and each.told)
+
     def acknowledge(self) -> None:
         """Begins anew: a person has looked at every alarm there was.
 

@@ -514,7 +514,9 @@ def test_two_boots_that_go_on_with_one_log_are_a_fork(scene: Scene, tmp_path: Pa
     assert (alarm["kind"], len(alarm["notes"])) == ("forked", 2)
     assert all(note.startswith("strongroom.log/signer/") for note in alarm["notes"])
     again = watch(scene, scene.log, *state, expect=3)
-    assert "FORKED" not in again.err, "told once; the exit status says that it lasts"
+    assert "still on: " in again.err
+    assert "FORKED" in again.err, "whoever looks sees why the status is 3"
+    assert len(called.read_bytes().splitlines()) == 1, "but somebody is called once"
     assert watch(scene, scene.log, *state, "--acknowledge").out
 
 
