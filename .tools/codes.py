@@ -1,4 +1,4 @@
-"""Writes the troubleshooting table into README.md from the CLI's own explanations.
+"""Writes the troubleshooting tables into README.md from the CLI's own explanations.
 
 `--check` writes nothing and fails if the README is not what would be written.
 """
@@ -8,23 +8,26 @@ import sys
 from pathlib import Path
 
 from strongroom_host.cli.explain import markdown_table
+from strongroom_host.cli.log_words import log_table
 
 __all__ = ["main"]
 
 _README = Path(__file__).resolve().parent.parent / "README.md"
-_BEGIN, _END = "<!-- codes -->\n", "<!-- /codes -->\n"
+_TABLES = {"codes": markdown_table, "log": log_table}
 
 
 def main() -> int:
     """Updates or checks the README; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    text = _README.read_text()
-    head, rest = text.split(_BEGIN)
-    fresh = f"{head}{_BEGIN}\n{markdown_table().strip()}\n\n{_END}{rest.split(_END)[1]}"
+    text = fresh = _README.read_text()
+    for name, table in _TABLES.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+        head, rest = fresh.split(begin)
+        fresh = f"{head}{begin}\n{table().strip()}\n\n{end}{rest.split(end)[1]}"
     if parser.parse_args().check:
         if fresh != text:
-            sys.stderr.write("README.md: the table of codes is stale; run .tools/codes.py\n")
+            sys.stderr.write("README.md: a table of codes is stale; run .tools/codes.py\n")
         return int(fresh != text)
     _README.write_text(fresh)
     return 0

@@ -4,13 +4,19 @@ Only numbers leave the enclave, because text would be a channel for secrets; thi
 their words. The README's troubleshooting section is generated from here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from strongroom_wire.errors import Code, Rule
 
-__all__ = ["CODES", "RULES", "Explanation", "figures", "markdown_table"]
+__all__ = ["CODES", "RULES", "Explanation", "figures", "markdown_table", "rows"]
+
+_TABLE: Final = (
+    "| code | what was wrong | what is expected | what to do |",
+    "| - | - | - | - |",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.CALL_NOT_PERMITTED: Explanation(
         "the manifest does not let this client make this call",
-        "a client whose `calls` name it: `owner` for permits and provisioning, `order` to trade",
+        "a client whose `calls` name it: `owner` for permits and provisioning, `order` to trade,"
+        " `log` to read the log",
         "use that client's identity, or give this one the call in the next manifest version",
     ),
     Code.WRONG_PHASE: Explanation(
@@ -315,8 +322,8 @@ def _figure(value: int, unit: str) -> str:
 
 
 def markdown_table() -> str:
-    """Returns the troubleshooting table of the README: every code but OK, then every rule."""
-    lines = ["| code | what was wrong | what is expected | what to do |", "| - | - | - | - |"]
+    """Returns the README's table of codes: every one but OK, then every rule."""
+    lines = list(_TABLE)
     for code, words in CODES.items():
         if code is not Code.OK:
             lines.append(_row(f"{int(code)} {code.name}", words))
@@ -324,6 +331,11 @@ def markdown_table() -> str:
         if rule is not Rule.NONE:
             lines.append(_row(f"300 DENIED, rule {rule.name}", words))
     return "\n".join(lines) + "\n"
+
+
+def rows(named: Iterable[tuple[str, Explanation]]) -> str:
+    """Returns a table of the README with a row for each."""
+    return "\n".join([*_TABLE, *(_row(name, words) for name, words in named)]) + "\n"
 
 
 def _row(name: str, words: Explanation) -> str:

@@ -1,11 +1,13 @@
-"""What each problem of a log means to a person: what is wrong, what it takes, and what to do."""
+"""What each problem of a log, and each alarm of its monitor, means to a person: what is wrong, what
+it takes, and what to do."""
 
 from typing import Final
 
-from strongroom_host.cli.explain import Explanation
+from strongroom_host.cli.explain import Explanation, rows
+from strongroom_host.log.monitor_state import Alarm
 from strongroom_host.log.verify import Problem
 
-__all__ = ["PROBLEMS"]
+__all__ = ["ALARMS", "PROBLEMS", "log_table"]
 
 _KEEP: Final = "keep this copy as it is; `strongroom log compare` it with another one"
 
@@ -89,3 +91,59 @@ PROBLEMS: Final[dict[Problem, Explanation]] = {
         "`strongroom log pull` while the boot runs, or take its evidence from another copy",
     ),
 }
+
+_LOOKED: Final = "then `strongroom log watch --acknowledge`"
+
+ALARMS: Final[dict[Alarm, Explanation]] = {
+    Alarm.FORKED: Explanation(
+        "two heads are vouched for, and neither history contains the other",
+        "one history, wherever it is shown",
+        f"stop trading (`strongroom panic`); keep both copies, `strongroom log compare` them; after"
+        f" a permit that gave up a history it has to come; {_LOOKED}",
+    ),
+    Alarm.SHORTER: Explanation(
+        "a source shows fewer leaves than it did",
+        "a log that only grows",
+        "take the missing leaves from another copy (`strongroom log mirror`) before a permit"
+        " continues this one",
+    ),
+    Alarm.DISORDERED: Explanation(
+        "new leaves contradict one another, or cannot be read",
+        "leaves that a boot could have written",
+        f"`strongroom log verify` that copy: it says which leaf; {_LOOKED}",
+    ),
+    Alarm.UNPROVEN: Explanation(
+        "a source does not show that its head goes on from the one before",
+        "tiles that prove it",
+        "ask whoever serves it: it withholds tiles, or its history is another",
+    ),
+    Alarm.UNSIGNED: Explanation(
+        "no known key of the log signed the head",
+        "a head signed by a boot whose evidence is shown beside the log",
+        "give the trust file and the manifest of that boot, or its --key; if neither helps, the"
+        " head is not the enclave's",
+    ),
+    Alarm.STUCK: Explanation(
+        "there are leaves without a head, or no newer head within --max-age",
+        "a keeper that runs, and a new head in time",
+        "look whether `strongroom log keep` runs where the log is written",
+    ),
+    Alarm.UNWITNESSED: Explanation(
+        "too few of the manifest's witnesses cosigned",
+        "as many cosignatures as the manifest's quorum",
+        "look at the keeper's messages: which witness does not answer, or refuses, and why",
+    ),
+    Alarm.UNREACHABLE: Explanation(
+        "a source gives no head",
+        "a folder or URL that answers",
+        "look whether it is served, and whether the address is right",
+    ),
+}
+
+
+def log_table() -> str:
+    """Returns the README's table of what can be wrong with a log: what `verify` finds, and what
+    `watch` calls for."""
+    found = [(f"`verify`: {problem.code}", words) for problem, words in PROBLEMS.items()]
+    called = [(f"`watch`: {alarm.value}", words) for alarm, words in ALARMS.items()]
+    return rows(found + called)

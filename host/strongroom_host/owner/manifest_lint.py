@@ -126,6 +126,14 @@ def _clients(manifest: Manifest) -> Iterator[Finding]:
             "no client may cancel, so open orders cannot be withdrawn in an emergency",
             "give an owner's client the call `cancel`",
         )
+    if manifest.clients and not any("log" in client.calls for client in manifest.clients):
+        yield Finding(
+            Severity.WARNING,
+            "clients",
+            "no client may read the log: nothing is kept of what the enclave decides, and once it"
+            " holds 16 MiB of leaves that nobody has read, it refuses further orders",
+            "give the client that runs `strongroom log keep` the call `log`",
+        )
 
 
 def _mode(manifest: Manifest) -> Iterator[Finding]:

@@ -3,7 +3,8 @@
 import pytest
 from strongroom_host.cli.app import app
 from strongroom_host.cli.explain import CODES, RULES, figures, markdown_table
-from strongroom_host.cli.log_words import PROBLEMS
+from strongroom_host.cli.log_words import ALARMS, PROBLEMS, log_table
+from strongroom_host.log.monitor_state import Alarm
 from strongroom_host.log.verify import Problem
 from strongroom_wire.errors import Code, Rule
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ def test_every_code_and_rule_is_explained() -> None:
     assert list(CODES) == list(Code)
     assert list(RULES) == list(Rule)
     assert list(PROBLEMS) == list(Problem)
+    assert list(ALARMS) == list(Alarm)
 
 
 def test_a_finding_of_a_log_is_explained_by_its_code() -> None:
@@ -21,9 +23,22 @@ def test_a_finding_of_a_log_is_explained_by_its_code() -> None:
         assert (done.exit_code, PROBLEMS[problem].remedy in done.output) == (0, True)
 
 
+def test_an_alarm_of_the_monitor_is_explained_by_its_name() -> None:
+    for alarm in Alarm:
+        done = CliRunner().invoke(app, ["explain", alarm.value])
+        assert (done.exit_code, ALARMS[alarm].remedy in done.output) == (0, True)
+
+
+def test_a_slip_of_the_pen_gets_the_name_that_was_meant() -> None:
+    done = CliRunner().invoke(app, ["explain", "MARKETS"])
+    assert done.exit_code == 2
+    assert "did you mean MARKET?" in done.output
+    assert "did you mean" not in CliRunner().invoke(app, ["explain", "xyzzy"]).output
+
+
 @pytest.mark.parametrize(
     "entry",
-    [*list(CODES.values())[1:], *list(RULES.values())[1:], *PROBLEMS.values()],
+    [*list(CODES.values())[1:], *list(RULES.values())[1:], *PROBLEMS.values(), *ALARMS.values()],
 )
 def test_every_entry_says_what_was_wrong_expected_and_to_do(entry: object) -> None:
     for field in ("wrong", "expected", "remedy"):
@@ -55,6 +70,12 @@ def test_figures_are_in_the_rules_unit(
     rule: Rule, limit: int, actual: int, shown: tuple[str, str]
 ) -> None:
     assert figures(rule, limit, actual) == shown
+
+
+def test_the_table_of_what_can_be_wrong_with_a_log_has_a_row_for_each() -> None:
+    lines = log_table().splitlines()
+    assert len(lines) == 2 + len(Problem) + len(Alarm)
+    assert all(line.count("|") == 5 for line in lines)
 
 
 def test_the_markdown_table_has_a_row_for_each() -> None:

@@ -188,7 +188,10 @@ def texts(manifest: Manifest, data: bytes | None = None) -> str:
 
 
 def test_a_careful_manifest_has_few_findings() -> None:
-    found = lint(edit(with_policy(), keys=BASE.keys[:1], egress=BASE.egress[:1]))
+    first, *others = BASE.clients
+    calls = tuple(call for call in ALL_CALLS if call in (*first.calls, "log"))
+    clients = (edit(first, calls=calls), *others)
+    found = lint(edit(with_policy(), keys=BASE.keys[:1], egress=BASE.egress[:1], clients=clients))
     assert [f.severity for f in found] == []
 
 
@@ -201,6 +204,7 @@ def test_a_careful_manifest_has_few_findings() -> None:
         (edit(BASE, clients=()), "warning clients: no client"),
         (edit(BASE, clients=BASE.clients[:1] * 0 + (edit(BASE.clients[1], calls=("order",)),)),
          "warning clients: no client may cancel"),
+        (BASE, "warning clients: no client may read the log"),
         (edit(BASE, clients=(edit(BASE.clients[0], calls=("order", "cancel")), BASE.clients[1])),
          "2 clients may ask for orders"),
         (edit(BASE, keys=()), "note keys: no trading key"),
