@@ -249,4 +249,4 @@ def _show(entries: tuple[JournalEntry, ...], *, as_json: bool) -> None:
     elif rows:
         table("Orders", ("order", "state", "detail"), rows)
     else:
-        say("none")
+        say("no order is open to question")

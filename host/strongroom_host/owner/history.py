@@ -42,7 +42,8 @@ _SLACK_MS: Final = 120_000
 _FOUND: Final = 3
 """How many findings a message names."""
 _NEWER_COPY: Final = (
-    "find the copy that has it (`strongroom log pull`, `log recover`, another owner, a witness)."
+    "find the copy that has it: `strongroom log mirror URL` where a keeper serves it, `log pull`"
+    " while its boot runs, `log recover` from clients, another owner."
     ' If it is lost for good, permit with --abandon "REASON": the permit, and so the log, says so'
 )
 

@@ -156,7 +156,9 @@ class VenueConnection:
             plain = socket.create_connection(self._address, timeout=self._limits.connect_s)
         except OSError as error:
             raise ConnectFailed(
-                f"cannot connect to {self._host}:{self._port}", actual=error
+                f"cannot connect to {self._host}:{self._port}",
+                actual=error,
+                remedy="check the network; --venue-address says where a test venue is",
             ) from error
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

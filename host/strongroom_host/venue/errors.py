@@ -6,7 +6,7 @@ again. `OutcomeUnknown` means that the venue may have acted: never retry, reconc
 
 from __future__ import annotations
 
-from strongroom_host.errors import BadInput, HostError
+from strongroom_host.errors import BadInput, EnvironmentFault, HostError
 
 __all__ = [
     "ConnectFailed",
@@ -27,6 +27,8 @@ class NotSent(HostError):
 
 class ConnectFailed(NotSent):
     """No TCP connection to the venue, or it broke during the TLS handshake."""
+
+    exit_status = EnvironmentFault.exit_status
 
 
 class TlsRefused(NotSent):
