@@ -19,6 +19,7 @@ from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.cosigning import WitnessAt
 from strongroom_host.log.keeper import Source
 from strongroom_host.log.notes import SignatureType, VerifierKey
+from strongroom_host.log.witnessed import Quorum
 from strongroom_host.owner.signed import read_manifest
 
 __all__ = ["EnclaveLog", "witnesses_at"]
@@ -63,7 +64,8 @@ class EnclaveLog:
             key = VerifierKey(origin, evidence.keys(Role.SIGNER).receipt)
             documents = evidence.document, evidence.bundle.serialise(), statement.serialise()
             boot = StoredBoot(*documents, int(time.time() * 1000))
-            yield Source(_asking(trader), key, boot, witnesses)
+            quorum = Quorum.of(verified.manifest)
+            yield Source(_asking(trader), key, boot, witnesses, quorum)
 
 
 def witnesses_at(manifest: Manifest, urls: Sequence[tuple[str, str]]) -> tuple[WitnessAt, ...]:

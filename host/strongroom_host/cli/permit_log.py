@@ -18,6 +18,7 @@ from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.errors import LogError
 from strongroom_host.log.folder import FolderLog
 from strongroom_host.log.notes import Note, VerifierKey, open_checkpoint
+from strongroom_host.log.tiles import WITNESSED
 from strongroom_host.log.tree import LogReader
 from strongroom_host.owner.errors import DocumentInvalid
 from strongroom_host.owner.heads import How, RememberedHead
@@ -254,7 +255,8 @@ def _words(head: LogHead) -> str:
 def _signed_heads(files: FolderLog, log: str, session: OwnerSession) -> list[Vouched]:
     """The signed heads that are stored with a log, of boots whose evidence is stored as well."""
     found = []
-    for data in filter(None, (files.checkpoint, files.note)):
+    notes = files.checkpoint, files.note, files.read(WITNESSED)
+    for data in dict.fromkeys(filter(None, notes)):
         try:
             note = Note.parse(data)
             boots = [

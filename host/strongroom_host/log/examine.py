@@ -33,6 +33,7 @@ from strongroom_host.log.examination import Examination, ExaminedBoot, Meant, Si
 from strongroom_host.log.notes import Checkpoint, Note, VerifierKey, open_checkpoint
 from strongroom_host.log.records import RecordsOfBoots
 from strongroom_host.log.sources import LogSource, boot_ids, read_boot, reader_of
+from strongroom_host.log.tiles import WITNESSED
 from strongroom_host.log.verify import (
     Expected,
     Finding,
@@ -177,7 +178,10 @@ class _Examiner:
     def _open_notes(self, origin: str) -> tuple[SignedNote, ...]:
         keys = {proved.key: boot_id for boot_id, proved in self._proved.items()}
         given = [("the stored checkpoint", self._source.checkpoint or b"")]
-        given += [("the head stored with the leaves", self._source.note), *self._meant.notes]
+        given += [("the head stored with the leaves", self._source.note)]
+        if (cosigned := self._source.read(WITNESSED)) != self._source.checkpoint:
+            given.append(("the last checkpoint with a quorum", cosigned or b""))
+        given += self._meant.notes
         found = []
         for name, data in given:
             if not data:

@@ -1,6 +1,7 @@
 """A log as a directory: leaves are durable when `append` returns, and served as tiles by `publish`.
 
     checkpoint              the newest published note
+    witnessed               the last one that a quorum of witnesses cosigned
     tile/...                full tiles and bundles; partial ones of published sizes
     tail.N                  the leaves of the bundle N that is not full yet, and the newest signed
                             head, each with a checksum (see `tail`)
@@ -33,7 +34,15 @@ from strongroom_host.log.errors import (
 )
 from strongroom_host.log.stored import StoredLog, head_of
 from strongroom_host.log.tail import parse_tail, records
-from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, HEIGHT, MAX_ENTRY, WIDTH, Tile
+from strongroom_host.log.tiles import (
+    CHECKPOINT,
+    ENTRIES,
+    HEIGHT,
+    MAX_ENTRY,
+    WIDTH,
+    WITNESSED,
+    Tile,
+)
 
 __all__ = ["LogFiles"]
 
@@ -120,16 +129,25 @@ class LogFiles(StoredLog):
             LogUnwritable: it may or may not be served; nothing else changed.
         """
         size = self._check(note, self.published)
-        try:
-            for tile in self._partial(size):
-                data = self.read(tile.path)
-                if data is not None and self._bytes(tile.path) is None:
-                    self._put(tile.path, data)
-            self._put(CHECKPOINT, note)
-        except OSError as error:
-            raise LogUnwritable(f"cannot write the log {self._folder}", actual=error) from error
+        self._serve(CHECKPOINT, note, size)
         if self._signed <= size:
             self._note, self._signed = b"", size
+
+    def vouch(self, note: bytes) -> None:
+        """Keeps and serves `note` as the last checkpoint that a quorum of witnesses cosigned, apart
+        from newer ones that they have not. One of fewer leaves than the one kept changes nothing.
+
+        Call it before the same note is published: so no crash leaves a published note in which
+        alone the cosignatures were, to be replaced by the next. No signature is verified here.
+
+        Raises:
+            NoteMalformed, CheckpointMalformed: it is none.
+            LogDamaged: it has more leaves than are stored, or another root.
+            LogUnwritable: it may or may not be kept; nothing else changed.
+        """
+        size, kept = self._check(note, 0), self._bytes(WITNESSED)
+        if kept is None or (kept != note and size >= head_of(kept).size):
+            self._serve(WITNESSED, note, size)
 
     def close(self) -> None:
         """Ends writing and lets the next process in."""
@@ -205,6 +223,16 @@ class LogFiles(StoredLog):
         for number in self._tails():
             if number < self.size // WIDTH:
                 (self._folder / f"tail.{number}").unlink()
+
+    def _serve(self, path: str, note: bytes, size: int) -> None:
+        try:
+            for tile in self._partial(size):
+                data = self.read(tile.path)
+                if data is not None and self._bytes(tile.path) is None:
+                    self._put(tile.path, data)
+            self._put(path, note)
+        except OSError as error:
+            raise LogUnwritable(f"cannot write the log {self._folder}", actual=error) from error
 
     def _partial(self, size: int) -> list[Tile]:
         """The partial tiles and the partial bundle of a tree of `size` leaves."""

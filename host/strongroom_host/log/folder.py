@@ -24,6 +24,7 @@ from strongroom_host.log.tiles import (
     ENTRIES,
     MAX_ENTRY,
     WIDTH,
+    WITNESSED,
     Tile,
     bundle,
     parent,
@@ -42,7 +43,7 @@ _MAX_TAIL: Final = 4 * _MAX_BUNDLE
 class FolderLog:
     """The leaves, the checkpoint and the evidence of boots in a folder: a `Storage`.
 
-    What is seen is one moment: the evidence first, then the checkpoint, then the leaves, so that
+    What is seen is one moment: the evidence first, then the checkpoints, then the leaves, so that
     every head in the first two has its leaves in the last.
 
     Raises:
@@ -63,6 +64,7 @@ class FolderLog:
             boot_path(each): self._bytes(boot_path(each), MAX_BOOT) for each in boots.ids()
         }
         self._boots[BOOTS_INDEX] = boots.index()
+        self._witnessed = self._bytes(WITNESSED, MAX_NOTE)
         self.checkpoint = self._bytes(CHECKPOINT, MAX_NOTE)
         """The newest published note, or None."""
         self.note = b""
@@ -85,6 +87,8 @@ class FolderLog:
         """
         if path == CHECKPOINT:
             return self.checkpoint
+        if path == WITNESSED:
+            return self._witnessed
         if path.startswith(f"{BOOTS}/"):
             return self._boots.get(path)
         try:

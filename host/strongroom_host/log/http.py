@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from strongroom_host.log.boots import BOOTS_INDEX, parse_boot_path
 from strongroom_host.log.errors import PathMalformed
-from strongroom_host.log.tiles import CHECKPOINT, Tile
+from strongroom_host.log.tiles import CHECKPOINT, WITNESSED, Tile
 from strongroom_host.log.tree import Storage
 
 __all__ = ["build_app"]
@@ -25,14 +25,14 @@ _CHANGING: Final = {"Cache-Control": "no-cache"}
 
 
 def build_app(storage: Storage) -> Starlette:
-    """The log in `storage` as an ASGI application: `/checkpoint`, `/tile/...` and the evidence of
-    its boots under `/boots/`, GET and HEAD."""
+    """The log in `storage` as an ASGI application: `/checkpoint`, `/tile/...`, the evidence of its
+    boots under `/boots/`, and the last checkpoint with a quorum as `/witnessed`, GET and HEAD."""
 
     async def checkpoint(_request: Request) -> Response:
-        data = await run_in_threadpool(storage.read, CHECKPOINT)
-        if data is None:
-            return Response("no checkpoint was published yet\n", 404, _CHANGING)
-        return Response(data, headers=_CHANGING, media_type="text/plain; charset=utf-8")
+        return await _checkpoint(storage, CHECKPOINT)
+
+    async def witnessed(_request: Request) -> Response:
+        return await _checkpoint(storage, WITNESSED)
 
     async def tile(request: Request) -> Response:
         path = "tile/" + request.path_params["path"]
@@ -56,8 +56,16 @@ def build_app(storage: Storage) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/checkpoint", checkpoint),
+            Route(f"/{CHECKPOINT}", checkpoint),
+            Route(f"/{WITNESSED}", witnessed),
             Route("/tile/{path:path}", tile),
             Route("/boots/{path:path}", boot),
         ],
     )
+
+
+async def _checkpoint(storage: Storage, path: str) -> Response:
+    data = await run_in_threadpool(storage.read, path)
+    if data is None:
+        return Response("no such checkpoint was published yet\n", 404, _CHANGING)
+    return Response(data, headers=_CHANGING, media_type="text/plain; charset=utf-8")

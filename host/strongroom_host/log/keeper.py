@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
@@ -31,12 +31,13 @@ from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.cosigning import Cosigner, WitnessAt, WitnessProblem
 from strongroom_host.log.errors import LeafConflict, LogError, LogUnwritable
 from strongroom_host.log.files import LogFiles
-from strongroom_host.log.notes import SignedHead, VerifierKey
+from strongroom_host.log.notes import Note, SignedHead, VerifierKey
 from strongroom_host.log.openings import Openings
 from strongroom_host.log.pull import fetch, prove_opening, store
 from strongroom_host.log.stored import head_of
 from strongroom_host.log.submissions import Introduction
 from strongroom_host.log.tree import LogReader
+from strongroom_host.log.witnessed import Quorum
 
 __all__ = ["Keeper", "KeeperStopped", "NotKeptYet", "Source"]
 
@@ -64,12 +65,14 @@ class Source:
         key: The log's name, and the receipt key out of the boot's evidence.
         boot: The verified evidence, to be kept with the log.
         witnesses: Those that its manifest names, as far as it is known where to ask them.
+        quorum: All that it names, and how many of them must cosign.
     """
 
     ask: Callable[[int], bytes]
     key: VerifierKey
     boot: StoredBoot
     witnesses: tuple[WitnessAt, ...] = ()
+    quorum: Quorum = field(default_factory=lambda: Quorum((), 0))
 
 
 class Keeper:
@@ -182,6 +185,8 @@ class Keeper:
                     fault = problem.error
             if fault is not None:
                 raise self._stop(fault) from fault
+            if source is not None and _has_quorum(note, source.quorum):
+                self._guarded(lambda: self._log.vouch(note))
             self._guarded(lambda: self._log.publish(note))
         if witnesses and not problems:
             self._cosigned = head.size, time.monotonic() + _REFRESH_S
@@ -345,6 +350,10 @@ class _Guarded:
     def read(self, path: str) -> bytes | None:
         with self._lock:
             return self._log.read(path)
+
+
+def _has_quorum(note: bytes, quorum: Quorum) -> bool:
+    return 0 < quorum.needed <= len(Note.parse(note).verify(quorum.witnesses))
 
 
 def _stopped(fault: HostError) -> KeeperStopped:

@@ -23,7 +23,7 @@ from strongroom_host.log.files import LogFiles
 from strongroom_host.log.notes import Checkpoint, Note
 from strongroom_host.log.proofs import verify_consistency
 from strongroom_host.log.sources import LogSource, boot_ids, read_boot
-from strongroom_host.log.tiles import WIDTH
+from strongroom_host.log.tiles import WIDTH, WITNESSED
 from strongroom_host.log.tree import LogReader
 
 __all__ = ["Mirrored", "mirror"]
@@ -42,7 +42,7 @@ class Mirrored:
 
 
 def mirror(log: LogFiles, source: LogSource) -> Mirrored:
-    """Brings `log` up to what `source` shows, and publishes the note that it shows.
+    """Brings `log` up to what `source` shows, and publishes the notes that it shows.
 
     Raises:
         LogUnreadable: the source shows no signed head, or cannot be read.
@@ -60,10 +60,8 @@ def mirror(log: LogFiles, source: LogSource) -> Mirrored:
     # Of two with one size the published one, which may be cosigned.
     note = max(notes, key=lambda each: _checkpoint(each).head.size)
     shown, known = _checkpoint(note), log.signed
-    if known is not None and (stored := _checkpoint(known)).origin != shown.origin:
-        raise CheckpointMalformed(
-            "that is another log", expected=stored.origin, actual=shown.origin
-        )
+    if known is not None:
+        _check_origin(_checkpoint(known), shown)
     before, head = log.size, shown.head
     if head.size < before:
         _check_same(log.reader(head.size).head, head)
@@ -75,6 +73,11 @@ def mirror(log: LogFiles, source: LogSource) -> Mirrored:
         _continue(log, reader, note)
     if log.published < head.size or head.size == before:
         log.publish(note)  # also for cosignatures that it has got since
+    cosigned = source.read(WITNESSED)
+    if cosigned and (claimed := _checkpoint(cosigned)).head.size <= log.size:
+        _check_origin(shown, claimed)
+        _check_same(log.reader(claimed.head.size).head, claimed.head)
+        log.vouch(cosigned)
     return Mirrored(head.size - before, _take_boots(log, source), head)
 
 
@@ -106,6 +109,13 @@ def _take_boots(log: LogFiles, source: LogSource) -> int:
 
 def _checkpoint(note: bytes) -> Checkpoint:
     return Checkpoint.parse(Note.parse(note).text)
+
+
+def _check_origin(stored: Checkpoint, shown: Checkpoint) -> None:
+    if stored.origin != shown.origin:
+        raise CheckpointMalformed(
+            "that is another log", expected=stored.origin, actual=shown.origin
+        )
 
 
 def _check_same(stored: LogHead, shown: LogHead) -> None:

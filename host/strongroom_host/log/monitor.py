@@ -9,7 +9,8 @@ by its word: `_prefix`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Protocol
 
@@ -36,7 +37,7 @@ from strongroom_host.log.monitor_state import (
 )
 from strongroom_host.log.notes import VerifierKey, open_checkpoint
 from strongroom_host.log.sources import LogSource
-from strongroom_host.log.tiles import CHECKPOINT
+from strongroom_host.log.tiles import CHECKPOINT, WITNESSED
 from strongroom_host.log.tree import LogReader, Storage
 from strongroom_host.log.verify import Expected, KnownHead, verify
 from strongroom_host.log.witnessed import Quorum, Witnessed, witnessed
@@ -94,7 +95,8 @@ class Look:
     """What one look at one source gave: a head that the log vouches for, or why there is none.
 
     `storage` has the tiles of that head, None where the source has none. `leaves` is how many the
-    source is known to have, whatever its head.
+    source is known to have, whatever its head. `earlier` is the head of the last checkpoint that a
+    quorum cosigned, as the source says, with that note, where a key of the log signed it.
     """
 
     source: str
@@ -104,6 +106,7 @@ class Look:
     covered: Witnessed = field(default_factory=Witnessed)
     leaves: int = 0
     failure: HostError | None = None
+    earlier: tuple[LogHead, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +143,21 @@ def look_at(
         keys = ring.keys(note, source)
         head = open_checkpoint(note, origin, keys).head
         # A cosignature of the future would make an old head look fresh for as long as one likes.
-        covered = witnessed([note], origin, keys, quorum, now=now_ms // 1000 + _SKEW_S)
+        until = now_ms // 1000 + _SKEW_S
+        covered = witnessed([note], origin, keys, quorum, now=until)
     except HostError as error:
         return Look(name, failure=error)
-    return Look(name, head, note, source, covered, source.size)
+    look = Look(name, head, note, source, covered, source.size)
+    # What is wrong with an earlier note is no news: it counts for nothing, as if there were none.
+    with suppress(HostError):
+        cosigned = source.read(WITNESSED)
+        if cosigned and cosigned != note:
+            keys = ring.keys(cosigned, source)
+            earlier = open_checkpoint(cosigned, origin, keys).head, cosigned
+            further = witnessed([cosigned], origin, keys, quorum, now=until)
+            best = max(covered, further, key=lambda each: (each.size, each.seconds))
+            look = replace(look, covered=best, earlier=earlier)
+    return look
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +226,12 @@ class Monitor:
                 notes=(here.newest.note, look.note),
             )
         seen = SeenHead.of(head, look.source, self._now, look.note)
+        if look.earlier is not None and look.earlier[0] != head:
+            self._wait_for(SeenHead.of(look.earlier[0], look.source, self._now, look.earlier[1]))
         if self._agrees(seen, look, storages):
             if here.newest is None or head.size > here.newest.size:
                 here.newest, here.grown_ms = seen, self._now
-            self._note_witnesses(look, seen)
+            self._note_witnesses(look, seen, storages)
 
     def _note_failure(self, source: str, error: HostError) -> None:
         what = error.what if error.actual in (None, "") else f"{error.what} ({error.actual})"
@@ -361,10 +377,16 @@ class Monitor:
             age = (self._now - alive) // 1000
             self._find(Alarm.STUCK, look.source, f"no new head for {age} s")
 
-    def _note_witnesses(self, look: Look, seen: SeenHead) -> None:
+    def _note_witnesses(
+        self, look: Look, seen: SeenHead, storages: Sequence[tuple[Storage, int]]
+    ) -> None:
         if look.storage is None or not self._rules.quorum.needed:
             return
-        self.state.witnessed = max(self.state.witnessed, look.covered.size)
+        newest, covered = self.state.newest, look.covered.head
+        # A quorum that vouches for another history, or for one that nobody shows, covers nothing.
+        if newest is not None and 0 < covered.size <= newest.size:
+            if self._contains(newest.head, covered, storages):
+                self.state.witnessed = max(self.state.witnessed, covered.size)
         uncovered = self.state.uncovered
         if uncovered is not None and uncovered.size <= self.state.witnessed:
             uncovered = None

@@ -24,7 +24,7 @@ from strongroom_host.http_cookies import no_cookies
 from strongroom_host.log.boots import BOOTS_INDEX, MAX_BOOT, boot_path, parse_boot_path, parse_index
 from strongroom_host.log.errors import LogDamaged, LogError, LogUnreadable, PathMalformed
 from strongroom_host.log.notes import MAX_NOTE, Checkpoint, Note
-from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, MAX_ENTRY, WIDTH, Tile
+from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, MAX_ENTRY, WIDTH, WITNESSED, Tile
 from strongroom_host.private_files import read_file, write_atomic
 
 __all__ = ["RemoteLog"]
@@ -43,11 +43,11 @@ _NOT_THERE: Final = frozenset({404, 410})
 class RemoteLog:
     """The log under a URL prefix. A context manager.
 
-    What is seen is one moment: the checkpoint is fetched once, here, and the evidence of all boots
-    before it, so that the checkpoint has every head in it; without `boots` it is fetched when it is
-    asked for. Full tiles and bundles never change, so with a `cache` each is fetched once for good;
-    that folder is trusted no more than the server is. After `within_s` seconds nothing is asked any
-    more, so that no server holds up for longer whoever watches others besides.
+    What is seen is one moment: the checkpoints are fetched once, here, and the evidence of all
+    boots before them, so that the newest has every head in it; without `boots` that is fetched when
+    it is asked for. Full tiles and bundles never change, so with a `cache` each is fetched once for
+    good; that folder is trusted no more than the server is. After `within_s` seconds nothing is
+    asked any more, so that no server holds up for longer whoever watches others besides.
 
     Raises:
         BadInput: the URL is none of http or https.
@@ -82,6 +82,7 @@ class RemoteLog:
             if boots:
                 self._read_boots()
             self.checkpoint = self._fetch(CHECKPOINT, MAX_NOTE)
+            self._witnessed = self._fetch(WITNESSED, MAX_NOTE)
         except BaseException:
             self.close()
             raise
@@ -89,13 +90,9 @@ class RemoteLog:
 
     @property
     def size(self) -> int:
-        """How many leaves its checkpoint names, whoever signed that; 0 without one."""
-        if self.checkpoint is None:
-            return 0
-        try:
-            return Checkpoint.parse(Note.parse(self.checkpoint).text).head.size
-        except LogError:
-            return 0
+        """How many leaves its checkpoint names, whoever signed that; 0 without one. Or more where
+        the last one with a quorum is newer, as it is for a moment while it is published."""
+        return max(map(_size, (self.checkpoint, self._witnessed)))
 
     def read(self, path: str) -> bytes | None:
         """What the server has at a path of the layout, or None where it says that it has nothing.
@@ -105,6 +102,8 @@ class RemoteLog:
         """
         if path == CHECKPOINT:
             return self.checkpoint
+        if path == WITNESSED:
+            return self._witnessed
         if path == BOOTS_INDEX or parse_boot_path(path) is not None:
             return self._boots[path] if path in self._boots else self._fetch(path, MAX_BOOT)
         try:
@@ -184,6 +183,13 @@ class RemoteLog:
             actual=problem,
             remedy="check the address; `strongroom log serve` serves a log's folder",
         )
+
+
+def _size(note: bytes | None) -> int:
+    try:
+        return 0 if note is None else Checkpoint.parse(Note.parse(note).text).head.size
+    except LogError:
+        return 0
 
 
 def _body(answer: httpx.Response, url: str, limit: int) -> bytes:

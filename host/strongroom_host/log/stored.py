@@ -24,6 +24,7 @@ from strongroom_host.log.tiles import (
     ENTRIES,
     HEIGHT,
     WIDTH,
+    WITNESSED,
     Tile,
     bundle,
     parent,
@@ -46,7 +47,8 @@ class FolderStorage:
     def read(self, path: str) -> bytes | None:
         """The bytes at a path of the tlog-tiles layout, or the evidence of a boot; else None."""
         try:
-            if path not in (CHECKPOINT, BOOTS_INDEX) and parse_boot_path(path) is None:
+            known = path in (CHECKPOINT, WITNESSED, BOOTS_INDEX)
+            if not known and parse_boot_path(path) is None:
                 Tile.parse(path)
             return (self._folder / path).read_bytes()
         except (PathMalformed, FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -136,7 +138,7 @@ class StoredLog:
 
     def read(self, path: str) -> bytes | None:
         """What is at a path of the tlog-tiles layout; parts not yet published come from memory."""
-        if path == CHECKPOINT:
+        if path in (CHECKPOINT, WITNESSED):
             return self._bytes(path)
         try:
             tile = Tile.parse(path)
@@ -163,7 +165,8 @@ class StoredLog:
         """The signed head in the tail, where it is larger than the published one."""
         self._signed = 0
         """How many leaves the larger of the two has."""
-        published = self._bytes(CHECKPOINT)  # first, so that what is read next has its leaves
+        # First, so that what is read next has their leaves.
+        vouched, published = self._bytes(WITNESSED), self._bytes(CHECKPOINT)
         bundles = self._count(ENTRIES)
         level = 0
         while bundles >> HEIGHT * level:
@@ -186,6 +189,8 @@ class StoredLog:
         notes = [parse_tail(self._bytes(f"tail.{n}") or b"").note for n in tails]
         self._take(tail.entries)
         signed = 0 if published is None else self._check(published, 0)
+        if vouched is not None:
+            self._check(vouched, 0)
         for note in filter(None, notes):
             if (size := self._check(note, 0)) > signed:
                 self._note, signed = note, size

@@ -22,6 +22,7 @@ __all__ = [
     "HEIGHT",
     "MAX_ENTRY",
     "WIDTH",
+    "WITNESSED",
     "Tile",
     "bundle",
     "parent",
@@ -37,6 +38,8 @@ MAX_ENTRY: Final = (1 << 16) - 1
 ENTRIES: Final = -1
 """Stands for the level of entry bundles, below that of leaf hashes."""
 CHECKPOINT: Final = "checkpoint"
+WITNESSED: Final = "witnessed"
+"""The last checkpoint that a quorum of witnesses cosigned; no path of tlog-tiles, but ours."""
 _PATH: Final = re.compile(
     r"tile/(?P<level>entries|[0-9]|[1-5][0-9]|6[0-3])/(?P<index>(?:x[0-9]{3}/){0,6}[0-9]{3})"
     r"(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"

@@ -1,7 +1,8 @@
 """A writer of a log in a process of its own, to be killed; it says what is durable as it goes.
 
 Arguments: folder, and a number that seeds the sizes of its batches. It appends `entry(n)` for each
-n and prints the size after every append and the size of every checkpoint that it has published.
+n and prints the size after every append and the size of every checkpoint that it has published;
+those of odd sizes it keeps as the last with a quorum as well, before.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ def main() -> None:
         log.append(size, [entry(n) for n in range(size, size + chance.choice((1, 1, 1, 3, 90)))])
         sys.stdout.write(f"stored {log.size}\n")
         if chance.random() < 0.3:
-            log.publish(checkpoint(log.head))
+            note = checkpoint(log.head)
+            if log.size % 2:  # as if a quorum had cosigned it
+                log.vouch(note)
+                sys.stdout.write(f"vouched {log.size}\n")
+                sys.stdout.flush()
+            log.publish(note)
             sys.stdout.write(f"published {log.size}\n")
         sys.stdout.flush()
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.notes import Checkpoint, Note
-from strongroom_host.log.tiles import CHECKPOINT, WIDTH
+from strongroom_host.log.stored import FolderStorage
+from strongroom_host.log.tiles import CHECKPOINT, WIDTH, WITNESSED
 from strongroom_host.log.tree import LogReader
 from strongroom_wire.merkle import Frontier, leaf_hash
 
@@ -44,7 +45,7 @@ def _killed(folder: Path, seed: int, after_s: float) -> dict[str, int]:
     arguments = [sys.executable, "-m", "tests.host.log.crashing_writer", str(folder), str(seed)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    told = {"opened": 0, "stored": 0, "published": 0}
+    told = {"opened": 0, "stored": 0, "published": 0, "vouched": 0}
     line = process.stdout.readline()
     time.sleep(after_s)
     process.kill()
@@ -72,7 +73,10 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
             assert list(log.reader().entries(recent.start)) == [entry(n) for n in recent]
             assert log.published >= told["published"]
             size = log.size
-        _check_served(tmp_path, expected)
+        published = _check_served(tmp_path, expected, CHECKPOINT)
+        vouched = _check_served(tmp_path, expected, WITNESSED)
+        assert vouched >= told["vouched"], "a quorum's cosignatures are gone"
+        assert vouched >= published or published % 2 == 0, "published, and not kept before"
     # No batch was written in vain: the log has grown, and is readable from end to end.
     assert size > ROUNDS
     with LogFiles(tmp_path) as log:
@@ -80,14 +84,15 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
             assert found == entry(n)
 
 
-def _check_served(folder: Path, expected: Expected) -> None:
-    """A plain file server next to the crashed writer serves a whole log of the last checkpoint."""
-    note = Folder(folder).read(CHECKPOINT)
+def _check_served(folder: Path, expected: Expected, path: str) -> int:
+    """A plain file server next to the crashed writer serves a whole log of the note there."""
+    note = FolderStorage(folder).read(path)
     if note is None:
-        return
+        return 0
     head = Checkpoint.parse(Note.parse(note).text).head
     assert head.root == expected.head(head.size)
     reader = LogReader(Folder(folder), head)
     for index in {0, head.size // 2, head.size - 1}:
         assert reader.entry(index) == entry(index)
     assert reader.frontier().head == head
+    return head.size

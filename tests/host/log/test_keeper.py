@@ -31,6 +31,7 @@ from strongroom_host.log.submissions import Introduction
 from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, Tile
 from strongroom_host.log.tree import LogReader
 from strongroom_host.log.witness_errors import HistoryRefused, WitnessUnreachable
+from strongroom_host.log.witnessed import Quorum
 from strongroom_wire.errors import Code, WireError
 from strongroom_wire.leaves import Kind, Leaf
 from strongroom_wire.pages import Entry
@@ -59,6 +60,7 @@ class Running:
         self.enclave.opened = True
         self.error: HostError | None = None
         self.witnesses: tuple[WitnessAt, ...] = ()
+        self.quorum = Quorum((), 0)
         self.connected = 0
         self.slow = threading.Event()
         self.slow.set()
@@ -83,7 +85,7 @@ class Running:
                 raise ChannelBroken("the enclave closed the fast channel")
             return enclave.ask(start)
 
-        yield Source(ask, key_of(number), boot_of(number), self.witnesses)
+        yield Source(ask, key_of(number), boot_of(number), self.witnesses, self.quorum)
 
     def decide(self, kind: Kind = Kind.SIGNED) -> Entry:
         index = self.history.add(kind).index
