@@ -2,13 +2,14 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import typer
 from strongroom_host.cli.app import COMMANDS, app
 from strongroom_host.cli.explain import markdown_table
+from strongroom_host.cli.log_words import log_table
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -59,12 +60,12 @@ def test_the_steps_use_every_group() -> None:
     assert set(COMMANDS) - used <= {"demo", "attest", "eif", "explain"}
 
 
-def test_the_table_of_codes_is_the_generated_one() -> None:
+@pytest.mark.parametrize(("name", "table"), [("codes", markdown_table), ("log", log_table)])
+def test_the_tables_of_codes_are_the_generated_ones(name: str, table: Callable[[], str]) -> None:
     text = (ROOT / "README.md").read_text()
-    found = re.search(r"<!-- codes -->\n(.*?)<!-- /codes -->", text, re.DOTALL)
-    if found is None or not found[1].strip():
-        pytest.skip("README.md carries no table of codes")
-    assert found[1].strip() == markdown_table().strip()
+    found = re.search(f"<!-- {name} -->\n(.*?)<!-- /{name} -->", text, re.DOTALL)
+    assert found is not None
+    assert found[1].strip() == table().strip()
 
 
 def test_one_code_or_rule_can_be_looked_up() -> None:
@@ -74,5 +75,6 @@ def test_one_code_or_rule_can_be_looked_up() -> None:
         assert shown.exit_code == 0
         assert "strongroom provision enroll" in shown.stdout
     assert "rule RATE" in runner.invoke(app, ["explain", "rate"]).stdout
-    assert runner.invoke(app, ["explain", "--markdown"]).stdout.strip() == markdown_table().strip()
+    both = f"{markdown_table()}\n{log_table()}".strip()
+    assert runner.invoke(app, ["explain", "--markdown"]).stdout.strip() == both
     assert runner.invoke(app, ["explain", "nonsense"]).exit_code == 2
