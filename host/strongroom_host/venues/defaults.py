@@ -7,7 +7,7 @@ import datetime
 import hashlib
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -100,9 +100,9 @@ def default_market(seed: str, now_ms: int) -> Market:
 class Login:
     """What a client signs with; for Coinbase the private key, which no venue has."""
 
-    key: str
-    secret: str
-    passphrase: str = ""
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+    passphrase: str = field(default="", repr=False)
 
 
 def _number(event: Fill | Flow | Move) -> str:

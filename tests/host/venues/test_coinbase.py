@@ -10,8 +10,9 @@ from typing import Any
 
 import ccxt
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from strongroom_host.venues.coinbase_token import TokenRefused, key_named_by, verify
 from strongroom_host.venues.defaults import Login
 from strongroom_host.venues.market import HOUR_MS
@@ -138,30 +139,56 @@ def test_a_token_proves_one_request_for_two_minutes(site: Site, coinbase: Any) -
             verify(token, pem, request, at)
 
 
-@pytest.mark.parametrize(
-    ("part", "change"),
-    [
-        (0, {"alg": "none"}),
-        (0, {"alg": "HS256"}),
-        (0, {"kid": "other"}),
-        (1, {"sub": "other"}),
-        (1, {"iss": "other"}),
-        (1, {"exp": 1 << 40}),
-        (1, {"uri": REQUEST + "x"}),
-    ],
-)
+CHANGES = [
+    (0, {"alg": "none"}),
+    (0, {"alg": "HS256"}),
+    (0, {"kid": "other"}),
+    (1, {"sub": "other"}),
+    (1, {"iss": "other"}),
+    (1, {"exp": 1 << 40}),
+    (1, {"uri": REQUEST + "x"}),
+]
+
+
+def changed_token(site: Site, exchange: Any, part: int, change: dict[str, Any]) -> list[str]:
+    now = site.now_ms // 1_000
+    token = exchange.create_auth_token(now, "GET", "https://" + REQUEST.removeprefix("GET "))
+    parts: list[str] = token.split(".")
+    found = json.loads(base64.urlsafe_b64decode(parts[part] + "=="))
+    parts[part] = _encoded(json.dumps(found | change).encode())
+    return parts
+
+
+def _encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(("part", "change"), CHANGES)
 def test_a_changed_token_proves_nothing(
     site: Site, coinbase: Any, part: int, change: dict[str, Any]
 ) -> None:
+    token = ".".join(changed_token(site, coinbase, part, change))
     pem = site.account("coinbase").credentials.secret
-    now = site.now_ms // 1_000
-    token = coinbase.create_auth_token(now, "GET", "https://" + REQUEST.removeprefix("GET "))
-    parts = token.split(".")
-    found = json.loads(base64.urlsafe_b64decode(parts[part] + "=="))
-    changed = json.dumps(found | change).encode()
-    parts[part] = base64.urlsafe_b64encode(changed).decode().rstrip("=")
     with pytest.raises(TokenRefused):
-        verify(".".join(parts), pem, REQUEST, now)
+        verify(token, pem, REQUEST, site.now_ms // 1_000)
+
+
+@pytest.mark.parametrize(("part", "change"), [(0, {}), *CHANGES])
+def test_nor_does_one_that_the_owner_signed_for_something_else(
+    site: Site, coinbase: Any, part: int, change: dict[str, Any]
+) -> None:
+    head, claims, _ = changed_token(site, coinbase, part, change)
+    key = serialization.load_pem_private_key(site.logins["coinbase"].secret.encode(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    made = key.sign(f"{head}.{claims}".encode(), ec.ECDSA(hashes.SHA256()))
+    r, s = decode_dss_signature(made)
+    signature = _encoded(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+    token, pem = f"{head}.{claims}.{signature}", site.account("coinbase").credentials.secret
+    if not change:
+        verify(token, pem, REQUEST, site.now_ms // 1_000)
+        return
+    with pytest.raises(TokenRefused):
+        verify(token, pem, REQUEST, site.now_ms // 1_000)
 
 
 @pytest.mark.parametrize("token", ["", "a.b", "a.b.c", "..", "e30.e30.e30", "\xff.\xff.\xff"])

@@ -12,9 +12,13 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from strongroom_host.venues.ibkr_flex import ACTIVITY, CONFIRMATIONS
+from strongroom_host.venues.defaults import make_account, plan_for
+from strongroom_host.venues.ibkr_flex import ACTIVITY, CONFIRMATIONS, IbkrFlex
+from strongroom_host.venues.server import VenuesServer
+from strongroom_host.venues.world import VenueClock, World
 
-from tests.host.venues.conftest import DAY_MS, Site
+from tests.host.venues.conftest import DAY_MS, START_MS, Site
+from tests.host.venues.reach import Proxy
 
 SERVICE = "/AccountManagement/FlexWebService"
 HOST = "https://ndcdyn.interactivebrokers.com"
@@ -118,10 +122,15 @@ def test_orders_stand_beside_their_executions(flex: Flex) -> None:
 
 
 def test_confirmations_lag_ten_minutes(site: Site, flex: Flex) -> None:
-    statement = flex.statement(CONFIRMATIONS)
-    rows = statement.findall("TradeConfirms/TradeConfirm")
-    found = {row.attrib["tradeID"] for row in rows}
-    assert found == {row[1] for row in trades_of(site, site.now_ms - 600_000)}
+    newest = max(site.truth("ibkr").fills, key=lambda fill: fill.time_ms)
+    for minutes, told in ((9, False), (11, True)):
+        flex.turn(newest.time_ms + minutes * 60_000 - site.server.clock() - 1_000)
+        statement = flex.statement(CONFIRMATIONS)
+        rows = statement.findall("TradeConfirms/TradeConfirm")
+        found = {row.attrib["tradeID"] for row in rows}
+        truth = {row[1] for row in trades_of(site, newest.time_ms + told)}
+        assert found == truth
+        assert (newest.id in found) is told
 
 
 def test_cash_adds_up_with_trades_to_the_days_equity(site: Site, flex: Flex) -> None:
@@ -188,9 +197,33 @@ def test_what_the_real_one_refuses(
     assert flex.get("SendRequest", **given).findtext("ErrorCode") == code
 
 
-def test_a_reference_is_its_accounts_own(site: Site, flex: Flex) -> None:
+def test_a_reference_is_its_accounts_own(
+    site: Site, flex: Flex, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     token = site.logins["ibkr"].key
     assert flex.get("GetStatement", t=token, q="1").findtext("ErrorCode") == "1017"
+    market = site.server.world.market
+    plan = plan_for("ibkr", market, START_MS - 5 * DAY_MS, START_MS, orders=3)
+    made = [make_account("ibkr", market, plan, seed) for seed in ("one", "two")]
+    world = World(market, [account for account, _ in made])
+    folder, clock = tmp_path_factory.mktemp("two"), VenueClock(START_MS)
+    server = VenuesServer(world, [IbkrFlex(world, limits=False)], folder, clock=clock)
+    context = ssl.create_default_context(cafile=str(server.ca_path))
+    with (
+        server,
+        Proxy(server.mapping) as proxy,
+        httpx.Client(verify=context, proxy=proxy) as http,
+    ):
+
+        def asked(path: str, token: str, q: str) -> ElementTree.Element:
+            given = {"t": token, "q": q, "v": "3"}
+            return ElementTree.fromstring(http.get(f"{HOST}{SERVICE}/{path}", params=given).content)  # noqa: S314
+
+        one, two = (login.key for _, login in made)
+        reference = str(asked("SendRequest", one, ACTIVITY).findtext("ReferenceCode"))
+        clock.advance(5_000)
+        assert asked("GetStatement", two, reference).findtext("ErrorCode") == "1017"
+        assert asked("GetStatement", one, reference).tag == "FlexQueryResponse"
 
 
 def test_no_user_agent_no_answer(http: httpx.Client) -> None:

@@ -9,12 +9,13 @@ import httpx
 import pytest
 from strongroom_host.testnet.server import PortBusy
 from strongroom_host.venues.app import ADMIN_HEADER, ADMIN_HOST, MAX_BODY
-from strongroom_host.venues.defaults import default_venues
+from strongroom_host.venues.defaults import default_venues, make_account, plan_for
 from strongroom_host.venues.history import plain
 from strongroom_host.venues.server import VenuesServer
-from strongroom_host.venues.world import VenueClock
+from strongroom_host.venues.world import VenueClock, World
 
-from tests.host.venues.conftest import Site
+from tests.host.venues.conftest import DAY_MS, START_MS, Site
+from tests.host.venues.reach import Proxy, client
 
 ADMIN = f"https://{ADMIN_HOST}"
 
@@ -97,6 +98,28 @@ def test_a_body_is_not_read_without_end(http: httpx.Client) -> None:
 def test_only_who_trusts_the_ca_connects(site: Site) -> None:
     with httpx.Client(proxy=site.proxy) as stranger, pytest.raises(httpx.ConnectError):
         stranger.get("https://api.binance.com/api/v3/time")
+
+
+def test_what_has_not_happened_yet_is_not_told(
+    site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    market = site.server.world.market
+    plan = plan_for("kraken", market, START_MS - 5 * DAY_MS, START_MS + 5 * DAY_MS, orders=60)
+    account, login = make_account("kraken", market, plan, "later")
+    world, clock, wall = World(market, [account]), VenueClock(START_MS), VenueClock(START_MS)
+    folder = tmp_path_factory.mktemp("later")
+    server = VenuesServer(world, default_venues(world, limits=False), folder, clock=clock)
+    with server, Proxy(server.mapping) as proxy:
+        exchange = client("kraken", login, proxy, str(server.ca_path), wall)
+        counts = []
+        for _ in range(3):
+            counts.append(int(exchange.privatePostTradesHistory()["result"]["count"]))
+            clock.advance(3 * DAY_MS)
+    assert counts == [
+        sum(fill.time_ms <= START_MS + days * DAY_MS for fill in account.history.fills)
+        for days in (0, 3, 6)
+    ]
+    assert 0 < counts[0] < counts[1] < counts[2]
 
 
 def test_a_busy_port_is_said(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
