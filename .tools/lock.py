@@ -29,8 +29,9 @@ LOCKS = [
         [*("--extra", "build", "--extra", "fast", "--extra", "record"), "--constraints", DEV],
     ),
     ("enclave/requirements.lock", "enclave/pyproject.toml", ["--constraints", DEV]),
-    # An environment of its own, so it may differ.
+    # Environments of their own, so they may differ.
     ("tests/host/archive/s3-server.lock", "tests/host/archive/s3-server.in", []),
+    ("tests/host/metrics/quantstats.lock", "tests/host/metrics/quantstats.in", []),
     ("prisma/node.lock", "prisma/node.in", []),
 ]
 

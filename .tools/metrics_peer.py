@@ -1,7 +1,7 @@
 """Make the environment of quantstats, with which the metrics' tests compare: build/quantstats.
 
 quantstats (Apache-2.0) brings pandas, scipy, matplotlib and a client for market data; in the
-development lock that would be 27 packages for one comparison.
+development lock that would be thirty packages more for one comparison.
 
     .tools/metrics_peer.py
 """

@@ -65,7 +65,7 @@ def _of_run(run: Sequence[Period]) -> Iterator[Drawdown]:
     for place, value in enumerate(values, start=1):
         level = _FINE.multiply(level, Decimal(ONE + value))
         level = _FINE.multiply(level, _UNIT)
-        if _reached(level, values[peak:place]):
+        if _reached(level, values, peak, place):
             if trough > peak:
                 yield _drawdown(run, values, peak, trough, place)
             peak, trough = place, place
@@ -76,10 +76,12 @@ def _of_run(run: Sequence[Period]) -> Iterator[Drawdown]:
         yield _drawdown(run, values, peak, trough, None)
 
 
-def _reached(level: Decimal, since: Sequence[int]) -> bool:
+def _reached(level: Decimal, values: Sequence[int], peak: int, place: int) -> bool:
     if abs(level - 1) > _DOUBT:
         return level > 1
-    return growth(since) >= 1
+    above, places = growth(values[peak:place])
+    below: int = 10**places
+    return above >= below
 
 
 def _drawdown(

@@ -6,7 +6,7 @@ once, at its end, half to even, as the enclave does.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
+from decimal import MAX_PREC, ROUND_HALF_EVEN, Context, Decimal
 from enum import Enum
 from fractions import Fraction
 from functools import reduce
@@ -18,7 +18,7 @@ from strongroom_host.metrics.series import ONE, Flag, Period, Series
 
 __all__ = ["Span", "aggregate", "complete", "growth", "joined", "linked", "rounded"]
 
-_WIDE: Final = Context(MAX_PREC, ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX)
+_WIDE: Final = Context(MAX_PREC, ROUND_HALF_EVEN)
 
 
 class Span(Enum):
@@ -35,12 +35,14 @@ class Span(Enum):
         return whole[: {Span.DAY: 3, Span.MONTH: 2, Span.YEAR: 1}[self]]
 
 
-def growth(values: Sequence[int]) -> Decimal:
-    """Returns the product of 1 + return, exactly, however long; returns in units of 1/ONE.
+def growth(values: Sequence[int]) -> tuple[int, int]:
+    """Returns the product of 1 + return, exactly, however long: an integer, and the power of ten
+    that it is over. Returns are in units of 1/ONE.
 
-    As a decimal: a fraction would be reduced, which takes far longer than the product.
+    Neither a fraction, which would be reduced, nor a decimal, which is another base: both take far
+    longer than the product.
     """
-    return Decimal(_product([ONE + value for value in values])).scaleb(-12 * len(values), _WIDE)
+    return _product([ONE + value for value in values]), 12 * len(values)
 
 
 def linked(values: Sequence[int]) -> Decimal:

@@ -48,14 +48,19 @@ def _placed(value: Decimal) -> Figure:
     return Figure(_WIDE.add(value.quantize(_UNIT, context=_WIDE), Decimal(0)))
 
 
-def annual(growth: Decimal, hours: int) -> Figure:
-    """Returns the growth of a year of 8,760 hours that compounds to this growth, less 1."""
+def annual(growth: tuple[int, int], hours: int) -> Figure:
+    """Returns the growth of a year of 8,760 hours that compounds to this growth, less 1; it is
+    given as by `linking.growth`."""
     if hours < _HOURS_OF_A_YEAR:
         return Figure.absent("less than a year: not annualised")
-    if not growth:
+    above, places = growth
+    if not above:
         return Figure(rounded(Fraction(-1)))
+    # Of a number with perhaps half a million digits only the first 60 count.
+    cut = max(0, len(f"{above:x}") * 6 // 5 - 80)
+    leading = _FINE.scaleb(_FINE.create_decimal(above // 10**cut), cut - places)
     power = _fine(Fraction(_HOURS_OF_A_YEAR, hours))
-    return _placed(_FINE.subtract(_FINE.power(_FINE.plus(growth), power), Decimal(1)))
+    return _placed(_FINE.subtract(_FINE.power(leading, power), Decimal(1)))
 
 
 def _variance(values: Sequence[int]) -> Fraction:

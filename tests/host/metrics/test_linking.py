@@ -19,7 +19,7 @@ JANUARY_HOURS, YEAR_HOURS = 31 * 24, 365 * 24
 @given(st.lists(units, max_size=60))
 def test_linked_is_the_rounded_product(values: list[int]) -> None:
     product = prod((1 + Fraction(value, ONE) for value in values), start=Fraction(1))
-    assert Fraction(growth(values)) == product
+    assert Fraction(growth(values)[0], 10 ** growth(values)[1]) == product
     assert linked(values) == Decimal(round((product - 1) * ONE)).scaleb(-12)
     assert linked(values).as_tuple().exponent == -12
 
@@ -32,8 +32,8 @@ def test_the_enclave_links_alike(values: list[Decimal]) -> None:
 
 @given(st.lists(units, max_size=30), st.lists(units, max_size=30))
 def test_concatenation_is_linking(first: list[int], second: list[int]) -> None:
-    with localcontext(prec=2000):
-        assert growth(first + second) == growth(first) * growth(second)
+    above, below = zip(growth(first), growth(second), strict=True)
+    assert growth(first + second) == (above[0] * above[1], below[0] + below[1])
     assert linked(first + second) == linked(second + first)
 
 

@@ -34,6 +34,7 @@ def theirs() -> list[dict[str, float]]:
         {"values": series(seed, days), "periods": 365, "riskless": float(rate)}
         for seed, days, rate in CASES
     ]
+    asked.append({"values": series(99, 520), "periods": 252, "riskless": 0.02})
     done = subprocess.run(
         [PYTHON, "-I", str(PEER)],
         input=json.dumps(asked),
@@ -79,3 +80,18 @@ def test_quantstats_agrees(theirs: list[dict[str, float]], case: int) -> None:
     shortfall = metrics.tails[0].cvar.value
     assert shortfall is not None
     assert float(shortfall) == pytest.approx(-theirs[case]["cvar"], rel=1e-9)
+
+
+@pytest.mark.slow
+def test_quantstats_agrees_on_trading_days(theirs: list[dict[str, float]]) -> None:
+    """Theirs gets the trading days alone; ours finds them, as weekends earn nothing."""
+    open_days = iter(series(99, 520))
+    # The first is a Thursday, so the third and the fourth are a weekend.
+    days = ["0" if at % 7 in (2, 3) else next(open_days) for at in range(728)]
+    found = measure(day_series(days), Convention.TRADING_DAYS, riskless=Decimal("0.02"))
+    assert found.sample.left_out == 0
+    assert len(found.sample.values) == 520
+    for name in ("volatility", "sharpe", "sortino", "win_rate", "profit_factor", "twr"):
+        value = ours(found)[name]
+        assert value is not None
+        assert float(value) == pytest.approx(theirs[-1][name], rel=1e-9), name
