@@ -181,8 +181,8 @@ class BinanceUsdM(BinanceDesk):
             if fill.instrument.kind is not Kind.LINEAR:
                 continue
             symbol = fill.instrument.symbol
-            position = held.get(symbol, Position(_ZERO, _ZERO))
-            held[symbol], profit = position.filled(fill.side * fill.amount, fill.price)
+            position = held.get(symbol, Position(fill.instrument))
+            held[symbol], profit = position.filled(fill)
             name, asset = self._names[symbol], fill.instrument.settle
             for kind, amount in (("COMMISSION", -fill.fee), ("REALIZED_PNL", round(profit, 8))):
                 if amount:
@@ -249,8 +249,8 @@ class BinanceUsdM(BinanceDesk):
         profit: dict[str, Decimal] = {}
         for instrument, position in account.history.positions(now_ms).items():
             mark = self._world.market.price(instrument, now_ms)
-            gain = position.quantity * mark - position.cost
-            profit[instrument.settle] = profit.get(instrument.settle, _ZERO) + gain
+            gain = profit.get(instrument.settle, _ZERO) + position.gain(mark)
+            profit[instrument.settle] = gain
         return profit
 
     def _position(
@@ -264,8 +264,8 @@ class BinanceUsdM(BinanceDesk):
             "entryPrice": text(position.entry),
             "breakEvenPrice": text(position.entry),
             "markPrice": text(mark),
-            "unRealizedProfit": exact(position.quantity * mark - position.cost),
-            "unrealizedProfit": exact(position.quantity * mark - position.cost),
+            "unRealizedProfit": exact(position.gain(mark)),
+            "unrealizedProfit": exact(position.gain(mark)),
             "liquidationPrice": "0",
             "isolatedMargin": "0",
             "isolatedWallet": "0",

@@ -71,7 +71,7 @@ class Bitget(BitgetDesk):
         self.need(call, given, "productType")
         history, market = account.history, self.world.market
         gain = sum(
-            place.quantity * market.price(item, call.now_ms) - place.cost
+            place.gain(market.price(item, call.now_ms))
             for item, place in history.positions(call.now_ms).items()
         )
         rows = [
@@ -115,7 +115,7 @@ class Bitget(BitgetDesk):
             "openPriceAvg": text(position.entry),
             "marginMode": "crossed",
             "posMode": "one_way_mode",
-            "unrealizedPL": text(round(position.quantity * mark - position.cost, 8)),
+            "unrealizedPL": text(round(position.gain(mark), 8)),
             "liquidationPrice": "0",
             "keepMarginRate": "0.004",
             "markPrice": text(mark),

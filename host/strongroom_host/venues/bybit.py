@@ -44,7 +44,7 @@ _INTERVALS: Final = {
     "240": 4 * HOUR_MS,
     "D": _DAY_MS,
 }
-_KINDS: Final = {"spot": Kind.SPOT, "linear": Kind.LINEAR}
+_KINDS: Final = {"spot": Kind.SPOT, "linear": Kind.LINEAR, "inverse": Kind.INVERSE}
 _MAX_RECV_WINDOW: Final = 5_000
 _TRADES_BACK_MS: Final = 730 * _DAY_MS
 
@@ -381,11 +381,11 @@ class Bybit:
         events: list[Fill | Flow] = []
         if kinds in (None, "", "Trade") and category in _KINDS:
             events += account.history.trades(start, end, symbol=symbol, kind=_KINDS[category])
-        if kinds in (None, "", "Funding") and category == "linear":
+        if kinds in (None, "", "Funding"):
             events += [
                 flow
                 for flow in account.history.changes(start, end, "FUNDING")
-                if symbol in (None, flow.symbol)
+                if flow.symbol in names and symbol in (None, flow.symbol)
             ]
         events.sort(key=lambda event: event.time_ms)
         page, cursor = self._page(call, given, events, 100, 50)
@@ -404,8 +404,8 @@ class Bybit:
         if category == "linear" and not named:
             message = "Missing some parameters that must be filled in, symbol or settleCoin"
             raise _refused(10001, message, call.now_ms)
-        names = {item.symbol: name for name, item in self._known["linear"].items()}
-        held = account.history.positions(call.now_ms) if category == "linear" else {}
+        names = {item.symbol: name for name, item in self._known.get(category, {}).items()}
+        held = account.history.positions(call.now_ms, _KINDS.get(category, Kind.SPOT))
         rows = [
             held_position(
                 names[instrument.symbol],
@@ -438,7 +438,9 @@ class Bybit:
                         "UNIFIED",
                     )
                 )
-        for fill in history.trades(start, end, kind=Kind.LINEAR):
+        for fill in history.trades(start, end):
+            if fill.instrument.kind is Kind.SPOT:
+                continue
             events.append(
                 Flow(
                     fill.time_ms,

@@ -52,7 +52,9 @@ def listing(name: str, instrument: Instrument) -> dict[str, object]:
             {}
             if spot
             else {
-                "contractType": "LinearPerpetual",
+                "contractType": "LinearPerpetual"
+                if instrument.kind is Kind.LINEAR
+                else "InversePerpetual",
                 "settleCoin": instrument.settle,
                 "launchTime": str(instrument.listed_ms),
                 "deliveryTime": "0",
@@ -181,7 +183,7 @@ def held_position(name: str, position: Position, mark: Decimal, now_ms: int) -> 
         "positionIM": text(round(abs(position.cost) / 10, 8)),
         "positionMM": text(round(abs(position.cost) / 100, 8)),
         "positionBalance": "0",
-        "unrealisedPnl": text(round(position.quantity * mark - position.cost, 8)),
+        "unrealisedPnl": text(round(position.gain(mark), 8)),
         "curRealisedPnl": "0",
         "createdTime": str(now_ms),
         "updatedTime": str(now_ms),

@@ -44,7 +44,7 @@ _EQUITIES: Final = (("AAPL", "230"), ("MSFT", "430"))
 
 
 def default_market(seed: str, now_ms: int) -> Market:
-    """BTC, ETH, BNB and DOGE in USDT and USD, two perpetuals, two shares; OLD, delisted.
+    """BTC, ETH, BNB and DOGE in USDT and USD, perpetuals, two shares; OLD, delisted.
 
     OLD/USDT ended ten days ago. DOGE/USDT was silent for three hours five days ago: no candles.
     """
@@ -76,6 +76,17 @@ def default_market(seed: str, now_ms: int) -> Market:
                     listed_ms=_SINCE_MS,
                 )
             )
+    found.append(
+        Instrument(
+            "BTC",
+            "USD",
+            Decimal(60_000),
+            Decimal("0.1"),
+            Decimal(1),
+            Kind.INVERSE,
+            listed_ms=_SINCE_MS,
+        )
+    )
     found += [
         Instrument(
             base, "USD", Decimal(level), Decimal("0.01"), Decimal("0.001"), listed_ms=_SINCE_MS
@@ -124,7 +135,7 @@ class _Habit:
     """What is customary on a venue: what is traded, in which asset fees are taken."""
 
     spot: tuple[str, ...]
-    linear: tuple[str, ...] = ()
+    contracts: tuple[str, ...] = ()
     fee_rule: FeeRule = FeeRule.RECEIVED
     fee_places: int = 8
     maker_fee: Decimal = Decimal("0.0002")
@@ -151,7 +162,7 @@ _HABITS: Final[dict[str, _Habit]] = {
     "binance": _Habit((*_TETHER, "BNB/USDT"), _PERPETUALS, FeeRule.THIRD),
     "bybit": _Habit(
         _TETHER,
-        _PERPETUALS,
+        (*_PERPETUALS, "BTC/USD:BTC"),
         maker_fee=Decimal("-0.00005"),
         wallets=("FUND", "UNIFIED", "UNIFIED"),
         name=_uuid,
@@ -186,7 +197,7 @@ def plan_for(
     """How an account trades on a venue, as is customary there."""
     habit = _HABITS[venue]
     return Plan(
-        instruments=tuple(market.instruments[name] for name in (*habit.spot, *habit.linear)),
+        instruments=tuple(market.instruments[name] for name in (*habit.spot, *habit.contracts)),
         start_ms=start_ms,
         end_ms=end_ms,
         orders=orders,

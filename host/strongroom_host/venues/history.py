@@ -35,8 +35,8 @@ class Fill:
 
     @property
     def cost(self) -> Decimal:
-        """Amount times contract size times price, in quote units (spot and linear)."""
-        return self.amount * self.instrument.size * self.price
+        """What it cost in quote units; of an inverse contract in base units."""
+        return self.instrument.value(self.amount, self.price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +72,44 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Contracts held (signed) and what they cost, in quote units (linear)."""
+    """Contracts held, signed: in base units, of an inverse contract in quote units; and what they
+    cost in what they settle in.
+    """
 
-    quantity: Decimal
-    cost: Decimal
+    instrument: Instrument
+    quantity: Decimal = Decimal(0)
+    cost: Decimal = Decimal(0)
 
     @property
     def entry(self) -> Decimal:
         """The average price, to 12 places as venues show it."""
-        return round(self.cost / self.quantity, 12) if self.quantity else Decimal(0)
+        if not self.quantity:
+            return Decimal(0)
+        inverse = self.instrument.kind is Kind.INVERSE
+        return round(self.quantity / self.cost if inverse else self.cost / self.quantity, 12)
 
-    def filled(self, quantity: Decimal, price: Decimal) -> tuple[Position, Decimal]:
-        """The position after a fill of that signed quantity, and the profit it realised."""
-        held, cost = self.quantity, self.cost
+    def gain(self, mark: Decimal) -> Decimal:
+        """Profit not yet realised, at a mark."""
+        amount = self.quantity / self.instrument.size
+        return self._sign * (self.instrument.value(amount, mark) - self.cost)
+
+    def filled(self, fill: Fill) -> tuple[Position, Decimal]:
+        """The position after a fill, by average cost, and the profit that it realised."""
+        held, paid = self.quantity, fill.side * fill.cost
+        quantity = fill.side * fill.amount * self.instrument.size
         if held * quantity >= 0:
-            return Position(held + quantity, cost + quantity * price), Decimal(0)
-        if abs(quantity) < abs(held):
-            part = round(cost * quantity / held, 18)
-            return Position(held + quantity, cost + part), -(quantity * price) + part
-        opened = held + quantity
-        return Position(opened, opened * price), held * price - cost
+            cost = self.cost + paid
+        elif abs(quantity) < abs(held):
+            cost = self.cost + round(self.cost * quantity / held, 18)
+        else:
+            cost = round(paid * (held + quantity) / quantity, 18)
+        after = Position(self.instrument, held + quantity, cost)
+        return after, self._sign * (cost - self.cost - paid)
+
+    @property
+    def _sign(self) -> int:
+        # A long inverse position owes less of its base the dearer the base is.
+        return -1 if self.instrument.kind is Kind.INVERSE else 1
 
 
 _Event = TypeVar("_Event", bound=Fill | Flow | Move)
@@ -157,7 +175,7 @@ class History:
         for move in _before(self.moves, now_ms):
             if wallet in (move.source, move.target):
                 add(move.asset, move.amount if move.target == wallet else -move.amount)
-        open_positions: dict[str, Position] = {}
+        open_positions: dict[Instrument, Position] = {}
         for fill in _before(self.fills, now_ms):
             if fill.wallet != wallet:
                 continue
@@ -167,23 +185,20 @@ class History:
                 add(fill.instrument.base, fill.side * fill.amount)
                 add(fill.instrument.quote, -fill.side * fill.cost)
             else:
-                symbol = fill.instrument.symbol
-                position = open_positions.get(symbol, Position(Decimal(0), Decimal(0)))
-                quantity = fill.side * fill.amount * fill.instrument.size
-                open_positions[symbol], profit = position.filled(quantity, fill.price)
-                add(fill.instrument.settle, profit)
+                item = fill.instrument
+                position = open_positions.get(item, Position(item))
+                open_positions[item], profit = position.filled(fill)
+                add(item.settle, profit)
         return held
 
-    def positions(self, now_ms: int) -> dict[Instrument, Position]:
-        """Open linear positions; `quantity` in base units."""
+    def positions(self, now_ms: int, kind: Kind = Kind.LINEAR) -> dict[Instrument, Position]:
+        """Open positions in contracts of a kind."""
         found: dict[Instrument, Position] = {}
         for fill in _before(self.fills, now_ms):
-            if fill.instrument.kind is not Kind.LINEAR:
-                continue
-            position = found.get(fill.instrument, Position(Decimal(0), Decimal(0)))
-            quantity = fill.side * fill.amount * fill.instrument.size
-            found[fill.instrument] = position.filled(quantity, fill.price)[0]
-        return {held: position for held, position in found.items() if position.quantity}
+            item = fill.instrument
+            if item.kind is kind:
+                found[item], _ = found.get(item, Position(item)).filled(fill)
+        return {item: position for item, position in found.items() if position.quantity}
 
     def renamed(self, name: Callable[[Fill | Flow | Move], str]) -> History:
         """The same history with other ids, each the result of `name`."""

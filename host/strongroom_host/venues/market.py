@@ -35,6 +35,8 @@ class Kind(enum.Enum):
     SPOT = "spot"
     LINEAR = "linear"
     """A perpetual that settles in its quote."""
+    INVERSE = "inverse"
+    """A perpetual that settles in its base; its amounts are in quote."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,13 @@ class Instrument:
     @property
     def settle(self) -> str:
         """The asset that profit of a contract is paid in."""
-        return self.quote
+        return self.base if self.kind is Kind.INVERSE else self.quote
+
+    def value(self, amount: Decimal, price: Decimal) -> Decimal:
+        """What an amount is worth, in quote; of an inverse contract in base, to 18 places."""
+        if self.kind is Kind.INVERSE:
+            return round(amount * self.size / price, 18)
+        return amount * self.size * price
 
     @cached_property
     def symbol(self) -> str:

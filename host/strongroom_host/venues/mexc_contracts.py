@@ -166,7 +166,7 @@ class MexcContracts:
         history, market = account.history, self._world.market
         gain: dict[str, Decimal] = {}
         for item, place in history.positions(call.now_ms).items():
-            profit = place.quantity * market.price(item, call.now_ms) - place.cost
+            profit = place.gain(market.price(item, call.now_ms))
             gain[item.settle] = gain.get(item.settle, Decimal(0)) + profit
         held = history.balances("linear", call.now_ms)
         data = [

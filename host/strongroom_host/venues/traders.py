@@ -140,7 +140,8 @@ class _Desk:
         """What open perpetuals pay or get at that time."""
         for instrument, position in sorted(self.open.items(), key=lambda item: item[0].symbol):
             rate = Decimal(draw(self.seed, "rate", time_ms) % 400 - 100).scaleb(-6)
-            value = position.quantity * self.market.price(instrument, time_ms)
+            held = position.quantity / instrument.size
+            value = instrument.value(held, self.market.price(instrument, time_ms))
             amount = round(-value * rate, 8)
             if position.quantity and amount:
                 wallet, asset = self.plan.wallets[2], instrument.settle
@@ -201,9 +202,9 @@ class _Desk:
 
     def _contract_amount(self, instrument: Instrument, time_ms: int) -> Decimal:
         money = self.held(self.plan.wallets[2], instrument.settle)
-        price = self.market.price(instrument, time_ms) * instrument.size
-        amount = money * (10 + self.pick(60)) / 100 / price
-        held = self.open.get(instrument, Position(_ZERO, _ZERO)).quantity / instrument.size
+        one = instrument.value(Decimal(1), self.market.price(instrument, time_ms))
+        amount = money * (10 + self.pick(60)) / 100 / one
+        held = self.open.get(instrument, Position(instrument)).quantity / instrument.size
         if held and self.pick(5) == 0:
             amount = abs(held)  # closes, if the side is right
         return max(amount, _ZERO).quantize(instrument.step, ROUND_DOWN)
@@ -242,15 +243,14 @@ class _Desk:
         price: Decimal,
         maker: bool,
     ) -> None:
-        wallet, plan = self.plan.wallets[2], self.plan
-        quantity = side * amount * instrument.size
-        position = self.open.get(instrument, Position(_ZERO, _ZERO))
-        self.open[instrument], profit = position.filled(quantity, price)
-        self.add(wallet, instrument.settle, profit)
-        rate = plan.maker_fee if maker else plan.taker_fee
-        fee = self.fee(abs(quantity) * price * rate)
-        asset = instrument.settle
+        wallet, plan, asset = self.plan.wallets[2], self.plan, instrument.settle
+        fee = self.fee(
+            instrument.value(amount, price) * (plan.maker_fee if maker else plan.taker_fee)
+        )
         self._record(time_ms, order_id, instrument, side, amount, price, fee, asset, maker, wallet)
+        position = self.open.get(instrument, Position(instrument))
+        self.open[instrument], profit = position.filled(self.fills[-1])
+        self.add(wallet, asset, profit)
 
     def _record(
         self,

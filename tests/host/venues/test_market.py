@@ -119,23 +119,30 @@ def test_a_history_is_possible_and_known(venue: str, seed: str, days: int, order
         assert {asset: Fraction(amount) for asset, amount in told.items() if amount} == {
             asset: amount for asset, amount in held.items() if amount
         }
-    if not plan.broker:
+    if not plan.broker and venue != "bybit":
         assert min(told.values()) >= 0
 
 
+@pytest.mark.parametrize("symbol", ["BTC/USDT:USDT", "BTC/USD:BTC"])
 @given(
-    st.lists(
+    parts=st.lists(
         st.tuples(st.integers(-50, 50).filter(bool), st.integers(1, 1_000)), min_size=1, max_size=30
     )
 )
-def test_a_position_realises_what_it_was_worth(fills: list[tuple[int, int]]) -> None:
-    place, realised = Position(Decimal(0), Decimal(0)), Decimal(0)
-    quantity = cost = 0
-    for amount, price in fills:
-        place, profit = place.filled(Decimal(amount), Decimal(price))
-        realised += profit
-        quantity, cost = quantity + amount, cost + amount * price
-    assert place.quantity == quantity
-    # Realised and open cost make up what was paid, to the last digit, however it was rounded.
-    assert place.cost - realised == cost
-    assert quantity or not place.cost
+def test_a_position_realises_what_it_was_worth(symbol: str, parts: list[tuple[int, int]]) -> None:
+    item = MARKET.instruments[symbol]
+    place, realised, paid = Position(item), Decimal(0), Decimal(0)
+    for amount, price in parts:
+        fill = Fill(
+            0, "1", "1", item, 1 if amount > 0 else -1, Decimal(abs(amount)), Decimal(price),
+            Decimal(0), item.settle, False, "w",
+        )  # fmt: skip
+        place, profit = place.filled(fill)
+        realised, paid = realised + profit, paid + fill.side * fill.cost
+    held = sum(amount for amount, _ in parts)
+    assert place.quantity == held
+    # Realised and unrealised are the whole profit, to the last digit, however either was rounded.
+    mark = Decimal(77)
+    sign = -1 if item.kind is Kind.INVERSE else 1
+    assert realised + place.gain(mark) == sign * (item.value(Decimal(held), mark) - paid)
+    assert held or not place.cost
