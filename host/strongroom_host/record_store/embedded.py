@@ -188,7 +188,9 @@ class EmbeddedServer:
             return []
 
     def _make_folders(self) -> None:
-        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        if not self.folder.exists():
+            self.folder.mkdir(parents=True)
+            self.folder.chmod(0o711)  # whatever the umask: others pass through, and list nothing
         self.data.mkdir(mode=0o700, exist_ok=True)
         if self._user is not None and not reachable(self.data, self._user):
             raise ServerFailed(
@@ -210,6 +212,7 @@ class EmbeddedServer:
             raise ServerFailed(
                 f"{folder} is another user's", remedy="remove it, or choose a shorter --folder"
             )
+        folder.chmod(0o711)
         self._own(folder)
         return folder
 
