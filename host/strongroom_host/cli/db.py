@@ -14,7 +14,7 @@ from strongroom_host.cli.output import print_json, say, warn
 from strongroom_host.private_files import write_private
 from strongroom_host.record_store.condition import Condition, condition
 from strongroom_host.record_store.connecting import connect
-from strongroom_host.record_store.embedded import EmbeddedServer, stop
+from strongroom_host.record_store.embedded import EmbeddedServer
 from strongroom_host.record_store.errors import InitialisedAlready, NotInitialised, ServerFailed
 from strongroom_host.record_store.logins import Logins
 from strongroom_host.record_store.migrations import apply, migrations_folder, read_migrations
@@ -176,7 +176,7 @@ def run(
         while not stopped and process.poll() is None:
             time.sleep(0.1)
     finally:
-        stop(process)
+        server.stop(process)
     if not stopped:
         raise ServerFailed(
             "the database server ended by itself", remedy=f"see {place / 'server.log'}"

@@ -33,7 +33,7 @@ from strongroom_host.record_store.installation import (
     wheel_programs,
 )
 
-__all__ = ["SUPERUSER", "EmbeddedServer", "stop"]
+__all__ = ["SUPERUSER", "EmbeddedServer"]
 
 SUPERUSER: Final = "postgres"
 _START_SECONDS: Final = 60.0
@@ -120,9 +120,7 @@ class EmbeddedServer:
         try:
             yield self
         finally:
-            stop(process)
-            if (socket := self._socket_folder()).parent != self.folder:
-                socket.rmdir()
+            self.stop(process)
 
     def start(self) -> subprocess.Popen[bytes]:
         """Starts the server and returns its process once it answers; see `running` for errors."""
@@ -143,7 +141,7 @@ class EmbeddedServer:
                 # A server that was killed leaves processes behind that end in their own time.
                 process = self._launch(command)
             elif process.poll() is not None or time.monotonic() > deadline:
-                stop(process)
+                self.stop(process)
                 raise ServerFailed(
                     "the database server did not start",
                     actual=self._last_words(),
@@ -151,6 +149,18 @@ class EmbeddedServer:
                 )
             time.sleep(0.05)
         return process
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Ends a started server in order: what is open is rolled back, and clients are told."""
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGQUIT)
+            process.wait()
+        if (socket := self._socket_folder()).parent != self.folder and not any(socket.iterdir()):
+            socket.rmdir()
 
     def alive(self) -> bool:
         """Returns whether a server answers for this folder."""
@@ -257,17 +267,6 @@ class EmbeddedServer:
         with (self.folder / "server.log").open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")[-1000:].strip()
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a server in order: open transactions are rolled back, clients are told."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGQUIT)
-        process.wait()
 
 
 def _environment() -> dict[str, str]:

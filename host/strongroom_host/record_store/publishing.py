@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -93,7 +92,8 @@ def _put(connection: Connection, kind: type[Row], time: str, rows: Sequence[Row]
                         f"{kind.TABLE} of {account} at {getattr(old, time)} is another one already"
                     )
     with connection.cursor() as cursor:
-        cursor.executemany(statement(kind.INSERT), [asdict(row) for row in new.values()])
+        values = [{name: getattr(row, name) for name in kind.GIVEN} for row in new.values()]
+        cursor.executemany(statement(kind.INSERT), values)
     return len(new)
 
 

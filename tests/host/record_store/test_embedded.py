@@ -10,7 +10,7 @@ import pytest
 from strongroom_host.private_files import FileExposed
 from strongroom_host.record_store import installation
 from strongroom_host.record_store.connecting import connect
-from strongroom_host.record_store.embedded import EmbeddedServer, stop
+from strongroom_host.record_store.embedded import EmbeddedServer
 from strongroom_host.record_store.errors import (
     DatabaseUnavailable,
     InitialisedAlready,
@@ -122,7 +122,7 @@ def test_as_root_it_is_somebody_else_s_process(made: EmbeddedServer) -> None:
         groups = next(line for line in status.splitlines() if line.startswith("Groups:"))
         assert groups.split()[1:] == []
     finally:
-        stop(process)
+        made.stop(process)
 
 
 @ROOT
