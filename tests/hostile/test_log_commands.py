@@ -18,7 +18,9 @@ import pytest
 from strongroom_host.cli.app import app
 from strongroom_host.log.boots import Boots, boot_path
 from strongroom_host.log.files import LogFiles
+from strongroom_host.log.folder import FolderLog
 from strongroom_host.log.http import build_app
+from strongroom_host.log.notes import Checkpoint, VerifierKey, signed_note
 from strongroom_host.log.serving import LogServer
 from strongroom_host.log.stored import FolderStorage
 from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, Tile, bundle
@@ -32,7 +34,7 @@ from strongroom_wire.pages import Entry
 from typer.testing import CliRunner
 
 from tests.host.log.boots_made import Kept, Running, manifest
-from tests.wire.samples import byte
+from tests.wire.samples import byte, private_key
 from tests.wire.test_merkle import grown
 
 ONE, TWO = Running(manifest(7)), Running(manifest(8))
@@ -101,6 +103,33 @@ def test_a_log_in_order(owner: Owner) -> None:
     assert "image    simulated" in text
     assert "No witness vouches" in text
     assert owner.verify("--from", 150, "--to", 290, expect=0) == []
+
+
+def test_a_copy_takes_no_leaves_that_no_boot_of_the_log_signed(
+    owner: Owner, tmp_path: Path
+) -> None:
+    """Whoever serves the log goes on with it himself, in a way that is consistent."""
+    with LogFiles(tmp_path / "evil") as files:
+        files.append(0, [*LOG.entries, b"made up"])
+        text = Checkpoint(TWO.origin, files.head).text()
+        stranger = VerifierKey(TWO.origin, private_key(99).public_key().public_bytes_raw())
+        files.publish(signed_note(text, stranger, private_key(99).sign(text)))
+    shutil.copytree(owner.log / "boots", tmp_path / "evil" / "boots")
+    copy = tmp_path / "copy"
+    owner.run("mirror", owner.log, "--log", copy)
+    owner.run("mirror", tmp_path / "evil", "--log", copy, expect=3)
+    assert FolderLog(copy).size == LEAVES
+    said = owner.run(
+        "mirror",
+        tmp_path / "evil",
+        "--log",
+        copy,
+        "--owner",
+        tmp_path / "nobody",
+        "--client",
+        tmp_path / "nobody",
+    )
+    assert "signatures were not verified" in said
 
 
 # --- leaves ---------------------------------------------------------------------------------------

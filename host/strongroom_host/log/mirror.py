@@ -1,11 +1,13 @@
 """A stored log brought up to what somebody else shows of it: the owner's copy of his bots' log.
 
 Nothing is stored before it is proved that the shown log begins with the stored one, and that each
-leaf is under the shown head. Who signed that head is for `examine` to say, and for the next permit.
+leaf is under the shown head, which a key of the log has to have signed where any is known. What the
+boots were that signed it is for `examine` to say, and for the next permit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,10 +43,16 @@ class Mirrored:
     head: LogHead
 
 
-def mirror(log: LogFiles, source: LogSource) -> Mirrored:
+def mirror(
+    log: LogFiles, source: LogSource, vouched: Callable[[bytes], object] = lambda _note: None
+) -> Mirrored:
     """Brings `log` up to what `source` shows, and publishes the notes that it shows.
 
+    `vouched` is given each note before anything rests on it, and raises if no key of the log has
+    signed it: or else whoever serves the log could add what he likes to the copy.
+
     Raises:
+        LogError: what `vouched` raised; nothing was stored.
         LogUnreadable: the source shows no signed head, or cannot be read.
         NoteMalformed, CheckpointMalformed: what it shows is none, or another log's.
         LogForked: what it shows is another history than the one stored; nothing more was stored.
@@ -59,6 +67,7 @@ def mirror(log: LogFiles, source: LogSource) -> Mirrored:
         )
     # Of two with one size the published one, which may be cosigned.
     note = max(notes, key=lambda each: _checkpoint(each).head.size)
+    vouched(note)
     shown, known = _checkpoint(note), log.signed
     if known is not None:
         _check_origin(_checkpoint(known), shown)
@@ -75,6 +84,7 @@ def mirror(log: LogFiles, source: LogSource) -> Mirrored:
         log.publish(note)  # also for cosignatures that it has got since
     cosigned = source.read(WITNESSED)
     if cosigned and (claimed := _checkpoint(cosigned)).head.size <= log.size:
+        vouched(cosigned)
         _check_origin(shown, claimed)
         _check_same(log.reader(claimed.head.size).head, claimed.head)
         log.vouch(cosigned)

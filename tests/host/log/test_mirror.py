@@ -9,6 +9,7 @@ from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.errors import (
     BundleMalformed,
     CheckpointMalformed,
+    CheckpointUnsigned,
     HeadsInconsistent,
     LogForked,
     LogUnreadable,
@@ -123,6 +124,22 @@ def test_another_log_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(CheckpointMalformed):
         mirrored(copy, source)
     assert len(stored(copy)) == 3
+
+
+def test_what_nobody_vouches_for_is_not_stored(tmp_path: Path) -> None:
+    def refuse(note: bytes) -> None:
+        assert note == checkpoint(grown(ENTRIES_600[:9]).head)
+        raise CheckpointUnsigned("no key of the log signed this checkpoint")
+
+    source = written(tmp_path / "source", ENTRIES_600[:9], boot_of(1))
+    with (
+        shown(source) as log,
+        LogFiles(tmp_path / "copy") as files,
+        pytest.raises(CheckpointUnsigned),
+    ):
+        mirror(files, log, refuse)
+    assert stored(tmp_path / "copy") == []
+    assert list(Boots(tmp_path / "copy")) == []
 
 
 def test_leaves_that_are_not_under_the_head_are_not_stored(tmp_path: Path) -> None:
