@@ -53,6 +53,7 @@ def test_a_price_that_stands_still_explains_only_what_stands_still() -> None:
     still = {"still": [0.0, 0.0], "moves": [0.01, 0.01]}
     assert [fit.asset for fit in consistent(moves([0.005, 0.005], 1e-4), still)] == ["moves"]
     assert consistent(moves([0.005, 0.0], 1e-4), {"still": [0.0, 0.0]}) == []
+    assert consistent(moves([0.005, 0.005], 1e-4), {"once": [0.0, 0.01]}) == []
     quiet = moves([0.0, 0.00004], 5e-5)
     assert quiet.flat
     assert [fit.asset for fit in consistent(quiet, still)] == ["moves"]

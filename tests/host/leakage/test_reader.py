@@ -76,6 +76,20 @@ def test_a_static_portfolio_is_found() -> None:
     )
 
 
+def test_one_position_is_named_under_every_exact_tier() -> None:
+    """Days are linked from hours that were rounded already, which the bound has to allow for."""
+    chance = Random(17)
+    prices = market(chance, 20, 24 * 20)
+    series = series_from(account(prices, {"A009": 0.7}))
+    views = (View(1), View(4), View(24))
+    found = measure_leakage(series, prices_of(prices), windows=15, tiers=views)
+    assert [each.view for each in found] == list(views)
+    for leakage in found:
+        for reading in leakage.readings:
+            assert reading.seen.share(Found.NAMED) == 1
+            assert reading.seen.assets == (("A009", reading.seen.windows),)
+
+
 def test_noise_tells_nothing() -> None:
     chance = Random(13)
     prices = market(chance, 40, 200)
@@ -108,6 +122,7 @@ def test_a_flat_account_is_flat_and_no_time_in_common_is_no_all_clear() -> None:
     flat = series_of(["0"] * 30)
     [given] = measure_leakage(flat, prices_of(prices), tiers=())
     assert all(reading.seen.share(Found.FLAT) == 1 for reading in given.readings)
+    assert given.portfolios == ()
     assert any("tells a reader that nothing was held" in line for line in findings([given]))
     with pytest.raises(NothingToMatch):
         measure_leakage(series_of(["0.1"] * 30, start_ms=0), prices_of(prices))

@@ -174,6 +174,21 @@ def test_a_mixture_of_lengths_is_no_sample() -> None:
         assert found.twr.value == Decimal("0.188")
 
 
+def test_a_mixture_has_no_tail_however_long_it_is() -> None:
+    days = list(day_series(["0.01"] * 40).periods)
+    long = Period(days[-1].end_ms, 72, Decimal("-0.5"))
+    last = Period(long.end_ms, 24, Decimal("0.1"))
+    found = measure(Series.of([*days, long, last]), DAYS)
+    assert [each.var.value for each in found.tails] == [None, None]
+    assert found.tails[0].var.why == "periods of unequal length"
+
+
+def test_a_last_period_longer_than_a_day_is_not_left_out() -> None:
+    days = list(day_series(["0.01"] * 3).periods)
+    found = measure(Series.of([*days, Period(days[-1].end_ms, 28, Decimal("-0.5"))]), DAYS)
+    assert (found.sample.left_out, found.sample.uneven) == (0, 1)
+
+
 def test_closed_days_join_the_next_open_one() -> None:
     # 2026-01-01 is a Thursday: Thu Fri | Sat Sun Mon | Tue (holiday) Wed | Thu, then Fri, Sat.
     values = ["0.01", "0.02", "0.03", "0.04", "0.05", "0.06", "0.07", "0.08", "0.09", "0.1"]
