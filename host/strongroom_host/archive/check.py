@@ -7,8 +7,8 @@ signatures: the store is believed nothing. Is it protected? That, only the store
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Leaf
@@ -29,10 +29,12 @@ from strongroom_host.archive.sealed import SealedOpenings, open_openings
 from strongroom_host.archive.segments import Segment
 from strongroom_host.archive.store import Store, day
 from strongroom_host.errors import HostError
+from strongroom_host.log.attested import ProvedBoot
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.errors import LogError, TileMissing
 from strongroom_host.log.notes import VerifierKey, open_checkpoint
-from strongroom_host.log.verify import AttestedBoot, Expected, KnownHead, Report, verify
+from strongroom_host.log.verify import Expected, KnownHead, Report, verify
+from strongroom_host.log.witnessed import Quorum, witnessed
 
 __all__ = ["ArchiveFinding", "ArchiveProblem", "ArchiveReport", "Trusted", "check"]
 
@@ -74,13 +76,13 @@ class Trusted:
 
     Attributes:
         keys: Keys that may sign the log's heads.
-        prove: Proves a boot's evidence, and returns what its first leaf must say and the key that
-            signs in it; None without the means.
+        prove: Proves a boot's evidence: what its first leaf must say, the key that signs in it, and
+            which witnesses its manifest names; None without the means.
         openings_key: The key of the sealed openings, or nothing.
     """
 
     keys: Collection[VerifierKey] = ()
-    prove: Callable[[StoredBoot], tuple[AttestedBoot, VerifierKey]] | None = None
+    prove: Callable[[StoredBoot], ProvedBoot] | None = None
     openings_key: bytes = b""
 
 
@@ -99,6 +101,7 @@ class ArchiveReport:
         opened: How many openings were opened and belong to their leaves.
         sealed: How many are archived.
         keyed: There was a key to open them with.
+        asked: Evidence proved which witnesses count, so their cosignatures were counted.
     """
 
     manifest: Manifest
@@ -111,6 +114,7 @@ class ArchiveReport:
     opened: int
     sealed: int
     keyed: bool
+    asked: bool
 
     @property
     def ok(self) -> bool:
@@ -119,11 +123,19 @@ class ArchiveReport:
 
     def not_excluded(self) -> tuple[str, ...]:
         """What this verification does not exclude, in sentences for its reader."""
-        found = list(self.log.not_excluded())
+        log = self.log
+        if not self.asked:  # nobody knows then which witnesses count, so none is missed
+            log = replace(log, witnessed=log.proven)
+        found = list(log.not_excluded())
         if not self.signed:
             found.append(
                 "Whose signature the head carries was not checked: whoever may write here could "
                 "have made this archive. Give the boot's key, or the means to prove its evidence."
+            )
+        if not self.asked:
+            found.append(
+                "Which witnesses vouch for it was not checked: the evidence of its boots, once it "
+                "is proved, says which ones count."
             )
         if self.sealed and not self.keyed:
             found.append(f"{self.sealed} sealed openings were not opened: no key was given.")
@@ -167,10 +179,13 @@ class _Check:
     def report(self) -> ArchiveReport:
         for key, error in self.contents.unreadable.items():
             self._find(ArchiveProblem.ALTERED, key, error.what)
-        attested, keys = self._boots()
+        proved = self._boots()
+        keys = [*self.trusted.keys, *(boot.key for boot in proved)]
         signed = self._signature(keys)
         heads = [KnownHead(each.head, key) for key, each in self.contents.manifests.items()]
-        log = verify(self._leaves(), Expected(heads, boots=attested))
+        attested = {boot.boot_id: boot.attested for boot in proved}
+        vouched = self._witnessed(proved, keys) if signed else 0
+        log = verify(self._leaves(), Expected(heads, boots=attested, witnessed=vouched))
         for finding in log.findings:
             self._find(ArchiveProblem.LOG, f"leaf {finding.start}", str(finding))
         self._events()
@@ -187,6 +202,7 @@ class _Check:
             opened=self.opened,
             sealed=sum(each.known for each in self.manifest.openings),
             keyed=bool(self.trusted.openings_key),
+            asked=signed and bool(proved),
         )
 
     def _find(self, problem: ArchiveProblem, where: str, what: str) -> None:
@@ -210,9 +226,9 @@ class _Check:
 
     # --- whose log it is ----------------------------------------------------------------------
 
-    def _boots(self) -> tuple[Mapping[bytes, AttestedBoot], list[VerifierKey]]:
+    def _boots(self) -> list[ProvedBoot]:
         """What the archived evidence proves, where there are the means to."""
-        attested, keys = dict[bytes, AttestedBoot](), list(self.trusted.keys)
+        proved: list[ProvedBoot] = []
         for entry in self.manifest.boots:
             key, boot_id = boot_key(entry), bytes.fromhex(entry.boot)
             data = self._get(key, entry.bytes)
@@ -221,11 +237,10 @@ class _Check:
             try:
                 stored = StoredBoot.parse(bytes(data), boot_id)
                 if self.trusted.prove is not None:
-                    attested[boot_id], vkey = self.trusted.prove(stored)
-                    keys.append(vkey)
+                    proved.append(self.trusted.prove(stored))
             except HostError as error:
                 self._find(ArchiveProblem.ALTERED, key, f"its evidence proves nothing: {error}")
-        return attested, keys
+        return proved
 
     def _signature(self, keys: Collection[VerifierKey]) -> bool:
         """Whether one of these keys signed the newest head; where there are any, one must have."""
@@ -237,6 +252,19 @@ class _Check:
             self._find(ArchiveProblem.UNSIGNED, self.manifest.key, error.what)
             return False
         return True
+
+    def _witnessed(self, proved: Sequence[ProvedBoot], keys: Collection[VerifierKey]) -> int:
+        """Up to which leaf the witnesses that the signing boot's manifest names vouch."""
+        note, origin = self.manifest.checkpoint.encode(), self.manifest.origin
+        signers = open_checkpoint(note, origin, keys).signers
+        boot = next((each for each in proved if each.key in signers), None)
+        if boot is None:
+            return 0
+        try:
+            return witnessed([note], origin, keys, Quorum.of(boot.manifest.manifest)).size
+        except LogError as error:
+            self._find(ArchiveProblem.UNSIGNED, self.manifest.key, error.what)
+            return 0
 
     # --- the leaves ---------------------------------------------------------------------------
 

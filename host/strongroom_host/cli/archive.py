@@ -23,14 +23,15 @@ from strongroom_host.archive.sealed import KEY_SIZE, key_id, read_key
 from strongroom_host.archive.store import day, parse_retention
 from strongroom_host.cli.archive_show import show
 from strongroom_host.cli.archive_words import as_json, print_export, print_report, print_status
-from strongroom_host.cli.output import print_json, say
+from strongroom_host.cli.output import print_json, say, warn
 from strongroom_host.errors import BadInput
-from strongroom_host.log.attested import prove_boot
+from strongroom_host.log.attested import ProvedBoot, prove_boot
 from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.notes import VerifierKey
 from strongroom_host.log.openings import Openings
+from strongroom_host.log.report.words import quantity
 from strongroom_host.log.stored import StoredLog
-from strongroom_host.log.verify import AttestedBoot
+from strongroom_host.owner.signed import read_manifest
 from strongroom_host.private_files import write_private
 from strongroom_host.trust.record import Trust
 
@@ -119,6 +120,13 @@ def verify_command(
         Path | None,
         typer.Option(metavar="FILE", help="Trust file: proves the archived evidence of boots."),
     ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A signed manifest of the account, if the trust file is pinned to none.",
+        ),
+    ] = None,
     openings_key: KeyFile = None,
     endpoint: Endpoint = "",
     region: Region = "",
@@ -127,7 +135,7 @@ def verify_command(
     """Read everything again: digests, leaves, heads, signature, and what protects it."""
     trusted = Trusted(
         [VerifierKey.parse(text) for text in key or ()],
-        None if trust is None else _proving(Trust.load(trust.expanduser())),
+        None if trust is None else _proving(Trust.load(trust.expanduser()), manifest),
         _key(openings_key),
     )
     store = open_store(place, endpoint, region)
@@ -200,25 +208,23 @@ def _conclude(report: ArchiveReport, place: str) -> None:
         raise ArchiveError(
             f"the archive at {place} is not in order",
             expected="every object, as its name says and protected; leaves that lead to the head",
-            actual=f"{len(report.findings)} findings",
+            actual=quantity(len(report.findings), "finding"),
             remedy="leave it as it is, and compare it with another copy or with the log",
         )
 
 
-def _proving(trust: Trust) -> Callable[[StoredBoot], tuple[AttestedBoot, VerifierKey]]:
+def _proving(trust: Trust, manifest: Path | None) -> Callable[[StoredBoot], ProvedBoot]:
+    if trust.caution:
+        warn(trust.caution)
+    if manifest is not None:
+        trust = trust.pinned_to(read_manifest(manifest.expanduser())[0])
     if trust.owner_root is None:
         raise BadInput(
-            "the trust file does not say whose log it is",
-            expected="owner_root",
-            remedy="use the trust file that was pinned to the manifest",
+            "nothing says whose log this is: the trust file names no owners",
+            remedy="give a signed manifest of the account: --manifest FILE",
         )
     owners = bytes.fromhex(trust.owner_root)
-
-    def prove(stored: StoredBoot) -> tuple[AttestedBoot, VerifierKey]:
-        found = prove_boot(stored, trust, owners)
-        return found.attested, found.key
-
-    return prove
+    return lambda stored: prove_boot(stored, trust, owners)
 
 
 def _key(path: Path | None) -> bytes:

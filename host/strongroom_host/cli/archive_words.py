@@ -8,6 +8,7 @@ from strongroom_host.archive.export import Exported
 from strongroom_host.archive.manifest import MANIFESTS
 from strongroom_host.archive.store import Store, day
 from strongroom_host.cli.output import print_json, say, table, warn
+from strongroom_host.log.report.words import quantity
 
 __all__ = ["as_json", "print_export", "print_report", "print_status"]
 
@@ -40,6 +41,8 @@ def as_json(found: Exported | ArchiveReport) -> dict[str, object]:
         "kept_until_ms": found.until_ms,
         "held": found.held,
         "signature_checked": found.signed,
+        "witnesses_checked": found.asked,
+        "witnessed": found.log.witnessed,
         "openings": {"archived": found.sealed, "opened": found.opened},
         "not_excluded": list(found.not_excluded()),
     }
@@ -78,9 +81,12 @@ def print_report(report: ArchiveReport, store: Store) -> None:
     for sentence in report.not_excluded():
         warn(sentence)
     if report.ok:
-        boots = len(report.log.epochs)
+        boots, vouched = len(report.log.epochs), report.log.witnessed
+        witnesses = f"; witnesses vouch for {vouched}" if report.asked and vouched else ""
         held = f", {report.held} under a legal hold" if report.held else ""
-        say(f"in order: {report.manifest.size} leaves of {boots} boots in {report.objects} objects")
+        leaves = quantity(report.manifest.size, "leaf", "leaves")
+        objects = quantity(report.objects, "object")
+        say(f"in order: {leaves} of {quantity(boots, 'boot')} in {objects}{witnesses}")
         say(f"protected ({store.mode}) until {day(report.until_ms)} or longer{held}")
 
 

@@ -60,7 +60,7 @@ def test_from_the_log_to_the_archive_and_back(world: World) -> None:
 
     vkey = ("--key", str(world.kept.boot.key))
     report = world("verify", *vkey, *sealed)
-    assert "in order: 300 leaves of 1 boots" in report.stdout
+    assert "in order: 300 leaves of 1 boot in" in report.stdout
     told = json.loads(world("verify", *vkey, *sealed, "--json").stdout)
     assert (told["ok"], told["openings"]) == (True, {"archived": 300, "opened": 300})
     proved = world("verify", "--trust", world.folder / "trust.json")

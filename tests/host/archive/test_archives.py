@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -35,22 +36,21 @@ from strongroom_host.archive.restore import restore
 from strongroom_host.archive.sealed import seal_openings
 from strongroom_host.archive.segments import build
 from strongroom_host.archive.store import DAY_MS, Protection, Store, StoredObject, to_second
-from strongroom_host.log.attested import prove_boot
+from strongroom_host.log.attested import ProvedBoot, prove_boot
 from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.errors import LeafConflict, LogDamaged
 from strongroom_host.log.files import LogFiles
-from strongroom_host.log.notes import VerifierKey
+from strongroom_host.log.notes import VerifierKey, cosign
 from strongroom_host.log.openings import Openings
 from strongroom_host.log.stored import StoredLog
-from strongroom_host.log.verify import AttestedBoot
 from strongroom_wire.leaves import WrongOpening
 from strongroom_wire.merkle import Frontier, leaf_hash
 
 from tests.host.archive import orders
 from tests.host.archive.conftest import Reopen
 from tests.host.archive.orders import KEY, YEAR, archived, log_of, order_for
-from tests.host.log.boots_made import Kept, Running, manifest
-from tests.wire.samples import byte
+from tests.host.log.boots_made import Kept, Running, manifest, witnessed_by
+from tests.wire.samples import byte, private_key
 
 
 def checked(store: Store, **trusted: object) -> ArchiveReport:
@@ -313,21 +313,39 @@ def test_the_signature_is_checked_where_there_is_a_key(place: Reopen, tmp_path: 
     report = checked(place(), keys=[wrong])
     assert [each.problem for each in report.findings] == [ArchiveProblem.UNSIGNED]
 
-    def prove(stored: StoredBoot) -> tuple[AttestedBoot, VerifierKey]:
-        found = prove_boot(stored, kept.trust, kept.boot.document.owner_root)
-        return found.attested, found.key
-
-    proved = checked(place(), prove=prove)
+    proved = checked(place(), prove=_proving(kept))
     assert proved.ok
     assert proved.signed
     assert proved.log.unattested == ()
-    impostor = Running(manifest())
+    other = Kept().start(Running(manifest()))
+    (evidence,) = other.boots.values()
+    found = checked(place(), prove=lambda _stored: _proving(other)(evidence)).findings
+    assert ArchiveProblem.UNSIGNED in {each.problem for each in found}
 
-    def prove_another(_stored: StoredBoot) -> tuple[AttestedBoot, VerifierKey]:
-        return AttestedBoot(byte(1), byte(2)), impostor.key
 
-    problems = {each.problem for each in checked(place(), prove=prove_another).findings}
-    assert problems == {ArchiveProblem.UNSIGNED, ArchiveProblem.LOG}
+@pytest.mark.parametrize(("numbers", "vouched"), [((71, 73), 3), ((71,), 0), ((), 0)])
+def test_witnesses_are_those_of_the_boot_whose_evidence_is_archived(
+    numbers: tuple[int, ...], vouched: int, place: Reopen, tmp_path: Path
+) -> None:
+    boot = Running(manifest(9, **witnessed_by(71, 72, 73, quorum=2)))
+    kept = Kept().start(boot).decide(True, True)
+    text = kept.note.split(b"\n\n")[0] + b"\n"
+    for number in numbers:
+        line = cosign(text, f"witness.example/{number}", private_key(number), 1_800_000_000)
+        kept.note += str(line).encode()
+    archived(kept, tmp_path, place())
+    proved = checked(place(), prove=_proving(kept))
+    assert (proved.ok, proved.log.witnessed) == (True, vouched)
+    told = " ".join(proved.not_excluded())
+    assert ("No witness vouches" in told) is not bool(vouched)
+    unproved = " ".join(checked(place(), keys=[kept.boot.key]).not_excluded())
+    assert "Which witnesses vouch for it was not checked" in unproved
+    assert "No witness vouches" not in unproved
+
+
+def _proving(kept: Kept) -> Callable[[StoredBoot], ProvedBoot]:
+    owners = kept.boot.document.owner_root
+    return lambda stored: prove_boot(stored, kept.trust, owners)
 
 
 def test_openings_are_only_there_sealed_and_only_with_a_key(place: Reopen, tmp_path: Path) -> None:
