@@ -29,6 +29,7 @@ from strongroom_host.log.fills import Explained, Reconciled, reconcile_fills
 from strongroom_host.log.folder import FolderLog
 from strongroom_host.log.notes import VerifierKey
 from strongroom_host.log.openings import Openings
+from strongroom_host.log.report.words import quantity
 from strongroom_host.log.signed_orders import LoggedOrders, logged_orders
 from strongroom_host.log.tree import LogReader
 from strongroom_host.store.journalled import journalled
@@ -107,8 +108,10 @@ def _logged(folder: Path, trader: Trader) -> tuple[Examination, LoggedOrders]:
 
 def _show(found: Reconciled, logged: LoggedOrders) -> None:
     signed = sum(how is Explained.SIGNED for _, how in found.fills)
-    say(f"{len(found.fills)} own fills at the venue, {signed} of orders that the log proves signed")
-    say(f"{len(found.resting)} open orders; {len(logged.orders)} signed orders in the log")
+    fills = quantity(len(found.fills), "own fill")
+    say(f"{fills} at the venue, {signed} of orders that the log proves signed")
+    resting = quantity(len(found.resting), "open order")
+    say(f"{resting}; {quantity(len(logged.orders), 'signed order')} in the log")
     others = [_row(fill, how) for fill, how in found.fills if how is not Explained.SIGNED]
     others += [
         (f"0x{order_hash.hex()}", "", "open", "", how.value)
