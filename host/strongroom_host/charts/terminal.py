@@ -1,4 +1,4 @@
-"""The curve in characters: eight dots to a cell, gaps shaded, nothing but Unicode needed."""
+"""A series in a terminal: the curve in characters, eight dots to a cell, gaps shaded; and rows."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,10 +6,15 @@ from typing import Final
 
 from rich.text import Text
 
-from strongroom_host.charts.curve import Curve, Line, Point
-from strongroom_host.charts.scales import day, percent
+from strongroom_host.charts.curve import Curve, Line, Point, curve_of
+from strongroom_host.charts.scales import day, moment, percent
+from strongroom_host.charts.words import ABSENT, hours
+from strongroom_host.metrics.series import Series
 
-__all__ = ["plot"]
+__all__ = ["COLUMNS", "listed", "plot"]
+
+COLUMNS: Final = ("from (UTC)", "length", "return", "growth so far", "equity at its end", "flags")
+"""What `listed` has in a row."""
 
 _BLANK: Final = 0x2800
 _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -91,6 +96,23 @@ def plot(curve: Curve, *, width: int = 80, height: int = 12) -> Text:
     if curve.gaps:
         text.append(f"\n{' ' * _MARGIN}{_GAP} no return", style="yellow")
     return text
+
+
+def listed(series: Series, count: int) -> Iterator[tuple[str, ...]]:
+    """Yields the newest `count` periods, oldest first, as text for a table. Growth is of what is
+    known, so after a gap it goes on where it stopped, as in the plot."""
+    curve = curve_of(series)
+    levels = {point.time_ms: point.level for line in curve.lines for point in line}
+    for period in series.periods[-count:] if count else ():
+        known = period.value is not None
+        yield (
+            moment(period.start_ms),
+            hours(period.hours),
+            percent(float(period.value), places=4) if period.value is not None else ABSENT,
+            percent(levels[period.end_ms] - 1, places=2) if known else ABSENT,
+            ABSENT if period.closing is None else f"{period.closing:,.2f}",
+            period.why,
+        )
 
 
 def _panel(text: Text, rows: list[str], ends: tuple[str, str], style: str) -> None:

@@ -15,7 +15,7 @@ from strongroom_host.charts.curve import curve_of
 from strongroom_host.charts.drawing import svg_file
 from strongroom_host.charts.page import Subject, page
 from strongroom_host.charts.scales import day, moment, percent
-from strongroom_host.charts.terminal import plot
+from strongroom_host.charts.terminal import COLUMNS, listed, plot
 from strongroom_host.charts.words import ABSENT, figures
 from strongroom_host.cli.output import print_json, say, table, warn
 from strongroom_host.cli.session import JsonOption
@@ -93,6 +93,7 @@ def chart(
         Convention | None, typer.Option(help="Add metrics to the page, with these samples.")
     ] = None,
     riskless: RisklessOption = "0",
+    rows: Annotated[int, typer.Option(min=0, help="Also list so many periods, the newest.")] = 0,
     by: SpanOption = None,
     height: Annotated[int, typer.Option(min=3, max=60, help="Lines of the plot.")] = 12,
 ) -> None:
@@ -101,6 +102,8 @@ def chart(
     if out is None:
         console = Console(highlight=False)
         console.print(plot(curve_of(series), width=min(console.width, 160), height=height))
+        if rows:
+            table("Returns as disclosed", COLUMNS, listed(series, rows))
         if by is not None:
             _list(aggregate(series, by), by)
         return

@@ -70,10 +70,13 @@ def test_holidays_are_read(days: Path, tmp_path: Path) -> None:
 
 
 def test_a_chart_in_the_terminal_and_as_files(days: Path, tmp_path: Path) -> None:
-    shown = run("chart", days, "--by", "month")
+    shown = run("chart", days, "--by", "month", "--rows", "2")
     assert shown.exit_code == 0
     assert "drawdown" in shown.stdout
     assert "░ no return" in shown.stdout
+    assert "2026-04-29 00:00" in shown.stdout
+    assert "2026-04-28 00:00" not in shown.stdout
+    assert shown.stdout.count("+3.0000 %") == 1
     assert "2026-03-31" in shown.stdout
     for name, begins in (("a.html", "<!doctype html>"), ("a.svg", "<?xml")):
         out = tmp_path / name
