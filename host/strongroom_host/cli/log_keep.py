@@ -38,6 +38,7 @@ from strongroom_host.witness.server import listen, parse_address
 
 __all__ = ["keep"]
 
+_WELL: Final = "all is well: new leaves are kept"
 _REMEMBER_S: Final = 600.0
 """How often the owner's memory is added to; each time is a line in a file that only grows."""
 
@@ -108,7 +109,7 @@ def keep(
         _ready(path, keeper.size, address, as_json=as_json)
         try:
             heard = _Memory(log).heard
-            keeper.run(stop, every, lambda text: warn(text or "all is well again"), heard)
+            keeper.run(stop, every, lambda text: warn(text) if text else say(_WELL), heard)
         except KeeperStopped:
             if isinstance(keeper.fault, EnvironmentFault):
                 raise keeper.fault from None  # a disk that is full may have room again: status 5

@@ -4,7 +4,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from strongroom_wire.frames import Intent, Kind, Reply
@@ -81,6 +81,8 @@ class ClientFolder:
     """A client machine's folder: its identity, the trust file and the signed manifest."""
 
     root: Path
+    warned: set[str] = field(default_factory=set, compare=False)
+    """What was said already: a daemon opens many channels, and a warning repeated is read less."""
 
     @property
     def journals(self) -> Path:
@@ -125,8 +127,9 @@ class ClientFolder:
         identity = ClientIdentity.load(self.root)
         verified, _ = read_manifest(manifest or self.root / "manifest.signed.json")
         record = Trust.load(trust or self.root / "trust.json")
-        if record.caution:
+        if record.caution and record.caution not in self.warned:
             warn(record.caution)
+            self.warned.add(record.caution)
         policy = EvidencePolicy.for_manifest(record, verified)
         with open_trader(identity, address, policy, verified.manifest) as trader:
             yield trader

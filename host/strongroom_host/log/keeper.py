@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
 
-from strongroom_wire.errors import WireError
+from strongroom_wire.errors import Code, WireError
 from strongroom_wire.leaves import Kind, Leaf
 from strongroom_wire.pages import Entry
 
@@ -44,6 +44,18 @@ __all__ = ["Keeper", "KeeperStopped", "NotKeptYet", "Source"]
 _Result = TypeVar("_Result")
 _PAUSE_S: Final = 0.5
 """How long nobody tries to reach an enclave again that could not be reached."""
+_REFUSED: Final = {
+    Code.WRONG_LOG_HEAD: (
+        ", as this boot has no permit yet",
+        "an owner issues it (`strongroom permit`); nothing else is needed here",
+    ),
+    Code.CALL_NOT_PERMITTED: (
+        ", as the manifest does not let this client read the log",
+        "use a client whose `calls` name `log`, or give this one the call in the next manifest"
+        " version",
+    ),
+}
+"""What a refusal to show the log means, and what helps."""
 _REFRESH_S: Final = 300.0
 """How old cosignatures get before the witnesses are asked again about the same head."""
 
@@ -216,7 +228,7 @@ class Keeper:
             try:
                 heard(*self.pull())
             except NotKeptYet as error:
-                problems.append(error.what)
+                problems.append(f"{error.what} (do: {error.remedy})")
             problems += map(str, self.publish())
             if (now := "; ".join(problems)) != said:
                 report(now)
@@ -366,11 +378,14 @@ def _stopped(fault: HostError) -> KeeperStopped:
 
 
 def _not_yet(error: HostError) -> NotKeptYet:
+    why, remedy = "", error.remedy or "once the enclave answers, ask again"
+    if isinstance(error, EnclaveRefused) and error.code in _REFUSED:
+        why, remedy = _REFUSED[error.code]
     return NotKeptYet(
-        f"the enclave's log cannot be read: {error.what}",
+        f"the enclave's log cannot be read: {error.what}{why}",
         expected=error.expected,
         actual=error.actual,
-        remedy=error.remedy or "once the enclave answers, ask again",
+        remedy=remedy,
     )
 
 

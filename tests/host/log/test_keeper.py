@@ -189,9 +189,13 @@ def test_an_enclave_that_cannot_be_read_is_asked_again_later(
     for _ in range(2):
         with pytest.raises(NotKeptYet, match="nothing answers"):
             keeper.keep([entry])
-    running.error = refusal(Code.WRONG_LOG_HEAD, "reading the log")
-    with pytest.raises(NotKeptYet, match="WRONG_LOG_HEAD"):
-        keeper.keep([entry])
+    for code, said in (
+        (Code.WRONG_LOG_HEAD, "no permit yet"),
+        (Code.CALL_NOT_PERMITTED, "does not let this client"),
+    ):
+        running.error = refusal(code, "reading the log")
+        with pytest.raises(NotKeptYet, match=f"{code.name}, .*{said}"):
+            keeper.keep([entry])
     running.error = None
     keeper.keep([entry])
     assert keeper.fault is None
