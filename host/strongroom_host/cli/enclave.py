@@ -208,10 +208,14 @@ def trust_command(
         record = record.pinned_to(read_manifest(manifest)[0])
     path = out or OwnerFolder(owner.expanduser()).trust_path
     _check_not_weakened(path, record)
+    if manifest is None and path.exists():
+        record = record.owned_like(Trust.load(path))
     record.save(path)
     say(f"{path}: {record.mode}, image {record.images[0].name}")
     say(f"root  {record.roots[0] if record.roots else 'none'}")
     say(f"PCR0  {record.images[0].pcr0}")
+    if record.manifest_digest:
+        say(f"means manifest {record.manifest_digest}")
     if record.unsigned:
         warn(f"{record.caution}. For an emulator of your own, and for development only")
     if unsigned_release:

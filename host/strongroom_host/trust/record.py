@@ -199,6 +199,13 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
         _agree("owner root", self.owner_root, root)
         return msgspec.structs.replace(self, owner_root=root, manifest_digest=manifest.digest.hex())
 
+    def owned_like(self, before: "Trust") -> "Trust":
+        """Returns this record with the owners and the manifest that `before` is pinned to: other
+        roots or images do not make it another enclave."""
+        return msgspec.structs.replace(
+            self, owner_root=before.owner_root, manifest_digest=before.manifest_digest
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class EvidencePolicy:
@@ -269,6 +276,6 @@ def _agree(what: str, pinned: str | None, found: str) -> None:
             f"the manifest's {what} is not the one in the trust file",
             expected=pinned,
             actual=found,
-            remedy="use the manifest that is meant; if owners or manifest really changed, pin the"
-            " new one with `strongroom manifest pin`",
+            remedy="use the manifest that is meant; a later one of the same owners is pinned with"
+            " `strongroom manifest pin`; for another enclave, make another trust file",
         )

@@ -239,6 +239,10 @@ def test_trust_comes_from_a_signed_release(desk: Desk) -> None:
     written = json.loads((desk.folder / "owner" / "trust.json").read_bytes())
     assert written["mode"] == "production"
     assert written["images"][0]["pcr0"] == record()["pcrs"]["0"]
+    path = desk.folder / "owner" / "trust.json"
+    path.write_text(json.dumps(written | {"owner_root": "aa" * 32, "manifest_digest": "bb" * 32}))
+    assert "bb" * 32 in trust(desk, "--release-keys", desk.keys).stdout
+    assert json.loads(path.read_bytes())["owner_root"] == "aa" * 32, "an upgrade forgets nobody"
 
 
 def test_trust_refuses_what_nobody_vouches_for(desk: Desk) -> None:

@@ -138,3 +138,10 @@ def test_pinning_and_agreeing() -> None:
         record.pinned_to(foreign)
     with pytest.raises(TrustConflict, match="owner root"):
         EvidencePolicy.for_manifest(record, foreign)
+
+
+def test_other_roots_or_images_do_not_unpin_owners_and_manifest() -> None:
+    before = Trust.parse(changed(owner_root="aa" * 32, manifest_digest="bb" * 32))
+    after = PRODUCTION.owned_like(before)
+    assert (after.owner_root, after.manifest_digest) == ("aa" * 32, "bb" * 32)
+    assert (after.roots, after.images) == (PRODUCTION.roots, PRODUCTION.images)
