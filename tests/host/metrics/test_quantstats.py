@@ -14,7 +14,7 @@ from tests.architecture.source import ROOT
 from tests.host.metrics.made import day_series
 
 PYTHON = ROOT / "build/quantstats/bin/python"
-ABSENT = "there is no quantstats in build/quantstats: .venv/bin/python .tools/metrics_peer.py"
+ABSENT = "no quantstats in build/quantstats: .venv/bin/python .tools/metrics_peer.py makes it"
 PEER = Path(__file__).with_name("quantstats_peer.py")
 CASES = [(seed, days, rate) for seed in range(8) for days, rate in ((400, "0"), (740, "0.03"))]
 
