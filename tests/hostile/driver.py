@@ -279,14 +279,17 @@ class Boot:
         bot = bot or self.desk.bots[0]
         if (stub := self._stubs.get(bot.name)) and not certificate:
             return stub
-        credentials = bot.credentials(certificate or self.bundle.certificate)
-        options = [("grpc.ssl_target_name_override", "strongroom-enclave")]
-        target = f"unix:{self.enclave.run / 'control.sock'}"
-        channel = self.enclave.keep(grpc.secure_channel(target, credentials, options))
-        stub = rpc.ControlStub(channel)
+        stub = rpc.ControlStub(self.control_channel(bot, certificate))
         if not certificate:
             self._stubs[bot.name] = stub
         return stub
+
+    def control_channel(self, bot: Bot, certificate: bytes = b"") -> grpc.Channel:
+        """Returns a connection of its own to the control plane."""
+        credentials = bot.credentials(certificate or self.bundle.certificate)
+        options = [("grpc.ssl_target_name_override", "strongroom-enclave")]
+        target = f"unix:{self.enclave.run / 'control.sock'}"
+        return self.enclave.keep(grpc.secure_channel(target, credentials, options))
 
     def permit(self, serial: int = 1, **changes: object) -> Permit:
         """Returns a permit for this boot: an hour, 1000 pUSD and 100 orders for each key."""

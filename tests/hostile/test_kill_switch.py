@@ -1,16 +1,21 @@
 """The kill switch: one owner is enough, nothing undoes it, and cancels still pass."""
 
 import secrets
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 
+import grpc
 import pytest
 from strongroom_wire import frames
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.owners import Statement
+from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder
 
 from tests.hostile.conftest import Start
-from tests.hostile.driver import Boot, Channel, Desk, Owners, now_ms
+from tests.hostile.driver import Boot, Bot, Channel, Desk, Owners, now_ms
 
 
 def denied(channel: Channel, key: int = 0) -> Rule:
@@ -90,6 +95,31 @@ def test_it_works_before_any_permit(start: Start) -> None:
     assert boot.order(Action.KILL, signers=1) == (Code.OK, b"")
     boot.make_ready()
     assert denied(boot.channel()) is Rule.KILL_SWITCH
+
+
+def test_calls_that_never_end_keep_nobody_from_it(start: Start) -> None:
+    """A client who may read the log begins calls and does not send what he asks."""
+    desk = Desk(bots=(Bot("bot"), Bot("reader", ("log",))))
+    boot, over = start(desk), threading.Event()
+
+    def silent() -> Iterator[pb.StatusRequest]:
+        over.wait(60)
+        yield pb.StatusRequest()
+
+    channel = boot.control_channel(desk.bots[1])
+    begin: grpc.StreamUnaryMultiCallable = channel.stream_unary(
+        "/strongroom.v1.Control/GetStatus", pb.StatusRequest.SerializeToString
+    )
+    calls = [begin.future(silent(), timeout=60) for _ in range(40)]
+    try:
+        while sum(call.done() for call in calls) < 32:
+            time.sleep(0.01)
+        assert boot.order(Action.KILL) == (Code.OK, b"")
+        refused = {call.code() for call in calls if call.done()}
+        assert refused == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    finally:
+        over.set()
+    assert sum(call.code() is grpc.StatusCode.OK for call in calls) == 8
 
 
 @pytest.mark.parametrize("action", [a for a in Action if a is not Action.KILL])

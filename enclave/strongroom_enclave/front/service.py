@@ -6,9 +6,10 @@ their certificates, and here the exact certificate decides which calls it may ma
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock, Thread
@@ -33,6 +34,9 @@ from strongroom_enclave.platform import forward, hardening, links
 __all__ = ["Front", "main"]
 
 _TIMEOUT = 60.0
+_AT_ONCE = 8
+"""Calls of one client at a time: each has a thread, and whoever calls and never ends his request
+must not keep them from the one who says stop."""
 _SOCKETS = "bootstrap.sock", "control.sock"
 _OPTIONS = [("grpc.max_receive_message_length", encoding.MAX_STATEMENT)]
 _STARTED = time.monotonic()
@@ -118,6 +122,7 @@ class Front:
         self._link, self._directory = link, directory
         self._waiting: dict[int, Future[bytes]] = {}
         self._sending, self._numbers = Lock(), count(1)
+        self._calling, self._calls = Lock(), Counter[bytes]()
         self._key, self._certificate = certificate.generate()
         link.send(Kind.REGISTER, 0, self._certificate.public_bytes(Encoding.DER))
         self._servers = [self._listen(_SOCKETS[0], _BOOTSTRAP)]
@@ -150,7 +155,9 @@ class Front:
         tls: grpc.ServerCredentials | None = None,
         clients: tuple[Client, ...] | None = None,
     ) -> grpc.Server:
-        server = grpc.server(ThreadPoolExecutor(8), options=_OPTIONS, maximum_concurrent_rpcs=32)
+        threads = _AT_ONCE * len(clients or (None,))
+        pool = ThreadPoolExecutor(threads)
+        server = grpc.server(pool, options=_OPTIONS, maximum_concurrent_rpcs=4 * threads)
         for service, methods in services.items():
             handlers = {name: self._handler(method, clients) for name, method in methods.items()}
             handler = grpc.method_handlers_generic_handler(service, handlers)
@@ -169,22 +176,42 @@ class Front:
         named = [c for c in clients or () if not method.call or method.call in c.calls]
         allowed = {client.certificate for client in named}
 
-        def serve(request: Any, context: grpc.ServicerContext) -> Proto:
+        def serve(requests: Iterator[Any], context: grpc.ServicerContext) -> Proto:
+            caller = b""
             if clients is not None:
                 pem = bytes(context.auth_context()["x509_pem_cert"][0])
-                if x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER) not in allowed:
+                caller = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+                if caller not in allowed:
                     code = str(int(Code.CALL_NOT_PERMITTED))
                     context.abort(grpc.StatusCode.PERMISSION_DENIED, code)
             try:
-                return method.reply(self._ask(method.kind, _payload(request)))
+                with self._counted(caller, context):
+                    return method.reply(self._ask(method.kind, _payload(next(requests))))
             except WireError as error:  # gRPC would send the text of one that it met itself
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(int(error.code)))
             except (links.LinkClosed, TimeoutError):
                 context.abort(grpc.StatusCode.UNAVAILABLE, "")
+            except StopIteration:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "")
 
-        return grpc.unary_unary_rpc_method_handler(
+        # On the wire that is the same as unary; but unary handlers wait for the request before they
+        # see whose it is.
+        return grpc.stream_unary_rpc_method_handler(
             serve, method.request.FromString, lambda reply: reply.SerializeToString()
         )
+
+    @contextmanager
+    def _counted(self, caller: bytes, context: grpc.ServicerContext) -> Iterator[None]:
+        """Takes one of a client's places for as long as it calls, or ends a call too many."""
+        with self._calling:
+            if self._calls[caller] >= _AT_ONCE:
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "")
+            self._calls[caller] += 1
+        try:
+            yield
+        finally:
+            with self._calling:
+                self._calls[caller] -= 1
 
     def _ask(self, kind: Kind, payload: bytes) -> bytes:
         """Returns init's answer to one request."""

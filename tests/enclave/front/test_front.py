@@ -212,6 +212,13 @@ def test_a_statement_that_cannot_be_packed_never_reaches_init(played: Played) ->
     assert played.seen == []
 
 
+def test_a_call_without_a_request_is_none(played: Played) -> None:
+    channel = played.channel("bootstrap.sock")
+    call: grpc.StreamUnaryMultiCallable = channel.stream_unary("/strongroom.v1.Bootstrap/GetStatus")
+    assert failed(lambda: call(iter(()), timeout=20))[0] is grpc.StatusCode.INVALID_ARGUMENT
+    assert played.seen == []
+
+
 def test_a_message_over_the_limit_never_reaches_init(played: Played) -> None:
     huge = pb.Statement(payload=bytes(2 << 20))
     code, _ = failed(lambda: played.bootstrap.LoadManifest(huge, timeout=20))
