@@ -107,8 +107,10 @@ def test_calls_that_never_end_keep_nobody_from_it(start: Start) -> None:
         yield pb.StatusRequest()
 
     channel = boot.control_channel(desk.bots[1])
-    begin: grpc.StreamUnaryMultiCallable = channel.stream_unary(
-        "/strongroom.v1.Control/GetStatus", pb.StatusRequest.SerializeToString
+    begin: grpc.StreamUnaryMultiCallable[pb.StatusRequest, pb.StatusReply] = channel.stream_unary(
+        "/strongroom.v1.Control/GetStatus",
+        pb.StatusRequest.SerializeToString,
+        pb.StatusReply.FromString,
     )
     calls = [begin.future(silent(), timeout=60) for _ in range(40)]
     try:

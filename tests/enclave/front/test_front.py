@@ -214,7 +214,9 @@ def test_a_statement_that_cannot_be_packed_never_reaches_init(played: Played) ->
 
 def test_a_call_without_a_request_is_none(played: Played) -> None:
     channel = played.channel("bootstrap.sock")
-    call: grpc.StreamUnaryMultiCallable = channel.stream_unary("/strongroom.v1.Bootstrap/GetStatus")
+    call: grpc.StreamUnaryMultiCallable[pb.StatusRequest, pb.StatusReply] = channel.stream_unary(
+        "/strongroom.v1.Bootstrap/GetStatus"
+    )
     assert failed(lambda: call(iter(()), timeout=20))[0] is grpc.StatusCode.INVALID_ARGUMENT
     assert played.seen == []
 
