@@ -160,6 +160,6 @@ def parse_retention(text: str) -> int:
 def day(time_ms: int) -> str:
     """A time as people read it, UTC, to the second."""
     try:
-        return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(" ", "seconds")
+        return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
     except (OverflowError, ValueError, OSError):
         return f"{time_ms} ms after 1970"

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from strongroom_wire.errors import WireError
-from strongroom_wire.leaves import Kind
+from strongroom_wire.errors import Rule, WireError
+from strongroom_wire.leaves import Kind, Leaf
 
+from strongroom_host.cli.explain import figures
 from strongroom_host.cli.log_facts import say_leaf, say_record
 from strongroom_host.cli.log_meant import (
     DEFAULT_PLACE,
@@ -32,6 +33,7 @@ from strongroom_host.private_files import read_file
 __all__ = ["open_leaf", "show", "which_leaf"]
 
 _ALL: Final = 1 << 64
+_COLUMNS: Final = ("kind", "index", "time_ms", "boot", "commitment")
 _DIGEST: Final = 64
 
 
@@ -183,20 +185,20 @@ def _print(found: Listed, *, details: bool, as_json: bool) -> None:
         if leaf.index != found.start:
             note = f"  says that it is leaf {leaf.index}"
         if details:
-            said = decode_leaf(leaf).items()
-            hidden = ("kind", "index", "time_ms", "boot", "commitment")
-            public = " ".join(f"{name}={_short(each)}" for name, each in said if name not in hidden)
-            note += f"  {public}" if public else ""
-            note += f"  {_summary(found)}"
+            note += f"  {_summary(leaf, found)}"
         say(f"{found.start:>8}  {time:<24}  {leaf.kind.name:<7}  {leaf.epoch.hex()[:16]}{note}")
 
 
-def _summary(found: Listed) -> str:
+def _summary(leaf: Leaf, found: Listed) -> str:
+    """What is said in public and what is known of the rest, each once."""
+    known = decode_leaf(leaf) | (found.record or {})
+    facts = {name: each for name, each in known.items() if name not in _COLUMNS}
+    if isinstance(rule := facts.get("rule"), str) and {"limit", "asked"} <= facts.keys():
+        limit, asked = int(str(facts["limit"])), int(str(facts["asked"]))
+        facts["limit"], facts["asked"] = figures(Rule[rule], limit, asked)
+    shown = [f"{name}={_short(each)}" for name, each in facts.items() if each not in ("", [], None)]
     if found.record is None:
-        return f"[{found.problem}]" if found.problem else "[not opened]"
-    shown = (
-        f"{name}={_short(each)}" for name, each in found.record.items() if each not in ("", [])
-    )
+        shown.append(f"[{found.problem or 'not opened'}]")
     return " ".join(shown)
 
 

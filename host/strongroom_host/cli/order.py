@@ -14,7 +14,7 @@ from strongroom_wire.frames import Intent, Kind, OrderIntent
 from strongroom_wire.manifest import micro
 from strongroom_wire.pages import Entry
 
-from strongroom_host.cli.output import print_json, say, table
+from strongroom_host.cli.output import print_json, say
 from strongroom_host.cli.session import (
     DEFAULT_ENCLAVE,
     EnclaveOption,
@@ -247,6 +247,7 @@ def _show(entries: tuple[JournalEntry, ...], *, as_json: bool) -> None:
     if as_json:
         print_json([dict(zip(("order", "state", "detail"), row, strict=True)) for row in rows])
     elif rows:
-        table("Orders", ("order", "state", "detail"), rows)
+        for row in rows:  # no table: a hash that is folded cannot be copied
+            say("  ".join(row))
     else:
         say("no order is open to question")
