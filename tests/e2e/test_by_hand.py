@@ -138,6 +138,8 @@ def _check_what_was_said(said: dict[str, str]) -> None:
         "one that rests on the book": "live",
         "one owner stops signing and cancels what rests": "canceled",
         "after that: denied": "KILL_SWITCH",
+        "check all of it, offline": "in order: ",
+        "check that proof, without the log": "leaf 0 is in the log of ",
     }.items():
         assert words in said[step], said[step]
     denied = said["one over the limit: denied"]

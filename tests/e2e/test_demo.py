@@ -30,14 +30,22 @@ CLAIMS = [
     "order_filled",
     "template_filled",
     "template_mismatch_refused",
+    "kept_before_sent",
     "over_limit_denied",
     "price_denied",
     "market_denied",
     "timings_measured",
     "kill_stops_orders",
     "kill_lets_cancels_pass",
+    "head_witnessed",
+    "log_verified",
+    "order_proved",
+    "edited_copy_named",
+    "shortened_copy_named",
+    "log_matches_evidence",
     "api_secret_stayed_inside",
     "host_stopped_clean",
+    "log_continued",
 ]
 
 
@@ -71,6 +79,9 @@ def test_every_step_happens(tmp_path: Path) -> None:
     assert facts["over_limit_denied"] == 25_000_000
     assert 0 < facts["intent_to_signed_p50_us"] <= facts["intent_to_signed_p99_us"]
     assert facts["total_s"] < 60
+    assert facts["log_leaves"] > 200
+    assert len(facts["log_root"]) == 64
+    assert "1 KILL" in facts["log_kinds"]
     assert report["not_proved"] == list(NOT_PROVED)
     assert report["implementations"]["Keccak-256"] == "safe-pysha3"
 
@@ -87,7 +98,7 @@ def test_a_person_sees_each_claim_and_what_is_not_proved(vectors: Path, tmp_path
     keep = tmp_path / "kept"
     done = run("demo", "--keep", str(keep), "--document", str(document))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("✓") == len(CLAIMS) + 1 + 6
+    assert done.stdout.count("✓") == len(CLAIMS) + 1 + 7
     assert "a real AWS document (2025-04-29" in done.stdout
     assert "What this does not prove" in done.stdout
     assert "strongroom permit --budget main=200:400" in done.stdout
@@ -95,6 +106,10 @@ def test_a_person_sees_each_claim_and_what_is_not_proved(vectors: Path, tmp_path
         assert (keep / "owners" / name / "owner-key.pem").stat().st_mode & 0o077 == 0
     assert (keep / "host" / "console.log").exists()
     assert list((keep / "bot" / "journal").glob("*.db"))
+    assert (keep / "bot" / "log" / "witnessed").exists()
+    assert (keep / "bot" / "log" / "openings.db").stat().st_mode & 0o077 == 0
+    for path in (keep / "owners").glob("leaf-*.tlog-proof"):
+        assert path.read_bytes().startswith(b"c2sp.org/tlog-proof@v1\n")
     again = run("demo", "--keep", str(keep))
     assert "is not empty" in one_message(again, 2)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
+from strongroom_host.cli.daemon import WithStdinOption
 from strongroom_host.cli.log_memory import memory_beside, remember_pulled
 from strongroom_host.cli.log_options import (
     DEFAULT_CLIENT,
@@ -21,6 +22,7 @@ from strongroom_host.cli.log_options import (
     TrustFile,
 )
 from strongroom_host.cli.log_source import EnclaveLog, witnesses_at
+from strongroom_host.cli.orphans import end_with_stdin
 from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
 from strongroom_host.cli.trading import ClientFolder
@@ -72,6 +74,7 @@ def keep(
     enclave: EnclaveOption = DEFAULT_ENCLAVE,
     manifest: ManifestFile = None,
     trust: TrustFile = None,
+    with_stdin: WithStdinOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when ready.")
     ] = False,
@@ -106,6 +109,8 @@ def keep(
         stack.enter_context(KeeperSocket(path, keeper))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
+        if with_stdin:
+            end_with_stdin()
         _ready(path, keeper.size, address, as_json=as_json)
         try:
             heard = _Memory(log).heard

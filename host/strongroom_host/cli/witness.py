@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from strongroom_host.cli.daemon import WithStdinOption
+from strongroom_host.cli.orphans import end_with_stdin
 from strongroom_host.cli.output import print_json, say, warn
 from strongroom_host.errors import BadInput
 from strongroom_host.log.notes import SignatureType, VerifierKey
@@ -149,6 +151,7 @@ def run(
         Path | None, typer.Option(metavar="PEM", help="TLS chain; else a proxy has to end TLS.")
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="PEM", help="Its private key.")] = None,
+    with_stdin: WithStdinOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when ready.")
     ] = False,
@@ -163,7 +166,13 @@ def run(
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         url = f"{'http' if tls is None else 'https'}://{shown}:{port}"
-        ready = _ready(url, str(signing_key.public), as_json=as_json)
+        say_ready = _ready(url, str(signing_key.public), as_json=as_json)
+
+        def ready() -> None:
+            if with_stdin:
+                end_with_stdin()
+            say_ready()
+
         serve(build_app(Witness(signing_key, memory, time.time), warn), listener, tls, ready)
 
 

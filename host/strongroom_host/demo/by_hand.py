@@ -13,7 +13,7 @@ from strongroom_host.demo.owners import KEY, LIMITS, VENUE
 __all__ = ["ByHand", "Step"]
 
 _FIRST, _SECOND, _THIRD = OWNERS
-_BOT_CALLS = "order,template,cancel,heartbeat,query,health"
+_BOT_CALLS = "order,template,cancel,heartbeat,query,health,log"
 _OWNER_CALLS = "owner,cancel,query,health"
 _DENIED = 4
 """What a denial exits with."""
@@ -100,8 +100,9 @@ class ByHand:
         )
 
     def steps(self) -> tuple[Step, ...]:
-        """Returns everything after that, from evidence to the kill switch."""
-        return (*self._agree(), *self._provision(), *self._trade(), *self._stop())
+        """Returns everything after that, from evidence to the kill switch and the log."""
+        parts = self._agree, self._provision, self._trade, self._stop, self._check_log
+        return tuple(step for part in parts for step in part())
 
     def _agree(self) -> tuple[Step, ...]:
         draft, signed = "owners/manifest-2.json", "owners/manifest-2.signed.json"
@@ -167,6 +168,29 @@ class ByHand:
                 f"panic --venue-address {self.venue}",
             ),
             self._order("after that: denied", "5", "0.61", "FAK", status=_DENIED),
+        )
+
+    def _check_log(self) -> tuple[Step, ...]:
+        meant = "--trust bot/trust.json --manifest bot/manifest.signed.json"
+        proof, boot = "leaf-0.tlog-proof", "boot.evidence"
+        prove = f"log prove inclusion 0 --log bot/log --out {proof} --evidence-out {boot}"
+        return (
+            Step(
+                "bot",
+                "bring the log up to date (`log keep` does so all the time)",
+                _strongroom(f"log pull --log bot/log --client bot{self._at}"),
+            ),
+            Step(
+                "auditor",
+                "check all of it, offline",
+                _strongroom(f"log verify --log bot/log {meant} --journal bot/journal"),
+            ),
+            Step("auditor", "prove the first leaf, the boot's permit", _strongroom(prove)),
+            Step(
+                "anybody",
+                "check that proof, without the log",
+                _strongroom(f"log prove check {proof} --evidence {boot} {meant}"),
+            ),
         )
 
     def _order(self, what: str, size: str, price: str, kind: str, *, status: int = 0) -> Step:

@@ -47,6 +47,20 @@ _SUMMARY = (
         ),
     ),
     (
+        "Nothing is rewritten",
+        "kept before it was sent, cosigned, verified offline, gone on with by the next boot",
+        (
+            "kept_before_sent",
+            "log_matches_evidence",
+            "head_witnessed",
+            "log_verified",
+            "order_proved",
+            "edited_copy_named",
+            "shortened_copy_named",
+            "log_continued",
+        ),
+    ),
+    (
         "It can be stopped",
         "one owner is enough, and cancels still pass",
         ("kill_stops_orders", "kill_lets_cancels_pass", "host_stopped_clean"),
@@ -59,6 +73,8 @@ NOT_PROVED = (
     " the key. On Nitro hardware the same code runs where the host cannot look.",
     "The measurement: here the source is measured by the machine that runs it, and the root of the"
     " evidence was made a moment ago. Production trust files accept neither.",
+    "One history for everybody: this witness runs beside the log that it vouches for. It is worth"
+    " something where somebody else runs it.",
     "A real venue: the testnet checks what the real one documents, and its market is invented.",
     "No loss: within its limits the strategy can lose everything it may spend. Limits bound how"
     " much, never whether.",

@@ -38,6 +38,26 @@ class Folders:
         return self.root / "bot"
 
     @property
+    def log(self) -> Path:
+        """The log, on the bot's machine, where its keeper runs."""
+        return self.bot / "log"
+
+    @property
+    def witness(self) -> Path:
+        """The witness's key and memory; somebody else's machine."""
+        return self.root / "witness"
+
+    @property
+    def next_run(self) -> Path:
+        """Sockets of the second boot."""
+        return self.run.parent / "next"
+
+    @property
+    def enclave(self) -> Path:
+        """A link to the sockets of the boot that runs now, for the keeper to follow."""
+        return self.run.parent / "now"
+
+    @property
     def owners(self) -> Path:
         """The owners' folders, and the files that pass between them."""
         return self.root / "owners"

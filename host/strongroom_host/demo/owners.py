@@ -9,7 +9,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
-from strongroom_wire.manifest import Egress, Key, Manifest, VerifiedManifest
+from strongroom_wire.manifest import Egress, Key, Manifest, VerifiedManifest, Witness
 from strongroom_wire.owners import Owners, Statement
 from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, OwnerOrder, Permit
 
@@ -19,6 +19,7 @@ from strongroom_host.enclave_client.address import EnclaveAddress
 from strongroom_host.enclave_client.bootstrap import BootstrapClient, fetch_evidence
 from strongroom_host.enclave_client.client import EnclaveClient
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
+from strongroom_host.log.notes import VerifierKey
 from strongroom_host.owner.folder import OwnerFolder
 from strongroom_host.owner.manifest_draft import (
     finished,
@@ -46,7 +47,7 @@ __all__ = [
 KEY: Final = "main"
 VENUE: Final = "clob.testnet"
 _OWNER_CALLS: Final = "owner,cancel,query,health"
-_BOT_CALLS: Final = "order,template,cancel,heartbeat,query,health"
+_BOT_CALLS: Final = "order,template,cancel,heartbeat,query,health,log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,13 @@ def make_owners(folders: Folders) -> dict[str, OwnerFolder]:
 
 
 def draft_manifest(
-    owners: dict[str, OwnerFolder], bot_card: Path, market: Market, venue_ca: Path
+    owners: dict[str, OwnerFolder],
+    bot_card: Path,
+    market: Market,
+    venue_ca: Path,
+    witness: VerifierKey,
 ) -> Manifest:
-    """Returns the manifest: a key made inside, one market, narrow limits, one venue.
+    """Returns the manifest: a key made inside, one market, narrow limits, one venue, one witness.
 
     The venue is a development one: its root is the testnet's own, which only a manifest in
     development mode may name.
@@ -105,14 +110,17 @@ def draft_manifest(
         clients=tuple(parse_client(card) for card in (*cards, f"{bot_card}={_BOT_CALLS}")),
         keys=(Key(KEY, "generate", "eoa", "", 80002, VENUE, False, policy),),
         egress=(Egress(VENUE, 443, (), (root,)),),
-        witnesses=(),
-        witness_quorum=0,
+        witnesses=(Witness(witness.name, witness.key.hex()),),
+        witness_quorum=1,
     )
     return finished(manifest)
 
 
 class OwnersDesk:
-    """Two of the owners, each checking and signing on their own, and one control connection."""
+    """Two of the owners, each checking and signing on their own, and one control connection.
+
+    `policy` is what they take for evidence of the right enclave.
+    """
 
     def __init__(
         self,
@@ -121,13 +129,13 @@ class OwnersDesk:
         policy: EvidencePolicy,
         address: EnclaveAddress,
     ) -> None:
-        self._owners, self._manifest, self._policy = owners, manifest, policy
+        self._owners, self._manifest, self.policy = owners, manifest, policy
         self._address = address
 
     def evidence(self) -> VerifiedEvidence:
         """Returns evidence verified just now, under a nonce of its own."""
         with BootstrapClient(self._address.bootstrap) as client:
-            return fetch_evidence(client, self._policy)
+            return fetch_evidence(client, self.policy)
 
     def agree(self, document: Permit | OwnerOrder) -> Statement:
         """Returns the document signed by two owners.

@@ -17,12 +17,26 @@ import msgspec
 from strongroom_host.errors import EnvironmentFault
 from strongroom_host.runners.console import explain, quoted, tail
 
-__all__ = ["Child", "ChildDidNotStart", "HostReady", "Market", "VenueReady", "host", "venue"]
+__all__ = [
+    "Child",
+    "ChildDidNotStart",
+    "HostReady",
+    "KeeperReady",
+    "Market",
+    "VenueReady",
+    "WitnessReady",
+    "host",
+    "keeper",
+    "venue",
+    "witness",
+]
 
 ReadyT = TypeVar("ReadyT")
 _START_S: Final = 90.0
 _STOP_S: Final = 20.0
 _CHUNK: Final = 1 << 16
+_CLI: Final = "strongroom_host.cli.main"
+_KEEP_EVERY_S: Final = "0.2"
 
 
 class ChildDidNotStart(EnvironmentFault):
@@ -57,6 +71,20 @@ class HostReady(msgspec.Struct, frozen=True):
     root: Path
     enclave_pid: int
     boot_s: float
+
+
+class WitnessReady(msgspec.Struct, frozen=True):
+    """What `strongroom witness run --json` says when it answers."""
+
+    url: str
+    key: str
+
+
+class KeeperReady(msgspec.Struct, frozen=True):
+    """What `strongroom log keep --json` says when bots may ask it."""
+
+    socket: Path
+    leaves: int
 
 
 class Child(Generic[ReadyT]):
@@ -152,8 +180,28 @@ def venue(folder: Path) -> Child[VenueReady]:
     return Child("the testnet venue", "strongroom_host.testnet", arguments, folder / "venue.log")
 
 
-def host(folder: Path, run: Path, mapped: str) -> Child[HostReady]:
+def host(folder: Path, run: Path, mapped: str, log: str = "host.log") -> Child[HostReady]:
     """Returns a starting `strongroom host run` on free ports, which reaches `mapped` only."""
     arguments = ["host", "run", "--run", str(run), "--state", str(folder / "state")]
     arguments += ["--listen", "127.0.0.1:0", "--map", mapped, "--with-stdin", "--json"]
-    return Child("the host", "strongroom_host.cli.main", arguments, folder / "host.log")
+    return Child("the host", _CLI, arguments, folder / log)
+
+
+def witness(folder: Path) -> Child[WitnessReady]:
+    """Returns a starting `strongroom witness run` on a free port; its key is in `folder`."""
+    arguments = ["witness", "run", "--witness", str(folder), "--listen", "127.0.0.1:0"]
+    arguments += ["--with-stdin", "--json"]
+    return Child("the witness", _CLI, arguments, folder / "witness.log")
+
+
+def keeper(log: Path, client: Path, enclave: Path, *witnesses: str) -> Child[KeeperReady]:
+    """Returns a starting `strongroom log keep` of the enclave at the run directory `enclave`.
+
+    It asks as `client`, and has the log's heads cosigned by `witnesses`, each NAME=URL.
+    """
+    arguments = ["log", "keep", "--log", str(log), "--client", str(client)]
+    arguments += ["--enclave", f"unix:{enclave}", "--every", _KEEP_EVERY_S]
+    for each in witnesses:
+        arguments += ["--witness", each]
+    arguments += ["--listen", str(enclave.parent / "keeper.sock"), "--with-stdin", "--json"]
+    return Child("the keeper of the log", _CLI, arguments, client / "keeper.log")

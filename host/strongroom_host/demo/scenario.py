@@ -4,25 +4,43 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Final
 
 from strongroom_host.demo.bot import open_bot
 from strongroom_host.demo.by_hand import ByHand
 from strongroom_host.demo.departure_chapter import departure_chapter
 from strongroom_host.demo.evidence_chapter import development_trust, evidence_chapter
 from strongroom_host.demo.folders import Folders, demo_folders
-from strongroom_host.demo.owner_chapter import key_chapter, manifest_chapter
+from strongroom_host.demo.log_chapter import log_chapter
+from strongroom_host.demo.next_boot_chapter import follow_boot, next_boot_chapter
+from strongroom_host.demo.owner_chapter import Configured, key_chapter, manifest_chapter
 from strongroom_host.demo.owners import VENUE
-from strongroom_host.demo.processes import Child, HostReady, VenueReady, host, venue
+from strongroom_host.demo.processes import (
+    Child,
+    HostReady,
+    KeeperReady,
+    VenueReady,
+    WitnessReady,
+    host,
+    keeper,
+    venue,
+    witness,
+)
 from strongroom_host.demo.stage import Stage
 from strongroom_host.demo.story import Story, require
 from strongroom_host.demo.timings import timings_chapter
 from strongroom_host.demo.trading_chapter import kill_chapter, limits_chapter, order_chapter
 from strongroom_host.demo.venue_admin import VenueAdmin
 from strongroom_host.enclave_client.errors import ChannelClosed, Halted, Unreachable
+from strongroom_host.log.notes import VerifierKey
 from strongroom_host.runners.console import explain, quoted, tail
 from strongroom_host.runners.errors import EnclaveHalted
+from strongroom_host.witness.folder import WitnessFolder
+from strongroom_host.witness.memory import FollowedOwners
 
 __all__ = ["perform"]
+
+_WITNESS: Final = "witness.local/demo"
 
 
 def perform(story: Story, keep: Path | None, document: bytes | None) -> ByHand:
@@ -39,15 +57,19 @@ def perform(story: Story, keep: Path | None, document: bytes | None) -> ByHand:
     started = time.perf_counter()
     with demo_folders(keep) as folders, explained(folders.console), ExitStack() as running:
         with story.chapter("venue and host", "A venue waits, and a host boots an enclave"):
-            stage, operating = _set(story, folders, running)
+            witness_key = WitnessFolder(folders.witness).create(_WITNESS)
+            witnessing = running.enter_context(witness(folders.witness))
+            stage, operating = _set(story, folders, running, witness_key)
         with story.chapter("owner", "Evidence before trust"):
             evidence_chapter(stage, document)
         with story.chapter("owners", "Three owners agree on a manifest, two signatures count"):
             configured = manifest_chapter(stage)
         admin = running.enter_context(closing(VenueAdmin(stage.venue)))
+        keeping = running.enter_context(_keeper(stage, configured, witnessing))
         with story.chapter("owners", "A key and its credentials, made where nobody can read them"):
             address = key_chapter(stage, configured, admin)
-        opened = open_bot(folders.bot, stage.on_the_host, stage.venue.port)
+        kept = keeping.ready(KeeperReady).socket, folders.log
+        opened = open_bot(folders.bot, stage.on_the_host, stage.venue.port, *kept)
         bot = running.enter_context(opened)
         with story.chapter("bot", "From an intent to a filled order"):
             order_chapter(stage, bot, admin)
@@ -55,10 +77,21 @@ def perform(story: Story, keep: Path | None, document: bytes | None) -> ByHand:
             limits_chapter(stage, bot)
         with story.chapter("bot", "How fast"):
             timings_chapter(stage, bot, configured.evidence)
+        mapped = f"{VENUE}=127.0.0.1:{stage.venue.port}"  # boots while the story goes on
+        booting = host(folders.host, folders.next_run, mapped, "next-host.log")
+        running.enter_context(booting)
         with story.chapter("one owner", "The kill switch"):
             kill_chapter(stage, configured, bot)
+        with story.chapter("auditor", "The log, which nobody can rewrite unnoticed"):
+            log_chapter(stage, configured, bot, keeping)
+        following = booting.ready(HostReady)
+        follow_boot(folders.enclave, following.run)  # where the keeper looks when this boot ends
         with story.chapter("narrator and host", "What was left behind"):
             departure_chapter(stage, bot, operating, address)
+        with story.chapter("owners", "The next boot goes on with the log"):
+            next_boot_chapter(stage, configured, following, keeping)
+        for child in (booting, keeping, witnessing):
+            child.process.terminate()  # all at once; each is waited for
         keys = tuple(folder.public_key.hex() for folder in configured.owners.values())
         by_hand = ByHand(keys, stage.market.tokens[0])
     story.facts["total_s"] = round(time.perf_counter() - started, 2)
@@ -80,7 +113,21 @@ def explained(console: Path) -> Iterator[None]:
         ) from error
 
 
-def _set(story: Story, folders: Folders, running: ExitStack) -> tuple[Stage, Child[HostReady]]:
+def _keeper(
+    stage: Stage, configured: Configured, witnessing: Child[WitnessReady]
+) -> Child[KeeperReady]:
+    """Has the witness follow the owners' log, and returns the starting keeper of it."""
+    manifest = configured.manifest.manifest
+    with WitnessFolder(stage.folders.witness).memory() as memory:
+        memory.follow_owners(FollowedOwners(manifest.owner_root, manifest.account))
+    follow_boot(stage.folders.enclave, stage.host.run)
+    at = f"{_WITNESS}={witnessing.ready(WitnessReady).url}"
+    return keeper(stage.folders.log, stage.folders.bot, stage.folders.enclave, at)
+
+
+def _set(
+    story: Story, folders: Folders, running: ExitStack, witness_key: VerifierKey
+) -> tuple[Stage, Child[HostReady]]:
     for folder in (folders.host, folders.venue):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     waiting = running.enter_context(venue(folders.venue))
@@ -101,4 +148,4 @@ def _set(story: Story, folders: Folders, running: ExitStack) -> tuple[Stage, Chi
         f" {ready.address}",
     )
     trust = development_trust(ready.root)
-    return Stage(story, folders, open_venue, ready, trust), operating
+    return Stage(story, folders, open_venue, ready, trust, witness_key), operating

@@ -6,6 +6,7 @@ from strongroom_host.demo.folders import Folders
 from strongroom_host.demo.processes import HostReady, Market, VenueReady
 from strongroom_host.demo.story import Story
 from strongroom_host.enclave_client.address import EnclaveAddress, parse_enclave_address
+from strongroom_host.log.notes import VerifierKey
 from strongroom_host.trust.record import Trust
 
 __all__ = ["Stage"]
@@ -13,13 +14,15 @@ __all__ = ["Stage"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The running parties, and the owners' idea of the right enclave (nothing pinned yet)."""
+    """The running parties, the owners' idea of the right enclave (nothing pinned yet), and the key
+    of the witness that they chose."""
 
     story: Story
     folders: Folders
     venue: VenueReady
     host: HostReady
     trust: Trust
+    witness: VerifierKey
 
     @property
     def over_tcp(self) -> EnclaveAddress:

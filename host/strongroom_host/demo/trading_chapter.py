@@ -52,6 +52,13 @@ def order_chapter(stage: Stage, bot: Bot, admin: VenueAdmin) -> None:
         " and by the venue's count",
     )
     _through_template(stage, bot, admin)
+    early = bot.posted.count(False)
+    require(not early, "an order left before its leaf was stored", actual=early)
+    story.proved(
+        "kept_before_sent",
+        f"{len(bot.posted)} orders left for the venue, each after the log's keeper had its leaf on"
+        " disk under a signed head",
+    )
 
 
 def _through_template(stage: Stage, bot: Bot, admin: VenueAdmin) -> None:
