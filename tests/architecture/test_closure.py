@@ -21,13 +21,14 @@ FOLDERS = {
     "attestation": ["attestation"],
     ".": ["enclave", "attestation", "eif", "host"],
 }
+EXTRAS = {".": ("archive", "connectors", "fast", "record"), "enclave": ("connectors",)}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_imports_are_exactly_the_declared_dependencies(folder: str) -> None:
     modules = [m for f in FOLDERS[folder] for m in modules_under(ROOT / f, generated=True)]
     imported = third_party(modules)
-    extras = ("archive", "fast", "record") if folder == "." else ()
+    extras = EXTRAS.get(folder, ())
     project = ROOT / folder / "pyproject.toml"
     assert listing(undeclared(imported, declared(project, *extras))) == ""
     assert unused(imported, declared(project)) == set()

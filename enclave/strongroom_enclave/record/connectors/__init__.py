@@ -1,0 +1,1 @@
+"""What venues say about an account: their pages, proved to continue each other, as events."""

@@ -1,0 +1,168 @@
+"""ccxt as what it is best at: it signs, knows errors by their words, and lists markets.
+
+Every byte goes through `Http`, every wait through the given sleep, every time comes from the given
+clock; numbers stay the text that the venue wrote. What ccxt says in its errors (addresses, answers)
+ends here.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from ccxt.base import errors as said
+from strongroom_wire.errors import Code, Refused
+
+from strongroom_enclave.record.connectors.rules import Reason, Venue, VenueFault
+from strongroom_enclave.record.errors import RecordError
+from strongroom_enclave.record.events import Kind, Market
+from strongroom_enclave.record.http import Clock, Http
+
+__all__ = ["Session"]
+
+_JSON: Final = msgspec.json.Decoder(float_hook=str)
+_ATTEMPTS: Final = 5
+_LONGEST_WAIT_MS: Final = 130_000
+_MAX_SKEW_MS: Final = 30_000
+_LAG_MS: Final = 10_000
+_PASSING: Final = (Reason.RATE_LIMIT, Reason.UNREACHABLE)
+# The first that fits: ccxt's classes, from the particular to the general.
+_MEANING: Final = (
+    ((said.RateLimitExceeded, said.DDoSProtection), Reason.RATE_LIMIT),
+    (said.InvalidNonce, Reason.CLOCK),
+    (said.NetworkError, Reason.UNREACHABLE),
+    (said.AuthenticationError, Reason.KEY),
+    (said.BadResponse, Reason.MALFORMED),
+    (said.BaseError, Reason.REFUSED),
+    (Exception, Reason.MALFORMED),
+)
+
+
+class Session:
+    """One key at one venue: `credentials` are key, secret, passphrase. `sleep` waits so many ms."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        credentials: tuple[str, str, str],
+        http: Http,
+        now_ms: Clock,
+        sleep: Callable[[int], None],
+    ) -> None:
+        self.venue, self._http, self._now, self._sleep = venue, http, now_ms, sleep
+        self._offset = self._free_at = self._wait = 0
+        self.markets: dict[str, Market] = {}
+        self.ids: dict[str, str] = {}
+        self._known: dict[tuple[bool, str], Market] = {}
+        signer = dict(zip(("apiKey", "secret", "password"), credentials, strict=True))
+        options = {"fetchMarkets": {"types": venue.types.split()}}
+        exchange = venue.client({**signer, "enableRateLimit": True, "options": options})
+        exchange.number, exchange.session = str, None
+        exchange.has["fetchCurrencies"] = False
+        exchange.fetch, exchange.throttle = self._fetch, self._pace
+        exchange.milliseconds, exchange.seconds = self.time_ms, lambda: self.time_ms() // 1000
+        self._exchange = exchange
+
+    def time_ms(self) -> int:
+        """Returns the venue's time, as far as it was measured."""
+        return self._now() + self._offset
+
+    def settled_ms(self) -> int:
+        """Returns until when a venue has booked everything: a little ago by either clock."""
+        return self._now() + min(self._offset, 0) - _LAG_MS
+
+    def measure(self) -> int:
+        """Returns how many ms the venue's clock is ahead of ours, and goes by it from now on.
+
+        Raises:
+            VenueFault: CLOCK when they are too far apart for either to be believed.
+        """
+        sent, told, returned = self._now(), int(self.ask("fetch_time") or 0), self._now()
+        if not sent - _MAX_SKEW_MS <= told <= returned + _MAX_SKEW_MS:
+            raise VenueFault(Reason.CLOCK, f"within {_MAX_SKEW_MS} ms", told - sent)
+        self._offset = told - returned
+        return self._offset
+
+    def load(self) -> None:
+        """Learns the venue's markets; those that settle in ways unknown here are left out."""
+        for listed in self.ask("load_markets").values():
+            kinds = [kind for kind in Kind if listed[kind.name.lower()] and not listed["option"]]
+            base, quote, symbol, name = (listed[key] for key in ("base", "quote", "symbol", "id"))
+            with suppress(RecordError, ArithmeticError, IndexError):
+                size, settle = Decimal(listed["contractSize"] or 1), listed["settle"] or quote
+                market = Market(symbol, base, quote, settle, kinds[0], size)
+                self._known[kinds[0] is not Kind.SPOT, name] = self.markets[symbol] = market
+                self.ids[symbol] = name
+
+    def market(self, name: str, contracts: bool) -> Market:
+        """Returns a market by the venue's own name.
+
+        A spot market that the venue lists no more is told from its name, which ends in a quote.
+
+        Raises:
+            VenueFault: UNKNOWN_MARKET.
+        """
+        if (found := self._known.get((contracts, name))) is not None:
+            return found
+        spot = [market for market in self.markets.values() if market.kind is Kind.SPOT]
+        ends = [each.quote for each in spot if name[1:].endswith(each.quote)]
+        if contracts or not ends:
+            raise VenueFault(Reason.UNKNOWN_MARKET)
+        quote = max(ends, key=len)
+        base = self.asset(name.removesuffix(quote).rstrip("-_/"))
+        market = Market(f"{base}/{quote}", base, quote, quote, Kind.SPOT)
+        self._known[False, name] = self.markets[market.symbol] = market
+        return market
+
+    def asset(self, name: str) -> str:
+        """Returns the name that an asset has in markets."""
+        # MEXC names the chain as well: USDT-ETH.
+        return str(self._exchange.safe_currency_code(name.partition("-")[0]))
+
+    def ask(self, call: str, *given: Any) -> Any:
+        """Returns what a method of ccxt does; what passes by itself is waited for, and not long.
+
+        Raises:
+            VenueFault: with its reason; nothing of what was said is in it.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                return getattr(self._exchange, call)(*given)
+            except Exception as error:  # noqa: BLE001  a wrong shape fails anyhow in ccxt's parsers
+                reason = _reason(error)
+            wait = max(self._wait, 500 << attempt)
+            if reason not in _PASSING or wait > _LONGEST_WAIT_MS:
+                break
+            self._sleep(wait)
+        raise VenueFault(reason)
+
+    def _pace(self, cost: Any = None) -> None:
+        now = self._now()
+        if self._free_at > now:
+            self._sleep(self._free_at - now)
+        self._free_at = max(now, self._free_at) + int(self._exchange.rateLimit * (cost or 1))
+
+    def _fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        self._wait = 0
+        answer = self._http.request(method, url, headers or {}, body or "")
+        after = answer.headers.get("retry-after", "")
+        self._wait = int(after) * 1000 if after.isdecimal() and len(after) < 10 else 0
+        try:
+            content = _JSON.decode(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            content = None
+        text, status, exchange = answer.body.decode(errors="replace"), answer.status, self._exchange
+        exchange.handle_errors(status, "", url, method, answer.headers, text, content, {}, "")
+        exchange.handle_http_status_code(status, "", url, method, "")
+        if content is None or status != 200:
+            raise VenueFault(Reason.MALFORMED, "JSON with status 200", status)
+        return content
+
+
+def _reason(error: Exception) -> Reason:
+    if isinstance(error, VenueFault):
+        return error.reason
+    if isinstance(error, Refused):
+        return Reason.MALFORMED if error.code is Code.VENUE_REFUSED else Reason.UNREACHABLE
+    return next(reason for kinds, reason in _MEANING if isinstance(error, kinds))

@@ -1,0 +1,141 @@
+"""HTTPS to a venue's hosts, one request at a time; every byte and every second is bounded.
+
+No error here names a path, a header or a body: signatures, symbols and balances are in them.
+"""
+
+import http.client
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from io import BufferedReader, RawIOBase
+from typing import Any, Final, cast
+
+from msgspec import Struct
+from strongroom_wire.errors import Code, Refused
+from strongroom_wire.manifest import Egress
+
+__all__ = ["Answer", "Clock", "Dial", "Http"]
+
+Clock = Callable[[], int]
+"""Milliseconds: since the epoch, or from a start of its own where only spans matter."""
+Dial = Callable[[Egress], ssl.SSLSocket]
+"""Opens a TLS connection to a venue: `strongroom_enclave.tls.connected` over one to the proxy."""
+
+_MAX_BODY: Final = 16 * 1024 * 1024
+_MAX_ANSWER: Final = _MAX_BODY + 1024 * 1024
+_DEADLINE_MS: Final = 30_000
+_SCHEME: Final = "https://"
+# The first that fits.
+_CODES: Final = (
+    (ssl.SSLError, Code.VENUE_TLS),
+    ((OSError, http.client.IncompleteRead), Code.VENUE_UNREACHABLE),
+    (Exception, Code.VENUE_REFUSED),
+)
+
+
+class Answer(Struct, frozen=True):
+    """What a venue answered, of whatever status. Names of headers are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class _Wire(RawIOBase):
+    """A connection's bytes up to a time and a number: a venue that drips has no more than that."""
+
+    def __init__(self, stream: ssl.SSLSocket, clock: Clock) -> None:
+        self._stream, self._clock, self._room = stream, clock, _MAX_ANSWER
+        self._end = clock() + _DEADLINE_MS
+        self.begun = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._end - self._clock()
+        if left <= 0 or self._room <= 0:
+            raise TimeoutError("too slow or too long")
+        self._stream.settimeout(left / 1000)
+        count = self._stream.recv_into(buffer)
+        self._room -= count
+        self.begun = self.begun or count > 0
+        return count
+
+    def makefile(self, _mode: str) -> BufferedReader:
+        """Returns itself, buffered: the part of a socket that `http.client` asks for."""
+        return BufferedReader(self)
+
+
+class Http:
+    """A client for the hosts that it is given, with one connection to each kept open.
+
+    `clock` is a steady one, for deadlines.
+    """
+
+    def __init__(self, hosts: Mapping[str, Egress], dial: Dial, clock: Clock) -> None:
+        self._hosts, self._dial, self._clock = hosts, dial, clock
+        self._open: dict[str, ssl.SSLSocket] = {}
+
+    def close(self) -> None:
+        """Closes every connection."""
+        for stream in self._open.values():
+            stream.close()
+        self._open.clear()
+
+    def request(self, method: str, url: str, headers: Mapping[str, str], body: str) -> Answer:
+        """Returns the answer to one request. Redirects are answers like any other.
+
+        A connection that the venue closed while it was idle is replaced once, for a GET.
+
+        Raises:
+            Refused: VENUE_NOT_ALLOWED for any other host; VENUE_TLS; VENUE_UNREACHABLE when there
+                is no whole answer in time; VENUE_REFUSED when it is no HTTP or too long.
+        """
+        host, _, path = url.removeprefix(_SCHEME).partition("/")
+        if not url.startswith(_SCHEME) or host not in self._hosts:
+            raise Refused(Code.VENUE_NOT_ALLOWED, "host", tuple(self._hosts), "another")
+        payload = body.encode()
+        fields = {**headers, "Host": host, "Accept-Encoding": "identity"}
+        if payload or method != "GET":
+            fields["Content-Length"] = str(len(payload))
+        lines = [f"{method} /{path} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        plain = all(line.isascii() and line.isprintable() for line in lines)
+        if not plain or lines[0].count(" ") != 2:
+            raise Refused(Code.INTERNAL, "request", "printable ASCII", "other characters")
+        request = "\r\n".join(lines).encode() + b"\r\n\r\n" + payload
+        if method == "GET" and host in self._open:
+            with suppress(_StaleConnection):
+                return self._once(host, method, request)
+        return self._once(host, method, request)
+
+    def _once(self, host: str, method: str, request: bytes) -> Answer:
+        stream, wire, more = self._open.pop(host, None), None, False
+        try:
+            stream = stream or self._dial(self._hosts[host])
+            stream.settimeout(_DEADLINE_MS / 1000)
+            wire = _Wire(stream, self._clock)
+            stream.sendall(request)
+            response = http.client.HTTPResponse(cast(Any, wire), method=method)
+            response.begin()
+            body = response.read(_MAX_BODY + 1)
+            # An end that is not marked could be anywhere: whoever cuts the connection sets it.
+            if not (response.isclosed() and (response.chunked or response.length == 0)):
+                raise http.client.IncompleteRead(b"")
+            more = not response.will_close
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, headers, body)
+        except (OSError, http.client.HTTPException) as error:
+            code = next(code for kinds, code in _CODES if isinstance(error, kinds))
+            kind = Refused if wire is None or wire.begun else _StaleConnection
+            raise kind(code, "venue", "an answer", type(error).__name__) from error
+        finally:
+            if stream and more:
+                self._open[host] = stream
+            elif stream:
+                stream.close()
+
+
+class _StaleConnection(Refused):
+    """Nothing of an answer came: the venue may have closed the connection before the request."""

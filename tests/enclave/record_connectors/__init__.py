@@ -1,0 +1,1 @@
+"""Connectors against the local venues: real TLS, through the house's own proxy."""

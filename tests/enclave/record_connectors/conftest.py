@@ -1,0 +1,214 @@
+"""One world with a server of every venue; a connector for each account, over TLS and the proxy."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from strongroom_enclave.record.connectors.connector import Connector
+from strongroom_enclave.record.connectors.rules import Cursor, Page, Stream
+from strongroom_enclave.record.connectors.session import Session
+from strongroom_enclave.record.connectors.tables import VENUES as TABLES
+from strongroom_enclave.record.events import Flow, Trade
+from strongroom_enclave.record.http import Answer, Http
+from strongroom_enclave.tls import connected
+from strongroom_enclave.venues import HOSTS, reachable
+from strongroom_host.venues.defaults import (
+    Login,
+    default_market,
+    default_venues,
+    make_account,
+    plan_for,
+)
+from strongroom_host.venues.faults import Fault, FaultKind
+from strongroom_host.venues.history import History
+from strongroom_host.venues.server import VenuesServer
+from strongroom_host.venues.world import VenueClock, World
+from strongroom_wire.manifest import Egress
+
+from tests.host.venues.reach import Proxy
+
+DAY_MS = 86_400_000
+VENUES = ("binance", "bybit", "bitget", "mexc")
+# MEXC tells 30 days, and no more than 100 fills of one ms.
+DAYS = {"mexc": 25}
+BURSTS = {"mexc": 90}
+Row = tuple[object, ...]
+Json = dict[str, Any]
+TIMES = {"time", "execTime", "cTime", "timestamp", "insertTime", "applyTime"}
+
+
+def changed(value: Any, change: Callable[[Json], Json]) -> Any:
+    """The answer with everything changed that has a time, so every row."""
+    if isinstance(value, list):
+        return [changed(item, change) for item in value]
+    if isinstance(value, dict):
+        value = {name: changed(item, change) for name, item in value.items()}
+        return change(value) if TIMES & value.keys() else value
+    return value
+
+
+@dataclass
+class Line:
+    """A connector with what a test may see and change around it."""
+
+    venue: str
+    connector: Connector
+    http: Http
+    slept: list[int] = field(default_factory=list)
+    skew_ms: int = 0
+
+    @property
+    def session(self) -> Session:
+        return self.connector._session
+
+    def alter(self, change: Callable[[Json], Json]) -> None:
+        """Every row of every answer comes changed, as from a venue that writes it so."""
+        original = Http.request.__get__(self.http)
+
+        def request(method: str, url: str, headers: dict[str, str], body: str) -> Answer:
+            answer: Answer = original(method, url, headers, body)
+            content = changed(json.loads(answer.body), change)
+            return Answer(answer.status, answer.headers, json.dumps(content).encode())
+
+        self.http.request = request  # type: ignore[method-assign, assignment]
+
+    def answer(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        """Every request is answered with just this."""
+        found = Answer(status, headers or {}, body)
+        self.http.request = lambda *_: found  # type: ignore[method-assign]
+
+    def everything(self, since_ms: int, until_ms: int) -> dict[Stream, list[Page]]:
+        found = {}
+        for stream in self.connector.streams(self.connector.symbols()):
+            found[stream] = list(self.connector.pages(stream, Cursor(since_ms), until_ms))
+        return found
+
+
+@dataclass
+class Site:
+    """A running server and the way to it."""
+
+    server: VenuesServer
+    proxy: tuple[str, int]
+    root: bytes
+    logins: dict[str, Login]
+    now_ms: int
+    opened: list[Http] = field(default_factory=list)
+
+    def dial(self, venue: Egress) -> ssl.SSLSocket:
+        return connected(socket.create_connection(self.proxy), venue, 10.0)
+
+    def http(self, venue: str, dial: Callable[[Egress], ssl.SSLSocket] | None = None) -> Http:
+        narrowed = [Egress(host, 443, (), (self.root,)) for host in HOSTS[venue]]
+        hosts = reachable(venue, narrowed)
+        http = Http(hosts, dial or self.dial, lambda: time.monotonic_ns() // 10**6)
+        self.opened.append(http)
+        return http
+
+    def line(self, venue: str, login: Login | None = None, *, checked: bool = True) -> Line:
+        login = login or self.logins[venue]
+        http = self.http(venue)
+        line = Line(venue, None, http)  # type: ignore[arg-type]
+        signer = (login.key, login.secret, login.passphrase)
+        session = Session(
+            TABLES[venue],
+            signer,
+            http,
+            lambda: time.time_ns() // 10**6 + line.skew_ms,
+            line.slept.append,
+        )
+        line.connector = Connector(session)
+        if checked:
+            line.connector.check()
+        return line
+
+    def history(self, venue: str) -> History:
+        return self.server.world.named(venue, "main").history
+
+    def since(self, venue: str) -> int:
+        return self.history(venue).flows[0].time_ms
+
+    def arm(self, kind: FaultKind, path: str, **more: int) -> None:
+        self.server.faults.arm(Fault(kind, path, **more))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    clock = VenueClock()
+    now = clock() - 60_000  # before what counts as too fresh
+    market = default_market("connectors", now)
+    accounts, logins = [], {}
+    for venue in VENUES:
+        start = now - DAYS.get(venue, 60) * DAY_MS
+        plan = plan_for(venue, market, start, now, orders=160, burst=BURSTS.get(venue, 130))
+        account, logins[venue] = make_account(venue, market, plan, "connectors")
+        accounts.append(account)
+    world = World(market, accounts)
+    server = VenuesServer(
+        world,
+        default_venues(world, limits=False),
+        tmp_path_factory.mktemp("venues"),
+        clock=clock,
+    )
+    with server, Proxy(server.mapping) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        root = ssl.PEM_cert_to_DER_cert(server.ca_path.read_text())
+        site = Site(server, (host, int(port)), root, logins, now)
+        yield site
+        for http in site.opened:
+            http.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_fault_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "site" in request.fixturenames:
+        request.getfixturevalue("site").server.faults.clear()
+
+
+def trades(pages: list[Page], sizes: dict[str, Decimal] | None = None) -> list[Row]:
+    """Trades as the truth has them, sorted; amounts in base units."""
+    return sorted(
+        (
+            event.time_ms,
+            event.id,
+            event.symbol,
+            int(event.side),
+            event.amount * (sizes or {}).get(event.symbol, Decimal(1)),
+            event.price,
+            event.fee,
+            event.fee_asset,
+        )
+        for page in pages
+        for event in page.events
+        if isinstance(event, Trade)
+    )
+
+
+def flows(pages: list[Page], *, ids: bool = True) -> list[Row]:
+    """Flows as the truth has them, sorted."""
+    return sorted(
+        (event.time_ms, event.id if ids else "", event.asset, event.amount, event.kind.name)
+        for page in pages
+        for event in page.events
+        if isinstance(event, Flow)
+    )
+
+
+def truth(history: History, *, ids: bool = True) -> tuple[list[Row], list[Row]]:
+    """The trades and flows that really were."""
+    return (
+        sorted(
+            (f.time_ms, f.id, f.instrument.symbol, f.side, f.amount, f.price, f.fee, f.fee_asset)
+            for f in history.fills
+        ),
+        sorted((f.time_ms, f.id if ids else "", f.asset, f.amount, f.kind) for f in history.flows),
+    )

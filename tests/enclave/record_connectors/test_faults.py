@@ -1,0 +1,362 @@
+"""A venue's bad days: what passes is waited for, what lies is a gap, nothing is silently less."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from strongroom_enclave.record.connectors.rules import (
+    Cursor,
+    KeyTooPowerful,
+    Page,
+    Reason,
+    Stream,
+    VenueFault,
+)
+from strongroom_enclave.record.connectors.tables import VENUES as TABLES
+from strongroom_enclave.record.events import Trade
+from strongroom_enclave.record.http import Answer
+from strongroom_host.venues.defaults import Login
+from strongroom_host.venues.faults import FaultKind
+
+from tests.enclave.record_connectors.conftest import DAY_MS, TIMES, VENUES, Line, Site, trades
+
+SPOT = Stream("trades", "BTC/USDT")
+# A stream of each way to page, and the path it asks.
+STREAMS = {
+    "from an id": ("binance", SPOT, "/api/v3/myTrades"),
+    "by cursor": ("bybit", Stream("spot-executions"), "/v5/execution/list"),
+    "below an id": ("bitget", Stream("contract-trades"), "/api/v2/mix/order/fills"),
+    "by halves": ("mexc", SPOT, "/api/v3/myTrades"),
+    "by page": ("mexc", Stream("contract-trades", "BTC/USDT:USDT"), "/api/v1/private/order/list"),
+}
+
+
+def read(site: Site, line: Line, stream: Stream, cursor: Cursor | None = None) -> list[Page]:
+    start = cursor or Cursor(site.since(line.venue))
+    return list(line.connector.pages(stream, start, site.now_ms))
+
+
+@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        (FaultKind.STATUS, {"status": 502}),
+        (FaultKind.STATUS, {"status": 503}),
+        (FaultKind.STATUS, {"status": 429}),
+        (FaultKind.DROP, {}),
+        (FaultKind.TRUNCATE, {}),
+    ],
+)
+def test_what_passes_is_waited_for(
+    site: Site, way: str, kind: FaultKind, more: dict[str, int]
+) -> None:
+    venue, stream, path = STREAMS[way]
+    line = site.line(venue)
+    whole = read(site, line, stream)
+    line.slept.clear()
+    site.arm(kind, path, count=2, after=0, **more)
+    assert read(site, line, stream) == whole
+    assert max(line.slept) >= (1000 if more.get("status") == 429 else 500)
+
+
+@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize(
+    ("kind", "reason", "more"),
+    [
+        (FaultKind.STATUS, Reason.UNREACHABLE, {"count": 50}),
+        (FaultKind.STATUS, Reason.RATE_LIMIT, {"count": 50, "status": 429}),
+        (FaultKind.DROP, Reason.UNREACHABLE, {"count": 50}),
+        (FaultKind.TRUNCATE, Reason.UNREACHABLE, {"count": 50}),
+        (FaultKind.MALFORMED, Reason.MALFORMED, {}),
+        (FaultKind.DOUBLED, Reason.DISCONTINUED, {}),
+    ],
+)
+def test_what_does_not_pass_is_a_gap_and_then_made_up_for(
+    site: Site, way: str, kind: FaultKind, reason: Reason, more: dict[str, int]
+) -> None:
+    venue, stream, path = STREAMS[way]
+    line = site.line(venue)
+    whole = trades(read(site, line, stream))
+    site.arm(kind, path, **more)
+    *pages, last = read(site, line, stream)
+    assert last.gap is not None
+    assert (last.gap.reason, last.gap.end_ms, last.complete) == (reason, site.now_ms, False)
+    assert (last.gap.start_ms, last.events) == (last.cursor.next_ms, ())
+    site.server.faults.clear()
+    rest = read(site, line, stream, last.cursor)
+    assert rest[-1].complete
+    assert trades([*pages, *rest]) == whole
+
+
+@pytest.mark.parametrize("way", STREAMS)
+def test_times_to_come_are_not_believed(site: Site, way: str) -> None:
+    venue, stream, _ = STREAMS[way]
+    line = site.line(venue)
+    late = str(site.now_ms + DAY_MS)
+    line.alter(lambda row: {name: late if name in TIMES else row[name] for name in row})
+    gap = read(site, line, stream)[-1].gap
+    assert gap is not None
+    assert gap.reason is Reason.CLOCK
+
+
+@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize("kind", [FaultKind.LOST, FaultKind.FOREIGN])
+def test_a_page_that_does_not_hold_what_is_known_is_not_believed(
+    site: Site, way: str, kind: FaultKind
+) -> None:
+    venue, stream, path = STREAMS[way]
+    line, since = site.line(venue), site.since(venue)
+    bought = [
+        fill.time_ms
+        for fill in site.history(venue).fills
+        if stream.symbol in ("", fill.instrument.symbol)
+    ]
+    first = list(line.connector.pages(stream, Cursor(since), bought[-1]))
+    site.arm(kind, path)
+    [page] = read(site, line, stream, first[-1].cursor)
+    assert page.gap is not None
+    assert page.gap.reason is Reason.DISCONTINUED
+    assert read(site, line, stream, first[-1].cursor)[-1].complete
+
+
+@pytest.mark.parametrize("way", STREAMS)
+def test_a_replayed_page_is_not_believed(site: Site, way: str) -> None:
+    venue, stream, _ = STREAMS[way]
+    line, since = site.line(venue), site.since(venue)
+    answers: list[Answer] = []
+    original = line.http.request
+
+    def kept(method: str, url: str, headers: dict[str, str], body: str) -> Answer:
+        answers.append(original(method, url, headers, body))
+        return answers[-1]
+
+    line.http.request = kept  # type: ignore[method-assign, assignment]
+    whole = list(line.connector.pages(stream, Cursor(since), site.now_ms - DAY_MS))
+    assert whole[-1].complete
+    longest = max(answers, key=lambda answer: len(answer.body))
+    line.http.request = lambda *_: longest  # type: ignore[method-assign]
+    page = read(site, line, stream, whole[-1].cursor)[-1]
+    assert page.gap is not None
+    assert page.gap.reason is Reason.DISCONTINUED
+
+
+def test_pages_that_are_each_in_order_and_not_together_are_not_believed(site: Site) -> None:
+    line, pages = site.line("bybit"), 0
+
+    def older_first(row: dict[str, object]) -> dict[str, object]:
+        late = pages == 1 and "execTime" in row
+        return {**row, "execTime": str(site.now_ms - 6 * DAY_MS)} if late else row
+
+    line.alter(older_first)
+    ask = line.session.ask
+
+    def count(call: str, *given: object) -> object:
+        nonlocal pages
+        pages += 1
+        return ask(call, *given)
+
+    line.session.ask = count  # type: ignore[method-assign]
+    stream = Stream("spot-executions")
+    middle = site.since("bybit") + (site.now_ms - site.since("bybit")) // 2
+    found = list(line.connector.pages(stream, Cursor(middle - DAY_MS), middle + DAY_MS))
+    assert found[-1].gap is not None
+    assert found[-1].gap.reason is Reason.DISCONTINUED
+
+
+def test_rows_of_another_symbol_are_not_believed(site: Site) -> None:
+    line = site.line("binance")
+    ask = line.session.ask
+
+    def other(call: str, *given: dict[str, object]) -> object:
+        if call == "privateGetMyTrades":
+            given = ({**given[0], "symbol": "ETHUSDT"},)
+        return ask(call, *given)
+
+    line.session.ask = other  # type: ignore[method-assign]
+    [page] = read(site, line, SPOT)
+    assert page.gap is not None
+    assert page.gap.reason is Reason.DISCONTINUED
+
+
+@pytest.mark.parametrize(
+    ("venue", "stream", "field", "value", "reason"),
+    [
+        ("binance", Stream("income"), "incomeType", "GIFT", Reason.UNKNOWN_KIND),
+        ("bybit", Stream("linear-executions"), "execType", "Settle", Reason.UNKNOWN_KIND),
+        ("bybit", Stream("transfers"), "toAccountType", "VAULT", Reason.UNKNOWN_KIND),
+        ("bybit", Stream("linear-executions"), "symbol", "NEVERUSDT", Reason.UNKNOWN_MARKET),
+        ("bybit", Stream("spot-executions"), "symbol", "BTCXYZ", Reason.UNKNOWN_MARKET),
+        ("binance", SPOT, "price", "1e400", Reason.MALFORMED),
+        ("binance", SPOT, "price", "NaN", Reason.MALFORMED),
+        ("binance", SPOT, "qty", "zero", Reason.MALFORMED),
+        ("binance", SPOT, "qty", {"not": "this"}, Reason.MALFORMED),
+        ("binance", SPOT, "id", None, Reason.MALFORMED),
+        ("binance", SPOT, "time", "yesterday", Reason.MALFORMED),
+        ("binance", SPOT, "time", None, Reason.MALFORMED),
+        ("binance", SPOT, "isBuyer", "maybe", Reason.MALFORMED),
+        ("binance", Stream("deposits"), "amount", "-1", Reason.MALFORMED),
+    ],
+)
+def test_what_nobody_knows_the_meaning_of_is_refused(
+    site: Site, venue: str, stream: Stream, field: str, value: object, reason: Reason
+) -> None:
+    line = site.line(venue)
+    line.alter(lambda row: {**row, field: value})
+    page = read(site, line, stream)[-1]
+    assert page.gap is not None
+    assert page.gap.reason is reason
+
+
+@pytest.mark.parametrize("answer", [None, 7, "text", {}, [[]], [None], {"rows": {}}, [{}]])
+def test_any_other_shape_is_malformed(site: Site, answer: object) -> None:
+    line = site.line("binance")
+    line.session.ask = lambda *_: answer  # type: ignore[method-assign]
+    page = read(site, line, SPOT)[-1]
+    assert page.gap is not None
+    assert page.gap.reason is Reason.MALFORMED
+
+
+def test_money_on_its_way_bounds_what_is_covered(site: Site) -> None:
+    line = site.line("binance")
+    stream = Stream("withdrawals")
+    whole = read(site, line, stream)
+    times = [event.time_ms for page in whole for event in page.events]
+    assert len(times) > 2
+    line.alter(lambda row: {**row, "status": 4 if row["id"] == stuck else row["status"]})
+    stuck = [event.id for page in whole for event in page.events][-2]
+    *pages, last = read(site, line, stream)
+    assert last.gap is not None
+    assert (last.gap.start_ms, last.gap.reason) == (times[-2], Reason.PENDING)
+    assert [event.time_ms for page in pages for event in page.events] == times[:-2]
+    line.alter(lambda row: {**row, "status": 5 if row["id"] == stuck else row["status"]})
+    rest = read(site, line, stream, last.cursor)
+    assert [event.time_ms for page in rest for event in page.events] == times[-1:]
+    assert rest[-1].complete
+
+
+def test_more_of_one_ms_than_can_be_had_is_a_gap(site: Site) -> None:
+    line = site.line("mexc")
+    when = site.now_ms - DAY_MS
+    row = {"symbol": "BTCUSDT", "time": when, "isBuyer": True, "qty": "1", "price": "1"}
+
+    def ask(call: str, given: dict[str, int]) -> object:
+        inside = given["startTime"] <= when <= given["endTime"]
+        return [{**row, "id": str(number)} for number in range(100)] if inside else []
+
+    line.session.ask = ask  # type: ignore[method-assign]
+    [page] = read(site, line, SPOT)[1:] or read(site, line, SPOT)
+    assert page.gap is not None
+    assert page.gap.reason is Reason.OVERFULL
+
+
+def test_what_was_booked_late_is_told_as_such(site: Site) -> None:
+    line, stream = site.line("bybit"), Stream("deposits")
+    events = [event for page in read(site, line, stream) for event in page.events]
+    known, late = min(pairwise(events), key=lambda pair: pair[1].time_ms - pair[0].time_ms)
+    page = read(site, line, stream, Cursor(late.time_ms + 5, known.time_ms, known.id))[0]
+    assert (page.events[0], page.late) == (late, 1)
+    assert page.covered is not None
+    assert page.covered[0] == late.time_ms + 5
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("skew", [-31_000 - DAY_MS, -40_000, 40_000, DAY_MS])
+def test_clocks_too_far_apart_are_believed_neither(site: Site, venue: str, skew: int) -> None:
+    line = site.line(venue, checked=False)
+    line.skew_ms = skew
+    with pytest.raises(VenueFault) as caught:
+        line.connector.check()
+    assert caught.value.reason is Reason.CLOCK
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("skew", [-20_000, 20_000])
+def test_a_clock_that_is_off_a_little_is_made_up_for(site: Site, venue: str, skew: int) -> None:
+    line = site.line(venue, checked=False)
+    line.skew_ms = skew
+    assert abs(line.connector.check()[0] + skew) < 2_000
+    assert line.connector.balances()
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_wrong_key_is_named_as_such_and_nothing_of_it_is_said(site: Site, venue: str) -> None:
+    login = site.logins[venue]
+    for wrong in (Login("wrong-key", login.secret, login.passphrase),
+                  Login(login.key, "d3Jvbmc=" * 4, login.passphrase)):  # fmt: skip
+        line = site.line(venue, wrong, checked=False)
+        line.session.measure()
+        line.session.load()
+        with pytest.raises(VenueFault) as caught:
+            line.connector.balances()
+        assert caught.value.reason in (Reason.KEY, Reason.REFUSED)
+        said = repr(caught.value) + str(caught.value) + repr(line.connector)
+        assert wrong.key not in said
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("venue", "answer"),
+    [
+        ("binance", {"enableReading": True, "enableWithdrawals": True}),
+        ("binance", {"enableReading": True, "enableSpotAndMarginTrading": True}),
+        ("binance", {"enableReading": True, "enableSomethingNew": True}),
+        ("binance", {"enableReading": False}),
+        ("binance", {}),
+        ("binance", []),
+        ("bybit", {"result": {"readOnly": 0}}),
+        ("bybit", {"result": {}}),
+        ("bybit", {"result": []}),
+        ("bybit", None),
+    ],
+)
+def test_a_key_that_can_do_more_than_read_is_refused(
+    site: Site, venue: str, answer: object
+) -> None:
+    line = site.line(venue, checked=False)
+    access = TABLES[venue].access
+    assert access is not None
+    ask = line.session.ask
+    line.session.ask = lambda call, *given: (  # type: ignore[method-assign]
+        answer if call == access[0] else ask(call, *given)
+    )
+    with pytest.raises(KeyTooPowerful):
+        line.connector.check()
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_key_that_can_only_read_is_taken(site: Site, venue: str) -> None:
+    told = site.line(venue, checked=False).connector.check()[1]
+    assert told is (True if venue in ("binance", "bybit") else None)
+
+
+def test_digits_of_a_number_survive_quoted_or_not(site: Site) -> None:
+    line = site.line("mexc")
+    stream = Stream("contract-trades", "BTC/USDT:USDT")
+    body = (
+        b'{"success":true,"code":0,"data":[{"id":"1","symbol":"BTC_USDT","side":3,"vol":7,'
+        b'"price":70123.123456789012345678,"fee":0.000000000000000001,"feeCurrency":"USDT",'
+        b'"timestamp":%d}]}' % (site.now_ms - 5)
+    )
+    line.answer(body)
+    [page] = read(site, line, stream, Cursor(site.now_ms - 10))
+    [trade] = page.events
+    assert isinstance(trade, Trade)
+    assert str(trade.price) == "70123.123456789012345678"
+    assert format(trade.fee, "f") == "0.000000000000000001"
+
+
+def test_a_wait_too_long_to_wait_is_a_gap_at_once(site: Site) -> None:
+    line = site.line("binance")
+    line.answer(b"{}", 429, {"retry-after": "3600"})
+    [page] = read(site, line, SPOT)
+    assert page.gap is not None
+    assert page.gap.reason is Reason.RATE_LIMIT
+    assert all(wait < 10_000 for wait in line.slept)
+
+
+def test_calls_are_paced_as_the_venue_wants(site: Site) -> None:
+    line = site.line("kraken") if "kraken" in VENUES else site.line("mexc")
+    line.slept.clear()
+    read(site, line, Stream("deposits"))
+    assert line.slept
