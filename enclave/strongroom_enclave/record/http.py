@@ -119,7 +119,7 @@ class Http:
             stream.sendall(request)
             response = http.client.HTTPResponse(cast(Any, wire), method=method)
             response.begin()
-            body = response.read(_MAX_BODY + 1)
+            body = response.read(_MAX_BODY)
             # An end that is not marked could be anywhere: whoever cuts the connection sets it.
             if not (response.isclosed() and (response.chunked or response.length == 0)):
                 raise http.client.IncompleteRead(b"")
