@@ -34,7 +34,7 @@ from strongroom_enclave.platform import forward, hardening, links
 __all__ = ["Front", "main"]
 
 _TIMEOUT = 60.0
-_AT_ONCE = 8
+_AT_ONCE = 16
 """Calls of one client at a time: each has a thread, and whoever calls and never ends his request
 must not keep them from the one who says stop."""
 _SOCKETS = "bootstrap.sock", "control.sock"

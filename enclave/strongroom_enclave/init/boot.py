@@ -28,8 +28,8 @@ _ALL_PCRS = 32
 _START_TIMEOUT = 30.0
 _ANCHOR_INTERVAL = 5.0
 _TO_SIGNER = "permit", "forward"
-_MAX_UNSENT = 8 << 20
-"""Bytes that may wait for a worker: all that front's threads can ask at once, of the longest."""
+_MAX_UNSENT = 17 << 20
+"""Bytes that may wait for a worker: all that one client can ask front at once, of the longest."""
 
 
 class Halt(Exception):

@@ -231,7 +231,7 @@ def test_what_waits_for_the_signer_is_bounded_and_the_rest_is_busy() -> None:
             harness.send(Kind.SUBMIT_ORDER, STATEMENT)
             assert harness.phase() == Phase.READY, "init answers while the signer does nothing"
             fitting += 1
-        assert fitting <= 10
+        assert fitting <= 19
         for kind in (Kind.SUBMIT_ORDER, Kind.OPEN_CHANNEL, Kind.EXCHANGE_FRAME, Kind.SUBMIT_PERMIT):
             assert harness.ask(kind, STATEMENT).code is Code.BUSY
         assert harness.ask(Kind.EVIDENCE, b"n" * 32).code is Code.OK
