@@ -216,6 +216,9 @@ def trust_command(
     say(f"PCR0  {record.images[0].pcr0}")
     if record.manifest_digest:
         say(f"means manifest {record.manifest_digest}")
+    if record.past_images:
+        names = ", ".join(image.name for image in record.past_images)
+        say(f"{names}: for the log of boots that are over (past_images), and no other purpose")
     if record.unsigned:
         warn(f"{record.caution}. For an emulator of your own, and for development only")
     if unsigned_release:

@@ -56,6 +56,9 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     nothing but a boot without keys can be verified before that. `other_pcrs` pins PCR3 (the
     parent's IAM role), PCR4 (its instance) or PCR8 (the image's signer) as well.
 
+    `past_images` are those of boots that are over: what they left (their part of a log) still counts
+    as theirs, and no enclave that runs is taken for one of them.
+
     `unsigned` stands in the place of roots: it takes the evidence of an emulator, which nobody
     signs, and no other. Development only, and in the file only where it is true.
     """
@@ -68,6 +71,7 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     manifest_digest: Hex32 | None
     other_pcrs: dict[OtherPcr, Hex48]
     unsigned: bool = False
+    past_images: Annotated[tuple[Image, ...], Meta(max_length=256)] = ()
 
     def check(self) -> "Trust":
         """Returns this record after proving that a production one cannot accept anything less.
@@ -88,7 +92,7 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
                 remedy="use the vendor's root, or make a development trust file",
             )
         if self.mode == "production" and any(
-            _ZERO in (i.pcr0, i.pcr1, i.pcr2) for i in self.images
+            _ZERO in (i.pcr0, i.pcr1, i.pcr2) for i in (*self.images, *self.past_images)
         ):
             raise TrustInvalid(
                 "a production trust file accepts the zero measurements of a debug enclave",
@@ -201,9 +205,23 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
     def owned_like(self, before: "Trust") -> "Trust":
         """Returns this record with the owners and the manifest that `before` is pinned to: other
-        roots or images do not make it another enclave."""
+        roots or images do not make it another enclave. Its images are past ones from now on, unless
+        it was of another mode."""
+        known, past = {image.triple for image in self.images}, list(self.past_images)
+        if (before.mode, before.unsigned) == (self.mode, self.unsigned):
+            past += [*before.images, *before.past_images]
+        fresh = {image.triple: image for image in past if image.triple not in known}
         return msgspec.structs.replace(
-            self, owner_root=before.owner_root, manifest_digest=before.manifest_digest
+            self,
+            owner_root=before.owner_root,
+            manifest_digest=before.manifest_digest,
+            past_images=tuple(fresh.values()),
+        )
+
+    def looking_back(self) -> "Trust":
+        """Returns the record for evidence that was archived: past images count, too."""
+        return msgspec.structs.replace(
+            self, images=(*self.images, *self.past_images), past_images=()
         )
 
 

@@ -107,6 +107,18 @@ def test_another_image_root_or_owner_is_refused() -> None:
     refused(good, OwnerRootMismatch, TRUST, byte(1))
 
 
+def test_a_boot_of_an_image_that_was_left_is_still_proved_and_taken_for_no_running_one() -> None:
+    good, new = BOOT.evidence(), Image("new", "44" * 48, "55" * 48, "66" * 48)
+    trust = msgspec.structs.replace(TRUST, images=(new,), past_images=TRUST.images)
+    assert prove_boot(good, trust, ROOT).evidence.image == TRUST.images[0]
+    with pytest.raises(DocumentRefused):
+        verify_archived_evidence(
+            UntrustedEvidence(good.document, good.bundle),
+            EvidencePolicy(trust, BOOT.digest, ROOT),
+            good.nonce,
+        )
+
+
 def test_a_boot_of_another_manifest_is_refused() -> None:
     other = signed_manifest(manifest(8), 1, 2).serialise()
     refused(BOOT.evidence(manifest=other), ManifestMismatch)

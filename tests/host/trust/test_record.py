@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from strongroom_attest.nitro.roots import AWS_NITRO_ROOT_G1_SHA256
+from strongroom_attest.policy import OneOf
 from strongroom_host.errors import BadInput
 from strongroom_host.trust.record import EvidencePolicy, Image, Trust, TrustConflict, TrustInvalid
 
@@ -145,3 +146,28 @@ def test_other_roots_or_images_do_not_unpin_owners_and_manifest() -> None:
     after = PRODUCTION.owned_like(before)
     assert (after.owner_root, after.manifest_digest) == ("aa" * 32, "bb" * 32)
     assert (after.roots, after.images) == (PRODUCTION.roots, PRODUCTION.images)
+    assert after.past_images == (), "the same image is no past one"
+
+
+def test_an_image_that_was_left_counts_for_what_is_archived_only() -> None:
+    old, new = (Image(name, *[digit * 96] * 3) for name, digit in (("old", "1"), ("new", "2")))
+    before = msgspec.structs.replace(PRODUCTION, images=(old,))
+    after = msgspec.structs.replace(PRODUCTION, images=(new,)).owned_like(before)
+    assert (after.images, after.past_images) == ((new,), (old,))
+    assert after.nitro_policy(bytes(64)).pcrs[0] == OneOf((new.triple[0],))
+    archived = after.looking_back().nitro_policy(bytes(64)).pcrs[0]
+    assert archived == OneOf((new.triple[0], old.triple[0]))
+    assert Trust.parse(after.serialise()) == after
+    again = before.owned_like(after)
+    assert (again.images, again.past_images) == ((old,), (new,)), "and back, neither twice"
+
+
+def test_images_of_development_get_into_no_production_file() -> None:
+    seen = Trust.development("aa" * 32, Image("seen", *["1" * 96] * 3))
+    assert PRODUCTION.owned_like(seen).past_images == ()
+
+
+def test_a_debug_image_is_no_past_one_in_production_either() -> None:
+    debug = {"name": "debug", "pcr0": "0" * 96, "pcr1": "0" * 96, "pcr2": "0" * 96}
+    with pytest.raises(TrustInvalid, match="zero"):
+        Trust.parse(changed(past_images=(debug,)))
