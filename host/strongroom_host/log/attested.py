@@ -73,8 +73,8 @@ def prove_boot(stored: StoredBoot, trust: Trust, owner_root: bytes) -> ProvedBoo
 
     Args:
         stored: The evidence, believed nothing.
-        trust: Roots and images, past ones too. The one manifest that it may pin is not asked for: it is the
-            newest, and older boots ran older ones.
+        trust: Roots and images, past ones too. The one manifest that it may pin is not asked for:
+            it is the newest, and older boots ran older ones.
         owner_root: Whose log it is, 32 bytes.
 
     Raises:
@@ -82,9 +82,8 @@ def prove_boot(stored: StoredBoot, trust: Trust, owner_root: bytes) -> ProvedBoo
     """
     try:
         statement = Statement.parse(stored.manifest)
-        policy = EvidencePolicy(
-            trust.looking_back(), sha256(statement.payload).digest(), owner_root
-        )
+        digest = sha256(statement.payload).digest()
+        policy = EvidencePolicy(trust.looking_back(), digest, owner_root)
         untrusted = UntrustedEvidence(stored.document, stored.bundle)
         evidence = verify_archived_evidence(untrusted, policy, stored.nonce)
         manifest = verify_manifest(statement)

@@ -56,8 +56,8 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     nothing but a boot without keys can be verified before that. `other_pcrs` pins PCR3 (the
     parent's IAM role), PCR4 (its instance) or PCR8 (the image's signer) as well.
 
-    `past_images` are those of boots that are over: what they left (their part of a log) still counts
-    as theirs, and no enclave that runs is taken for one of them.
+    `past_images` are those of boots that are over: what they left (their part of a log) counts as
+    theirs, and no enclave that runs is taken for one of them.
 
     `unsigned` stands in the place of roots: it takes the evidence of an emulator, which nobody
     signs, and no other. Development only, and in the file only where it is true.
