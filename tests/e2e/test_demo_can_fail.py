@@ -7,13 +7,25 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from strongroom_host.demo import evidence_chapter, owner_chapter, owners, trading_chapter
+from strongroom_host import store
+from strongroom_host.demo import (
+    bot,
+    evidence_chapter,
+    log_chapter,
+    next_boot_chapter,
+    owner_chapter,
+    owners,
+    scenario,
+    trading_chapter,
+)
 from strongroom_host.demo.closing import print_closing
 from strongroom_host.demo.forgeries import flipped
 from strongroom_host.demo.scenario import perform
 from strongroom_host.demo.story import DemoFailed, Story, expect_refusal, require
 from strongroom_host.demo.templates import Template
 from strongroom_host.enclave_client.evidence import UntrustedEvidence
+from strongroom_host.witness.memory import FollowedOwners
+from strongroom_wire.merkle import Frontier
 
 REQUEST = (
     b"POST /order HTTP/1.1\r\nHost: clob.testnet\r\nPOLY_SIGNATURE: " + b"A" * 43 + b"="
@@ -60,6 +72,22 @@ def template_as_signed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Template, "filled_by", lambda self, request: False)
 
 
+def orders_nobody_keeps(patch: pytest.MonkeyPatch) -> None:
+    def place(journal: Any, venue: Any, signed: Any, _kept: object) -> Any:
+        return store.place(journal, venue, signed)
+
+    patch.setattr(bot, "place", place)
+
+
+def witness_of_another_log(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(scenario, "FollowedOwners", lambda root, _account: FollowedOwners(root, "else"))
+    patch.setattr(log_chapter, "_PATIENCE_S", 2.0)
+
+
+def log_begun_anew(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(next_boot_chapter, "continued_by", lambda _log, _boot: Frontier())
+
+
 @pytest.mark.parametrize(
     ("sabotage", "what"),
     [
@@ -69,6 +97,9 @@ def template_as_signed(patch: pytest.MonkeyPatch) -> None:
         (price_nobody_sells_at, "the order was not accepted"),
         (template_as_signed, "more than the holes was filled"),
         (lenient_limits, "an order, 100 at 0.61"),
+        (orders_nobody_keeps, "an order left before its leaf was stored"),
+        (witness_of_another_log, "have it cosigned"),
+        (log_begun_anew, "does not bring it up to date"),
     ],
 )
 def test_it_notices(
