@@ -83,8 +83,8 @@ PROBLEMS: Final[dict[Problem, Explanation]] = {
     Problem.UNPROVED: Explanation(
         "the stored evidence of a boot does not prove which image and manifest it ran",
         "evidence that a trusted root signed, of a trusted image and of these owners",
-        "compare the trust file with the release record (an image that was left since belongs into its"
-        " past_images), or take the evidence from another copy",
+        "compare the trust file with the release record (an image that was left since belongs into"
+        " its past_images), or take the evidence from another copy",
     ),
     Problem.UNSIGNED: Explanation(
         "no boot that evidence proves has signed the stored head",
