@@ -150,7 +150,7 @@ def test_ended_in_the_middle_it_leaves_no_process(
     number: signal.Signals, chapter: str, short: Path, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        # A shell starts what it puts in the background with SIGINT ignored, and children inherit it.
+        # A shell starts background jobs with SIGINT ignored, and children inherit that.
         ["env", "--default-signal=INT", *STRONGROOM, "demo"],
         env=environment(TMPDIR=str(short), STRONGROOM_VECTORS=str(tmp_path)),
         stdin=subprocess.DEVNULL,
