@@ -44,6 +44,7 @@ from strongroom_host.enclave_client.evidence import (
     VerifiedEvidence,
     verify_document,
 )
+from strongroom_host.log.report.words import quantity
 from strongroom_host.owner.folder import OwnerFolder
 from strongroom_host.owner.signed import read_manifest
 from strongroom_host.private_files import read_file, write_atomic
@@ -217,8 +218,8 @@ def trust_command(
     if record.manifest_digest:
         say(f"means manifest {record.manifest_digest}")
     if record.past_images:
-        names = ", ".join(image.name for image in record.past_images)
-        say(f"{names}: for the log of boots that are over (past_images), and no other purpose")
+        many = quantity(len(record.past_images), "earlier image")
+        say(f"{many} (past_images): for the log of boots that are over, and nothing that runs")
     if record.unsigned:
         warn(f"{record.caution}. For an emulator of your own, and for development only")
     if unsigned_release:

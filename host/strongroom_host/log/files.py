@@ -189,8 +189,8 @@ class LogFiles(StoredLog):
         if (head := head_of(note)) != tree.head:
             raise LogDamaged(
                 "a checkpoint of another head than the leaves lead to",
-                expected=(tree.head.size, tree.head.root.hex()),
-                actual=(head.size, head.root.hex()),
+                expected=f"{tree.head.size} leaves, root {tree.head.root.hex()}",
+                actual=f"{head.size} leaves, root {head.root.hex()}",
             )
         return self._signed < head.size
 

@@ -136,8 +136,8 @@ def _check_same(stored: LogHead, shown: LogHead) -> None:
 def _forked(stored: LogHead, shown: LogHead) -> LogForked:
     return LogForked(
         f"the log of {shown.size} leaves that is shown is another history than the one stored",
-        expected=(stored.size, stored.root.hex()),
-        actual=(shown.size, shown.root.hex()),
+        expected=f"{stored.size} leaves, root {stored.root.hex()}",
+        actual=f"{shown.size} leaves, root {shown.root.hex()}",
         remedy="keep both: one of them was forked, edited or restored from an old copy"
         " (`strongroom log compare`)",
     )

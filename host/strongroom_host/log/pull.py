@@ -168,7 +168,8 @@ def _disagreement(
 ) -> HeadsInconsistent:
     """Says how the enclave's history differs from the one stored."""
     size, head = log.size, signed.head
-    expected, actual = (tree.head.size, tree.head.root.hex()), (head.size, head.root.hex())
+    expected = f"{tree.head.size} leaves, root {tree.head.root.hex()}"
+    actual = f"{head.size} leaves, root {head.root.hex()}"
     if head.size < size and log.reader(head.size).head == head:
         return LogShorter(
             f"the enclave's log is shorter than the one stored: it lacks the newest"
@@ -195,7 +196,9 @@ def _disagreement(
         f"{what} than the one stored",
         expected=expected,
         actual=actual,
-        remedy="keep both: one of them was forked, edited or restored from an old copy",
+        remedy="keep both: one was forked, edited or restored from an old copy (`strongroom log"
+        " compare`). If the owner's permit named an old copy of this log: restart the enclave,"
+        " `strongroom log mirror` this one to him, and permit that",
     )
 
 
