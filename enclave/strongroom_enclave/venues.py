@@ -1,13 +1,20 @@
-"""The venues a track record may be read from, and the only hosts that its process asks for."""
+"""The hosts this image may ever talk to. A manifest narrows the list; nothing can widen it.
+
+Development manifests may name other hosts, with roots of their own, so that local test venues work;
+the mode is in the manifest digest, hence in the evidence, and a production policy refuses it.
+"""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from strongroom_wire.errors import Code, Refused
-from strongroom_wire.manifest import Egress
+from strongroom_wire.manifest import Egress, Manifest
 
-__all__ = ["HOSTS", "reachable"]
+__all__ = ["HOSTS", "VENUES", "check_egress", "reachable"]
+
+VENUES = frozenset({("clob.polymarket.com", 443)})
+"""Where the signer's requests go."""
 
 HOSTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -19,6 +26,20 @@ HOSTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "mexc": ("api.mexc.com",),
     }
 )
+"""Where a track record is read from, and the only hosts that its process asks for."""
+
+
+def check_egress(manifest: Manifest) -> None:
+    """Proves that the manifest only narrows what is compiled in, or says it is development.
+
+    Raises:
+        Refused: VENUE_NOT_ALLOWED, naming the host.
+    """
+    for venue in manifest.egress:
+        local = manifest.mode == "development" and venue.development_roots
+        where = venue.host, venue.port
+        if where not in VENUES and not local:
+            raise Refused(Code.VENUE_NOT_ALLOWED, "egress", sorted(VENUES), where)
 
 
 def reachable(venue: str, narrowed: Iterable[Egress] = ()) -> dict[str, Egress]:
