@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
@@ -219,17 +220,17 @@ def test_any_other_shape_is_malformed(site: Site, answer: object) -> None:
 
 def test_money_on_its_way_bounds_what_is_covered(site: Site) -> None:
     line = site.line("binance")
-    stream = Stream("withdrawals")
+    stream = Stream("deposits")
     whole = read(site, line, stream)
     times = [event.time_ms for page in whole for event in page.events]
-    assert len(times) > 2
-    line.alter(lambda row: {**row, "status": 4 if row["id"] == stuck else row["status"]})
+    assert len(times) >= 2
+    line.alter(lambda row: {**row, "status": 0 if row["id"] == stuck else row["status"]})
     stuck = [event.id for page in whole for event in page.events][-2]
     *pages, last = read(site, line, stream)
     assert last.gap is not None
     assert (last.gap.start_ms, last.gap.reason) == (times[-2], Reason.PENDING)
     assert [event.time_ms for page in pages for event in page.events] == times[:-2]
-    line.alter(lambda row: {**row, "status": 5 if row["id"] == stuck else row["status"]})
+    line.alter(lambda row: {**row, "status": 7 if row["id"] == stuck else row["status"]})
     rest = read(site, line, stream, last.cursor)
     assert [event.time_ms for page in rest for event in page.events] == times[-1:]
     assert rest[-1].complete
@@ -360,3 +361,51 @@ def test_calls_are_paced_as_the_venue_wants(site: Site) -> None:
     line.slept.clear()
     read(site, line, Stream("deposits"))
     assert line.slept
+
+
+@pytest.mark.parametrize(
+    ("stream", "numbers", "times"),
+    [
+        (Stream("deposits"), [1, 2, 3], [3, 1, 2]),
+        (SPOT, range(1001), [5] * 1001),
+        (SPOT, [1, 2, 2], [1, 2, 3]),
+        (SPOT, [1, 3, 2], [1, 2, 3]),
+        (SPOT, [1, 2, 3], [1, 3, 2]),
+    ],
+    ids=["times", "more than a page", "an id twice", "ids", "times by id"],
+)
+def test_rows_out_of_order_or_too_many_are_not_believed(
+    site: Site, stream: Stream, numbers: Iterable[int], times: list[int]
+) -> None:
+    line = site.line("binance")
+    start = site.now_ms - 10_000
+    row = {"symbol": "BTCUSDT", "isBuyer": True, "qty": "1", "price": "1", "status": 1}
+    row |= {"coin": "BTC", "amount": "1"}
+    rows = [
+        {**row, "id": number, "time": start + time, "insertTime": start + time}
+        for number, time in zip(numbers, times, strict=True)
+    ]
+    line.session.ask = lambda *_: rows  # type: ignore[method-assign]
+    page = read(site, line, stream, Cursor(start))[-1]
+    assert page.gap is not None
+    assert page.gap.reason is Reason.DISCONTINUED
+
+
+def test_an_answer_of_another_status_is_none(site: Site) -> None:
+    line = site.line("binance")
+    line.answer(b"[]", 201)
+    [page] = read(site, line, SPOT)
+    assert page.gap is not None
+    assert page.gap.reason is Reason.MALFORMED
+
+
+@pytest.mark.parametrize("opened", [[0, 0], [60, 0], [0, 61]])
+def test_candles_out_of_order_or_off_the_grid_are_not_believed(
+    site: Site, opened: list[int]
+) -> None:
+    line, start = site.line("binance"), site.now_ms // 60_000 * 60_000 - DAY_MS
+    rows = [[start + second * 1_000, "1", "1", "1", "1"] for second in opened]
+    line.session.ask = lambda *_: rows  # type: ignore[method-assign]
+    with pytest.raises(VenueFault) as caught:
+        list(line.connector.candles("BTC/USDT", 60_000, start, start + 600_000))
+    assert caught.value.reason is Reason.DISCONTINUED

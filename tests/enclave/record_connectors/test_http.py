@@ -211,6 +211,14 @@ def test_a_venue_that_drips_is_not_waited_for(peer: Callable[..., Peer]) -> None
     assert venue.refused().code is Code.VENUE_UNREACHABLE
 
 
+def test_a_venue_that_never_comes_to_the_point_is_not_waited_for(
+    peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_ANSWER", 20_000)
+    venue = peer(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)
+    assert venue.refused().code is Code.VENUE_UNREACHABLE
+
+
 def test_a_silent_venue_is_not_waited_for(
     peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,8 +204,6 @@ def _entry(session: Session, rule: Rule, row: object) -> _Entry:
         if kind not in rule.kinds:
             raise VenueFault(Reason.UNKNOWN_KIND)
         what, key = rule.kinds[kind], kind + identifier
-    if not identifier:
-        raise VenueFault(Reason.MALFORMED, "an id", "none")
     if what == "SKIP" or (given("status") in rule.void.split(",") and rule.void):
         return _Entry(time_ms, key)
     if rule.done and given("status") not in rule.done.split(","):
