@@ -27,7 +27,12 @@ def test_a_new_manifest_is_valid_and_careful(machine: Machine) -> None:
     assert manifest.keys[0].funder == "0x" + "ab" * 20
     assert manifest.clients[0].calls == ("owner", "cancel", "query", "health")
     findings = machine.run("manifest", "lint", machine.folder / "m.json", "--json").json
-    assert {finding["where"] for finding in findings} == {"owners", "key main", "witnesses"}
+    assert {finding["where"] for finding in findings} == {
+        "owners",
+        "key main",
+        "witnesses",
+        "clients",
+    }
     assert all(finding["severity"] != "error" for finding in findings)
 
 
