@@ -72,7 +72,9 @@ class Guard:
             if not length.isdecimal() or int(length) > MAX_BODY:
                 raise _too_large(length)
             await self._app(scope, counted, guarded)
-        except Exception as error:  # noqa: BLE001  whatever it is, no text of it leaves
+        except Exception as raised:  # noqa: BLE001  whatever it is, no text of it leaves
+            # The framework has an error of its own for a body that ended in one.
+            error = _too_large(brought) if brought > MAX_BODY else raised
             code = code_of(error)
             self._counts.refusal(code)
             if isinstance(error, TooManyRequests):

@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,16 +32,14 @@ def filled(postgres: Server) -> Database:
 @pytest.fixture
 def start(filled: Database, tmp_path: Path) -> Iterator[Callable[..., World]]:
     """Returns how to start a gateway with some options."""
-    worlds = []
+    with ExitStack() as stack:
+        numbers = count()
 
-    def started(**options: object) -> World:
-        context = running(filled, tmp_path / f"gateway{len(worlds)}", **options)
-        worlds.append(context)
-        return context.__enter__()
+        def started(**options: Any) -> World:
+            folder = tmp_path / f"gateway{next(numbers)}"
+            return stack.enter_context(running(filled, folder, **options))
 
-    yield started
-    for context in worlds:
-        context.__exit__(None, None, None)
+        yield started
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """What is answered, over real HTTP, to who may have it."""
 
+from base64 import b64decode
 from collections.abc import Callable
 from decimal import Decimal
 from hashlib import sha256
-from base64 import b64decode
 
 import pytest
 from strongroom_host.gateway.keys import Scope

@@ -1,6 +1,8 @@
 """The gateway starts with a login that reads two tables, and with no other."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -8,7 +10,7 @@ from strongroom_host.gateway.errors import PrivilegesTooWide
 from strongroom_host.gateway.privileges import require_gateway
 from strongroom_host.gateway.reading import Reader
 from strongroom_host.record_store.connecting import connect
-from strongroom_host.record_store.errors import DatabaseOutdated, DatabaseUnavailable
+from strongroom_host.record_store.errors import DatabaseOutdated
 from strongroom_host.record_store.roles import create_reader
 
 from tests.host.gateway.world import World, running
@@ -39,7 +41,8 @@ GRANTS = {
                   "ALTER TABLE hourly_returns ENABLE ROW LEVEL SECURITY"),
     "no forced policy": ("ALTER TABLE hourly_returns NO FORCE ROW LEVEL SECURITY",
                          "ALTER TABLE hourly_returns FORCE ROW LEVEL SECURITY"),
-    "owning": ("ALTER TABLE log_heads OWNER TO {}", "ALTER TABLE log_heads OWNER TO strongroom_migrate"),
+    "owning": ("ALTER TABLE log_heads OWNER TO {}",
+               "ALTER TABLE log_heads OWNER TO strongroom_migrate"),
     "another role": ("GRANT strongroom_enclave TO {}", "REVOKE strongroom_enclave FROM {}"),
     "a role without inheritance": ("GRANT strongroom_enclave TO {} WITH INHERIT FALSE",
                                    "REVOKE strongroom_enclave FROM {}"),
@@ -72,7 +75,7 @@ def altered(database: Database) -> Iterator[Callable[[str, str], None]]:
         def alter(what: str, role: str) -> None:
             forth, back = (text.format(role, database=name) for text in GRANTS[what])
             undo.append(back)
-            admin.execute(forth)  # type: ignore[call-overload]
+            admin.execute(forth)
 
         yield alter
         for text in undo:
@@ -114,8 +117,8 @@ def test_a_database_without_the_tables_is_refused(postgres: Server, database: Da
     empty = postgres.empty()
     dbname = dict(part.split("=", 1) for part in empty.split())["dbname"]
     with connect(make_conninfo(database.admin, dbname=dbname), "test") as admin:
-        admin.execute(f"REVOKE ALL ON DATABASE {dbname} FROM PUBLIC")  # type: ignore[call-overload]
-        admin.execute(f"GRANT CONNECT ON DATABASE {dbname} TO strongroom_gateway")  # type: ignore[call-overload]
+        admin.execute(f"REVOKE ALL ON DATABASE {dbname} FROM PUBLIC")
+        admin.execute(f"GRANT CONNECT ON DATABASE {dbname} TO strongroom_gateway")
     with pytest.raises(DatabaseOutdated):
         check(make_conninfo(database.gateway, dbname=dbname))
 
@@ -131,9 +134,9 @@ def test_each_new_connection_is_asked(
 
 
 def test_a_gateway_whose_login_was_widened_is_not_ready(
-    database: Database, altered: Callable[[str, str], None], tmp_path: object
+    database: Database, altered: Callable[[str, str], None], tmp_path: Path
 ) -> None:
-    with running(database, tmp_path / "g") as world:  # type: ignore[operator]
+    with running(database, tmp_path / "g") as world:
         assert world.get("/health/ready").status_code == 200
         altered("a column", "strongroom_gateway")
         answer = world.get("/health/ready")
@@ -144,9 +147,9 @@ def test_a_gateway_whose_login_was_widened_is_not_ready(
 
 
 def test_a_database_that_went_away_is_said_without_its_words(
-    database: Database, tmp_path: object
+    database: Database, tmp_path: Path
 ) -> None:
-    with running(database, tmp_path / "g") as world:  # type: ignore[operator]
+    with running(database, tmp_path / "g") as world:
         key, _ = world.key()
         assert world.get("/v1/accounts", key).status_code == 200
         _end_connections(database)
@@ -158,8 +161,8 @@ def test_a_database_that_went_away_is_said_without_its_words(
         assert world.get("/v1/accounts", key).status_code == 200
 
 
-def test_broken_connections_cost_one_answer(database: Database, tmp_path: object) -> None:
-    with running(database, tmp_path / "g") as world:  # type: ignore[operator]
+def test_broken_connections_cost_one_answer(database: Database, tmp_path: Path) -> None:
+    with running(database, tmp_path / "g") as world:
         key, _ = world.key()
         with _held(world, 4):
             pass
@@ -168,9 +171,7 @@ def test_broken_connections_cost_one_answer(database: Database, tmp_path: object
         assert found == [503, 200, 200, 200]
 
 
-def _held(world: World, count: int):  # type: ignore[no-untyped-def]
-    from contextlib import ExitStack
-
+def _held(world: World, count: int) -> ExitStack:
     stack = ExitStack()
     for _ in range(count):
         stack.enter_context(world.reader._lent(""))
