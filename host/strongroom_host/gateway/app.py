@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.telemetry import TelemetryConfig
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -30,6 +31,8 @@ from strongroom_host.log.tree import Storage
 __all__ = ["Gateway", "Limits"]
 
 _VERSION: Final = "1.0.0"
+_SILENT: Final = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_configure=False)
+"""The framework would else tell whatever OpenTelemetry finds in the environment who asked what."""
 _REFUSALS: Final = {
     400: "A cursor of another listing",
     401: "No key or token in force",
@@ -78,8 +81,14 @@ class Gateway:
         gate = Gate(keys, tokens, Buckets(limits.key), clock)
         cursors = Cursors(keys.secret("cursors"))
         interface = Interface(gate, reader, tokens, cursors, log, clock)
-        self.app = _Documented(title="Strongroom gateway", version=_VERSION, docs_url=None,
-                               redoc_url=None, redirect_slashes=False)  # fmt: skip
+        self.app = _Documented(
+            title="Strongroom gateway",
+            version=_VERSION,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            telemetry=_SILENT,
+        )
         # Guard alone makes refusals of errors, so that all of them have one shape and are counted.
         self.app.add_exception_handler(RequestValidationError, _raise)
         self.app.add_exception_handler(HTTPException, _raise)

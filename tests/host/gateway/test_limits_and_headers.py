@@ -232,6 +232,16 @@ def test_prometheus_is_told_counts_by_route_on_a_port_of_its_own(world: World) -
     assert "path-of-somebody" not in text
 
 
+def test_nobody_else_is_told_who_asks(
+    start: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    telemetry = start().gateway.app._telemetry
+    on = {name for name in ("tracing", "metrics", "logs", "auto_configure") if telemetry[name]}
+    assert on == set()
+
+
 def test_the_interface_describes_itself(world: World) -> None:
     told = world.get("/openapi.json").json()
     assert "HTTPValidationError" not in told["components"]["schemas"]
