@@ -102,7 +102,7 @@ class Answer(_Model):
 
 
 class AccountRow(_Model):
-    """An account, as its disclosed periods show it."""
+    """An account, as its oldest and newest disclosed periods show it."""
 
     account: str
     user: str
@@ -111,7 +111,6 @@ class AccountRow(_Model):
     currency: str
     start_ms: int
     end_ms: int
-    periods: int
     newest_leaf: int
 
 

@@ -8,6 +8,7 @@ and no guess can be tried on it.
 
 import hmac
 import os
+import re
 import secrets
 import sqlite3
 import stat
@@ -35,6 +36,8 @@ DAY_MS: Final = 86_400_000
 _ID_BYTES: Final = 8
 _SECRET_BYTES: Final = 32
 _MAX_DAYS: Final = 366
+_USER: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+"""As the database has them: no name may mean several, or all."""
 _VERSION: Final = 1
 _USED_EVERY_MS: Final = 60_000
 """A write per request would be a write for nothing: last use is kept to the minute."""
@@ -146,7 +149,7 @@ class KeyStore:
         """Returns a new key, which is nowhere kept, and what is kept of it.
 
         Raises:
-            NotLimited: it would be for nothing, or for nobody's returns.
+            NotLimited: it would be for nothing, or for nobody, or for what is nobody's name.
             ExpiryInvalid: not 1 to 366 days.
         """
         wanted = frozenset(scopes)
@@ -155,6 +158,10 @@ class KeyStore:
             raise NotLimited(
                 "a key needs something that it is for, and users whom it may see",
                 expected="one scope or more; users, or all of them said outright",
+            )
+        if seen is not None and not all(map(_USER.fullmatch, seen)):
+            raise NotLimited(
+                "no user can be called that", expected=_USER.pattern, actual=sorted(seen)
             )
         if not 1 <= days <= _MAX_DAYS:
             raise ExpiryInvalid(

@@ -25,12 +25,23 @@ _SECONDS: Final = "SET LOCAL statement_timeout = '10s'"
 _POOL: Final = 8
 _WAIT_S: Final = 5.0
 
-_ACCOUNTS: Final = (
-    "SELECT account, user_id, venue, environment, currency, min(start_ms), "
-    "max(start_ms + hours * 3600000::bigint), count(*), max(leaf_index) FROM hourly_returns "
-    "WHERE account > %s GROUP BY account, user_id, venue, environment, currency "
-    "ORDER BY account LIMIT %s"
+# From one account's name to the next by the primary key: the rows in between are not looked at.
+_ACCOUNTS: Final = """
+WITH RECURSIVE named AS (
+  (SELECT account FROM hourly_returns WHERE account > %s ORDER BY account LIMIT 1)
+  UNION ALL
+  SELECT (SELECT r.account FROM hourly_returns r WHERE r.account > named.account
+          ORDER BY r.account LIMIT 1) FROM named WHERE named.account IS NOT NULL
 )
+SELECT n.account, newest.user_id, newest.venue, newest.environment, newest.currency,
+  oldest.start_ms, newest.start_ms + newest.hours * 3600000::bigint, newest.leaf_index
+FROM (SELECT account FROM named WHERE account IS NOT NULL LIMIT %s) n
+CROSS JOIN LATERAL (SELECT * FROM hourly_returns r WHERE r.account = n.account
+                    ORDER BY r.start_ms DESC LIMIT 1) newest
+CROSS JOIN LATERAL (SELECT r.start_ms FROM hourly_returns r WHERE r.account = n.account
+                    ORDER BY r.start_ms LIMIT 1) oldest
+ORDER BY n.account
+"""
 _KNOWN: Final = "SELECT 1 FROM hourly_returns WHERE account = %s LIMIT 1"
 _PERIODS: Final = (
     "SELECT start_ms, hours, value, flags, closing FROM hourly_returns "
@@ -45,7 +56,7 @@ _RANGE: Final = "WHERE account = %s AND {time} >= %s AND {time} < %s ORDER BY {t
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as its disclosed periods show it."""
+    """An account as its oldest and newest disclosed periods show it."""
 
     account: str
     user: str
@@ -54,7 +65,6 @@ class Account:
     currency: str
     start_ms: int
     end_ms: int
-    periods: int
     newest_leaf: int
 
 

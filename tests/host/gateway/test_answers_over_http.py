@@ -6,6 +6,7 @@ from decimal import Decimal
 from hashlib import sha256
 
 import pytest
+from strongroom_host.gateway import reading
 from strongroom_host.gateway.keys import Scope
 from strongroom_host.log.proofs import verify_inclusion
 from strongroom_host.metrics.linking import Span, aggregate
@@ -53,7 +54,6 @@ def test_accounts_are_listed_with_what_was_disclosed(world: World) -> None:
         "currency": "USDT",
         "start_ms": hour_ms(0),
         "end_ms": hour_ms(HOURS),
-        "periods": HOURS - 1,
         "newest_leaf": 111,
     }
 
@@ -124,6 +124,33 @@ def test_metrics_are_those_of_the_metrics_package(world: World) -> None:
     found = world.get(path, key).json()["metrics"]
     assert found == plain_metrics(measure(series(), Convention.HOURS, riskless=Decimal("0.04")))
     assert found["twr"] is None  # an hour of it has a gap
+
+
+def test_what_takes_too_many_rows_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, _ = world.key()
+    path = "/v1/accounts/ada-spot/metrics?convention=365"
+    monkeypatch.setattr(reading, "MAX_PERIODS", HOURS - 1)
+    assert world.get(path, key).status_code == 200
+    monkeypatch.setattr(reading, "MAX_PERIODS", HOURS - 2)
+    answer = world.get(path, key)
+    assert (answer.status_code, answer.json()["code"]) == (422, "range-too-long")
+    assert world.get(f"{path}&from_ms={hour_ms(1)}", key).status_code == 200
+
+
+def test_nothing_disclosed_of_a_time_is_said(world: World) -> None:
+    key, _ = world.key()
+    for path in ("metrics?convention=365&", "aggregates?"):
+        answer = world.get(f"/v1/accounts/ada-spot/{path}until_ms=1", key)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+    assert world.get(f"{RETURNS}/{hour_ms(20)}/evidence", key).status_code == 404
+
+
+def test_each_question_is_a_short_transaction_that_only_reads(world: World) -> None:
+    _, kept = world.key()
+    with world.reader._seeing(kept.access) as connection:
+        shown = [connection.execute(f"SHOW {name}").fetchone()
+                 for name in ("transaction_read_only", "statement_timeout")]  # fmt: skip
+    assert shown == [("on",), ("10s",)]
 
 
 def test_evidence_leads_from_the_row_to_the_receipts_root(world: World) -> None:

@@ -57,6 +57,20 @@ def test_keys_outlive_the_process_and_another_one_sees_them_at_once(tmp_path: Pa
     assert serving.listed()[0].revoked_ms == NOW + 1
 
 
+def test_what_is_kept_of_one_key_does_not_open_another(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "g")
+    (narrow, narrow_id), (_, wide_id) = create(store), create(store)
+    with sqlite3.connect(tmp_path / "g" / "keys.sqlite") as database:
+        database.execute(
+            "UPDATE keys SET digest = (SELECT digest FROM keys WHERE id = ?) WHERE id = ?",
+            (narrow_id, wide_id),
+        )
+    database.close()
+    assert store.open(narrow, NOW).id == narrow_id
+    with pytest.raises(KeyRefused):
+        store.open(narrow.replace(narrow_id, wide_id), NOW)
+
+
 def test_keys_differ(tmp_path: Path) -> None:
     store = KeyStore(tmp_path / "g")
     assert len({create(store)[0] for _ in range(50)}) == 50

@@ -1,16 +1,20 @@
 """How often, how large, from where, and what every answer wears."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strongroom_host.errors import BadInput
 from strongroom_host.gateway.app import Limits
 from strongroom_host.gateway.errors import TooManyRequests, UnsafeAddress
 from strongroom_host.gateway.guarding import MAX_BODY, SECURITY_HEADERS
 from strongroom_host.gateway.limits import Buckets, Rate, place_of
-from strongroom_host.gateway.serving import require_safe
+from strongroom_host.gateway.serving import require_safe, tls
+from strongroom_host.testnet.certificates import issue
 
 from tests.host.gateway.world import WIDE, World
 
@@ -199,6 +203,20 @@ def test_no_page_of_another_origin_may_ask_unless_named(start: Callable[..., Wor
 def test_an_origin_is_one_page_and_not_all(start: Callable[..., World], origin: str) -> None:
     with pytest.raises(UnsafeAddress):
         start(origins=(origin,))
+
+
+def test_with_tls_browsers_are_told_to_keep_to_it(
+    start: Callable[..., World], tmp_path: Path
+) -> None:
+    certificate = issue(tmp_path / "tls", ("localhost",), datetime.now(UTC))
+    world = start(certificate=certificate)
+    key, _ = world.key()
+    answer = world.get("/v1/key", key)
+    assert answer.status_code == 200
+    assert answer.headers["strict-transport-security"] == "max-age=31536000"
+    assert "strict-transport-security" not in start().get("/v1/completeness").headers
+    with pytest.raises(BadInput):
+        tls(certificate.key, certificate.chain)
 
 
 def test_keys_cross_no_network_in_the_clear() -> None:

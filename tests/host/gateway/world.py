@@ -1,5 +1,6 @@
 """A gateway on a port of its own, its keys, its clock, and a database with planted secrets."""
 
+import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +13,9 @@ from strongroom_host.gateway.keys import ApiKey, KeyStore, Scope
 from strongroom_host.gateway.limits import Rate
 from strongroom_host.gateway.reading import Reader
 from strongroom_host.gateway.serving import Server as HttpServer
+from strongroom_host.gateway.serving import tls
 from strongroom_host.record_store.rows import BalanceSnapshot, HourlyReturn, Trade
+from strongroom_host.testnet.certificates import ServerCertificate
 from strongroom_host.witness.server import listen
 
 from tests.host.record_store.content import HOUR_MS, KEYS, period, snapshot, two_accounts
@@ -123,6 +126,7 @@ def running(
     log: object = None,
     logins: dict[str, str] | None = None,
     proxies: tuple[str, ...] = (),
+    certificate: ServerCertificate | None = None,
 ) -> Iterator[World]:
     clock = Clock()
     dsns = {"": database.gateway} | (logins or {})
@@ -132,12 +136,17 @@ def running(
         keys = KeyStore(folder)
         stack.callback(keys.close)
         gateway = Gateway(keys, reader, clock, limits, log=log, origins=origins)  # type: ignore[arg-type]
+        context = None if certificate is None else tls(certificate.chain, certificate.key)
         urls = []
-        for app in (gateway.app, gateway.monitoring):
+        for app, scheme in ((gateway.app, "http" if context is None else "https"),
+                            (gateway.monitoring, "http")):  # fmt: skip
             listener = stack.enter_context(listen("127.0.0.1", 0))
-            stack.enter_context(HttpServer(app, listener, proxies=proxies))
-            urls.append("http://{}:{}".format(*listener.getsockname()[:2]))
-        client = stack.enter_context(httpx.Client(base_url=urls[0], timeout=20))
+            inside = context if scheme == "https" else None
+            stack.enter_context(HttpServer(app, listener, context=inside, proxies=proxies))
+            urls.append("{}://{}:{}".format(scheme, *listener.getsockname()[:2]))
+        trusted = True if certificate is None else ssl.create_default_context(
+            cafile=str(certificate.ca))  # fmt: skip
+        client = stack.enter_context(httpx.Client(base_url=urls[0], timeout=20, verify=trusted))
         yield World(urls[0], keys, gateway, clock, client, urls[1], reader)
 
 
