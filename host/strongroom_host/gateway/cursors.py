@@ -27,8 +27,8 @@ class Cursors:
 
     def write(self, listing: tuple[str, ...], position: str) -> str:
         """Returns a cursor of a listing, which is what its parameters were."""
-        place = position.encode()
-        return base64.urlsafe_b64encode(self._mac(listing, place) + place).rstrip(b"=").decode()
+        data = self._mac(listing, position) + position.encode()
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
     def read(self, listing: tuple[str, ...], text: str) -> str:
         """Returns the position of a cursor of this listing.
@@ -37,12 +37,11 @@ class Cursors:
             CursorRefused: it is of another one, or none.
         """
         try:
-            padded = text + "=" * (-len(text) % 4)
-            data = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)
-            mac, place = data[:_MAC], data[_MAC:]
-            genuine = hmac.compare_digest(mac, self._mac(listing, place))
-            # The last character has bits that mean nothing: one text per cursor.
-            if genuine and self.write(listing, position := place.decode()) == text:
+            given = text.encode("ascii")
+            data = base64.b64decode(given + b"=" * (-len(given) % 4), altchars=b"-_", validate=True)
+            position = data[_MAC:].decode()
+            # Written anew rather than its MAC compared: so there is one text per cursor, too.
+            if hmac.compare_digest(self.write(listing, position).encode(), given):
                 return position
         except ValueError:
             pass
@@ -52,7 +51,7 @@ class Cursors:
             remedy="begin the listing again, without a cursor",
         )
 
-    def _mac(self, listing: tuple[str, ...], place: bytes) -> bytes:
+    def _mac(self, listing: tuple[str, ...], position: str) -> bytes:
         # Each part by its digest, so that no two listings have the same bytes.
-        parts = b"".join(sha256(part.encode()).digest() for part in (*listing, str(len(listing))))
-        return hmac.digest(self._secret, parts + place, "sha256")[:_MAC]
+        parts = b"".join(sha256(part.encode()).digest() for part in (*listing, position))
+        return hmac.digest(self._secret, parts, "sha256")[:_MAC]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from strongroom_host.gateway.errors import NotLimited
+from strongroom_host.gateway.errors import ExpiryInvalid, NotLimited
 from strongroom_host.gateway.keys import DAY_MS, Scope
-from strongroom_host.gateway.tokens import AUDIENCE
+from strongroom_host.gateway.tokens import AUDIENCE, MAX_SECONDS, TokenSigner
 from strongroom_host.record_store.roles import create_reader
 
 from tests.host.gateway.world import MARK, World, hour_ms
@@ -119,8 +119,9 @@ def test_a_reader_login_holds_whatever_the_key_says(
 ) -> None:
     world = start(logins={"press": create_reader(filled.admin, "press", ["bob"])})
     key, _ = world.key(users=None, login="press")
-    listed = world.get("/v1/accounts", key).json()["accounts"]
-    assert [row["user"] for row in listed] == ["bob"]
+    for shown in (key, token_of(world, key)):
+        listed = world.get("/v1/accounts", shown).json()["accounts"]
+        assert [row["user"] for row in listed] == ["bob"]
 
 
 # --- tokens
@@ -166,6 +167,13 @@ def test_a_token_lives_a_quarter_of_an_hour_at_most(world: World) -> None:
     key, _ = world.key()
     answer = world.client.post("/v1/tokens", json={"seconds": 901}, headers={"X-API-Key": key})
     assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("seconds", [0, -1, MAX_SECONDS + 1])
+def test_none_is_signed_for_longer(world: World, seconds: int) -> None:
+    _, kept = world.key()
+    with pytest.raises(ExpiryInvalid):
+        TokenSigner(bytes(32)).sign(kept.access, world.clock.now_ms, seconds)
 
 
 def test_no_token_comes_of_a_token(world: World) -> None:
