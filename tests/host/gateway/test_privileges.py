@@ -115,6 +115,18 @@ def test_other_logins_are_refused(database: Database) -> None:
             check(dsn)
 
 
+def test_a_stranger_with_the_same_grants_is_no_gateway(database: Database) -> None:
+    with database.as_admin() as admin:
+        admin.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
+        (name,) = admin.execute("SELECT current_database()").fetchone() or ("",)
+        admin.execute(f"GRANT CONNECT ON DATABASE {name} TO stranger")
+        admin.execute("GRANT USAGE ON SCHEMA public TO stranger")
+        admin.execute("GRANT SELECT ON hourly_returns, balance_snapshots TO stranger")
+    dsn = make_conninfo(database.gateway, user="stranger", password="stranger")
+    with pytest.raises(PrivilegesTooWide, match="no gateway"):
+        check(dsn)
+
+
 def test_a_database_without_the_tables_is_refused(postgres: Server, database: Database) -> None:
     empty = postgres.empty()
     dbname = dict(part.split("=", 1) for part in empty.split())["dbname"]
