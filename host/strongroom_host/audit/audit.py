@@ -21,7 +21,7 @@ from strongroom_eif.recipe.record import ReleaseRecord, parse_record
 from strongroom_eif.recipe.rules import Rules
 from strongroom_eif.recipe.sbom import Sbom, read_sbom
 
-from strongroom_host.audit import image_checks, source_checks
+from strongroom_host.audit import gateway_checks, image_checks, source_checks
 from strongroom_host.audit.advisories import (
     ACCEPTED,
     AdvisoryIndex,
@@ -150,6 +150,9 @@ def audit(
         source_checks.check_contracts(source),
         source_checks.check_lock(source),
         source_checks.check_placeholders(source),
+        gateway_checks.check_grants(source),
+        gateway_checks.check_logins(source),
+        gateway_checks.check_doors(source),
     )
     # 3. From source to image, twice.
     product = _built(running) if request.rebuild else _given(running)

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "witness": "strongroom_host.cli.witness:app",
     "db": "strongroom_host.cli.db:app",
     "record": "strongroom_host.cli.record:app",
+    "gateway": "strongroom_host.cli.gateway:app",
     "host": "strongroom_host.cli.host:app",
     "attest": "strongroom_host.cli.attest:app",
     "eif": "strongroom_host.cli.eif:app",
