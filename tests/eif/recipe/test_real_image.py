@@ -112,7 +112,9 @@ import importlib, pkgutil, sys
 for name in ("strongroom_wire", "strongroom_enclave"):
     package = importlib.import_module(name)
     for found in pkgutil.walk_packages(package.__path__, name + "."):
-        if not found.name.endswith("__main__"):
+        # Connectors need ccxt, which comes into the image with the process that runs them.
+        connector = found.name.startswith("strongroom_enclave.record.connectors")
+        if not found.name.endswith("__main__") and not connector:
             importlib.import_module(found.name)
 for name, module in sorted(sys.modules.items()):
     where, cached = getattr(module, "__file__", None), getattr(module, "__cached__", None)
