@@ -121,9 +121,7 @@ class Service:
             if body := self._obeyed.get(digest):
                 return self._answer(number, payload, Code.OK, body)
             kind, public = leaves.Kind.KILL, b""
-            if (
-                order.action is not statements.Action.KILL
-            ):  # stopping must not fail for want of room
+            if order.action is not statements.Action.KILL:  # stopping needs no room
                 kind, public = leaves.Kind.KEY, bytes([order.action])
                 self._ledger.admit()
             outcome = self._keyring.obey(order)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from strongroom_host.testnet.server import PortBusy
+from strongroom_host.testnet.serving import PortBusy
 from strongroom_host.venues.app import ADMIN_HEADER, ADMIN_HOST, MAX_BODY
 from strongroom_host.venues.defaults import default_venues, make_account, plan_for
 from strongroom_host.venues.history import plain
