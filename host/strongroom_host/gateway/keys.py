@@ -49,6 +49,7 @@ CREATE TABLE keys (
   expires_ms INTEGER NOT NULL, revoked_ms INTEGER, used_ms INTEGER
 ) STRICT;
 """
+# Constant: what is interpolated into SQL here; values are bound.
 _COLUMNS: Final = (
     "id, name, digest, scopes, users, login, created_ms, expires_ms, revoked_ms, used_ms"
 )

@@ -165,7 +165,7 @@ def _windows(series: Series, view: View, periods: int, count: int) -> Iterator[t
         if all(each.hours == view.hours for each in run[at : at + periods])
     ]
     # Drawn, not evenly spread: an even step falls into the rhythm of whoever trades by the clock.
-    chance = Random(periods)  # noqa: S311
+    chance = Random(periods)  # noqa: S311  repeatable
     drawn = chance.sample(range(len(starts)), min(count, len(starts)))
     yield from (starts[at] for at in sorted(drawn))
 

@@ -41,6 +41,7 @@ class SealedRow:
     ciphertext: bytes
 
 
+# Constant: with the table (an Identifier) all that is interpolated; values are bound.
 _SEALED: Final = "row_id, key_id, nonce, ciphertext"
 
 

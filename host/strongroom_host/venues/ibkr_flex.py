@@ -258,7 +258,7 @@ class IbkrFlex:
 
 
 def _date(value: str | None) -> datetime.date | None:
-    return datetime.datetime.strptime(value, "%Y%m%d").date() if value else None  # noqa: DTZ007
+    return datetime.datetime.strptime(value, "%Y%m%d").date() if value else None  # noqa: DTZ007  a day
 
 
 def _midnight_ms(day: datetime.date) -> int:
