@@ -66,9 +66,12 @@ def crew(database: Database) -> Iterator[Crew]:
 
 
 def claimed(queue: JobQueue) -> Lease:
-    lease = queue.claim()
-    assert lease is not None
-    return lease
+    """A job that is due now; a machine's clock may be set back a little after it was asked for."""
+    for _ in range(50):
+        if (lease := queue.claim()) is not None:
+            return lease
+        time.sleep(0.1)
+    raise AssertionError("nothing is due")
 
 
 def test_a_job_is_one_worker_s_until_it_is_done(crew: Crew) -> None:
@@ -90,6 +93,7 @@ def test_the_urgent_goes_first_then_the_older(crew: Crew) -> None:
     queue = crew.hire()
     queue.enqueue("ada-spot", INCREMENTAL)
     queue.enqueue("bob-perp", INCREMENTAL, priority=5)
+    crew.pass_time(1)  # both are due, even where the machine's clock is set back a little meanwhile
     assert [claimed(queue).account, claimed(queue).account] == ["bob-perp", "ada-spot"]
 
 
