@@ -134,6 +134,16 @@ class RecordStore:
                 "SELECT DISTINCT ON (account) * FROM account_states ORDER BY account, version DESC"
             ).fetchall()
 
+    def kept_states(self) -> list[AccountState]:
+        """Returns every state that is kept, by account, newest first."""
+        with (
+            guarded(self._connection) as open_,
+            open_.cursor(row_factory=class_row(AccountState)) as cursor,
+        ):
+            return cursor.execute(
+                "SELECT * FROM account_states ORDER BY account, version DESC"
+            ).fetchall()
+
     def prune_states(self, account: str) -> int:
         """Removes states that 16 newer ones have followed; returns how many."""
         with transaction(self._connection) as open_:
