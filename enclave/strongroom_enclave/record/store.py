@@ -6,7 +6,7 @@ prove themselves where they are opened, or the account is not touched.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import IO
+from io import BufferedRWPair
 
 from strongroom_wire.encoding import pack, u32, u64, uint, unpack_fields
 from strongroom_wire.errors import WireError
@@ -32,7 +32,7 @@ class Store:
         StoreRefused: from each call, when the host says no.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: BufferedRWPair) -> None:
         """`stream` is that of a socket, buffered, with a time-out."""
         self._stream = stream
 

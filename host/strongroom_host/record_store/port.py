@@ -7,21 +7,15 @@ sake: that nothing is replaced, and that what readers are shown is what the rece
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from decimal import Decimal
+from collections.abc import Callable, Sequence
 from itertools import combinations, product
-from typing import IO, Final
+from typing import Final
 
 from strongroom_wire.encoding import digest, pack, u64, uint, unpack, unpack_fields
 from strongroom_wire.errors import Malformed, WireError
-from strongroom_wire.merkle import Frontier, leaf_hash
-from strongroom_wire.record import PublishedHour, ReturnsReceipt
 
-from strongroom_host.record_store.connecting import Connection, connect
+from strongroom_host.record_store.connecting import Connection
 from strongroom_host.record_store.connections import (
     account_of,
     add_key,
@@ -30,6 +24,7 @@ from strongroom_host.record_store.connections import (
     keys_of,
     replace_credentials,
 )
+from strongroom_host.record_store.disclosed import disclosed_rows
 from strongroom_host.record_store.errors import (
     AccountUnknown,
     DatabaseRefused,
@@ -39,15 +34,10 @@ from strongroom_host.record_store.errors import (
     RowsLeaveGap,
 )
 from strongroom_host.record_store.publishing import publish
-from strongroom_host.record_store.rows import (
-    AccountState,
-    BalanceSnapshot,
-    ExchangeConnection,
-    HourlyReturn,
-)
+from strongroom_host.record_store.rows import AccountState, ExchangeConnection
 from strongroom_host.record_store.store import RecordStore, RowTable, SealedRow
 
-__all__ = ["MAX_MESSAGE", "StorePort", "serve_stream", "serving"]
+__all__ = ["MAX_MESSAGE", "StorePort", "states_with_root"]
 
 MAX_MESSAGE: Final = 64 << 20
 """Bytes of a message, either way."""
@@ -56,7 +46,6 @@ _TOLD: Final = b"strongroom/store/told/v1"
 _STATE: Final = b"strongroom/record/state/v1"
 _ROOT: Final = b"strongroom/record/root/v1"
 _PAGE: Final = 16 << 20
-_HOUR_MS: Final = 3_600_000
 _NAME: Final = 32
 _KEY: Final = 16
 _NONCE: Final = 12
@@ -132,28 +121,15 @@ class StorePort:
 
     def _state(self, fields: list[bytes]) -> list[bytes]:
         account, version = _sized(fields, None, 8)
-        wanted = _text(account), uint(version, 8)
-        for state in self._store.kept_states():
-            if (state.account, state.version) == wanted:
-                return [_sealed(state)]
-        raise AccountUnknown("no such state is kept", actual=wanted)
+        state = self._store.state(_text(account), uint(version, 8))
+        if state is None:
+            raise AccountUnknown("no such state is kept", actual=account)
+        return [_sealed(state)]
 
     def _publish(self, fields: list[bytes]) -> list[bytes]:
         account, index, opening, *rows = _sized(fields, None, 8, None, more=True)
-        receipt = ReturnsReceipt.parse(opening[32:])
-        tree = Frontier()
-        for row in rows:
-            tree.append(leaf_hash(row))
-        found = receipt.account, receipt.count, receipt.root
-        if found != (_text(account), len(rows), tree.head.root.hex()):
-            raise Malformed("published rows", found, (_text(account), len(rows)))
-        user = account_of(self._connection, receipt.account).user_id
-        numbered = enumerate(map(PublishedHour.parse, rows))
-        hours = [
-            _hour(receipt, user, hour, rows[at], opening, at, uint(index, 8))
-            for at, hour in numbered
-        ]
-        publish(self._connection, hours, [_balance(hour) for hour in hours if hour.closing])
+        user = account_of(self._connection, _text(account)).user_id
+        publish(self._connection, *disclosed_rows(user, opening, rows, uint(index, 8)))
         return []
 
     def _connect(self, fields: list[bytes]) -> list[bytes]:
@@ -216,60 +192,6 @@ def states_with_root(kept: Sequence[AccountState], root: bytes) -> list[tuple[st
     return [(account, version) for account, (version, _) in chosen.items()]
 
 
-def serve_stream(stream: IO[bytes], port: StorePort) -> None:
-    """Answers one connection's requests until it ends or breaks the protocol."""
-    while len(head := stream.read(4)) == 4 and (size := uint(head, 4)) <= MAX_MESSAGE:
-        request = stream.read(size)
-        if len(request) < size:
-            return
-        answer = port.answer(request)
-        stream.write(len(answer).to_bytes(4) + answer)
-        stream.flush()
-
-
-@contextmanager
-def serving(dsn: str, address: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[tuple[str, int]]:
-    """Serves the port until the block ends, a thread and a database connection for each of the
-    record's; yields where. The egress proxy maps a name to it.
-
-    Raises:
-        OSError: the address is taken.
-    """
-    with socket.create_server(address) as listener:
-        open_: set[socket.socket] = set()
-        threads = [threading.Thread(target=_accept, args=(listener, dsn, open_), daemon=True)]
-        threads[0].start()
-        try:
-            yield listener.getsockname()[:2]
-        finally:
-            for sock in (listener, *open_):
-                with suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-            threads[0].join()
-
-
-def _accept(listener: socket.socket, dsn: str, open_: set[socket.socket]) -> None:
-    threads = []
-    with suppress(OSError):
-        while True:
-            sock, _ = listener.accept()
-            open_.add(sock)
-            threads.append(threading.Thread(target=_serve, args=(sock, dsn), daemon=True))
-            threads[-1].start()
-    for thread in threads:
-        thread.join()
-
-
-def _serve(sock: socket.socket, dsn: str) -> None:
-    with (
-        suppress(OSError, DatabaseUnavailable),
-        sock,
-        connect(dsn, "strongroom store port") as open_,
-    ):
-        with sock.makefile("rwb") as stream:
-            serve_stream(stream, StorePort(open_))
-
-
 def _sized(fields: list[bytes], *sizes: int | None, more: bool = False) -> list[bytes]:
     return unpack_fields(_ASK, pack(_ASK, *fields), *sizes, more=more, limit=MAX_MESSAGE)
 
@@ -301,52 +223,3 @@ def _row(row: bytes) -> SealedRow:
 
 def _sealed(state: AccountState) -> bytes:
     return state.key_id + state.nonce + state.ciphertext
-
-
-def _number(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
-
-
-def _hour(
-    receipt: ReturnsReceipt,
-    user: str,
-    hour: PublishedHour,
-    encoded: bytes,
-    opening: bytes,
-    position: int,
-    index: int,
-) -> HourlyReturn:
-    *money, trades, mark_age_ms = hour.exact or (None,) * 9
-    names = ("opening", "flows", "pnl", "realised", "unrealised", "fees", "funding")
-    return HourlyReturn(
-        account=receipt.account,
-        start_ms=hour.start_ms,
-        user_id=user,
-        hours=hour.hours,
-        venue=receipt.venue,
-        environment=receipt.environment,
-        currency=receipt.currency,
-        value=_number(hour.value),
-        closing=_number(hour.closing),
-        **dict(zip(names, map(_number, money), strict=True)),
-        trades=trades,
-        mark_age_ms=mark_age_ms,
-        flags=hour.flags,
-        encoded=encoded,
-        receipt=opening,
-        position=position,
-        leaf_index=index,
-    )
-
-
-def _balance(hour: HourlyReturn) -> BalanceSnapshot:
-    if hour.closing is None:
-        raise Malformed("balance", "a number", None)
-    return BalanceSnapshot(
-        account=hour.account,
-        at_ms=hour.start_ms + hour.hours * _HOUR_MS,
-        user_id=hour.user_id,
-        currency=hour.currency,
-        equity=hour.closing,
-        leaf_index=hour.leaf_index,
-    )
