@@ -10,7 +10,7 @@ from strongroom_wire.errors import Malformed
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.record import PublishedHour, ReturnsReceipt
 
-from strongroom_host.record_store.rows import BalanceSnapshot, HourlyReturn
+from strongroom_host.record_store.rows import BalanceSnapshot, ExchangeConnection, HourlyReturn
 
 __all__ = ["disclosed_rows"]
 
@@ -19,7 +19,7 @@ _SALT: Final = 32
 
 
 def disclosed_rows(
-    user: str, opening: bytes, rows: Sequence[bytes], index: int
+    account: ExchangeConnection, opening: bytes, rows: Sequence[bytes], index: int
 ) -> tuple[list[HourlyReturn], list[BalanceSnapshot]]:
     """Returns returns and balances of the rows of one receipt.
 
@@ -27,23 +27,26 @@ def disclosed_rows(
     with each row, so that a row, its path and the leaf prove themselves.
 
     Raises:
-        Malformed: an encoding is none, or the rows are not those of the receipt.
+        Malformed: an encoding is none, the receipt another account's, or the rows another's.
     """
     receipt = ReturnsReceipt.parse(opening[_SALT:])
+    whose = receipt.account, receipt.venue, receipt.environment
+    if whose != (account.account, account.venue, account.environment):
+        raise Malformed("receipt", account.account, whose)
     tree = Frontier()
     for row in rows:
         tree.append(leaf_hash(row))
     if (receipt.count, receipt.root) != (len(rows), tree.head.root.hex()):
         raise Malformed("published rows", f"the {receipt.count} of the receipt", len(rows))
     returns = [
-        _return(receipt, user, PublishedHour.parse(row), row, opening, at, index)
+        _return(receipt, account.user_id, PublishedHour.parse(row), row, opening, at, index)
         for at, row in enumerate(rows)
     ]
     return returns, [
         BalanceSnapshot(
             account=row.account,
             at_ms=row.start_ms + row.hours * _HOUR_MS,
-            user_id=user,
+            user_id=row.user_id,
             currency=row.currency,
             equity=row.closing,
             leaf_index=index,

@@ -128,8 +128,8 @@ class StorePort:
 
     def _publish(self, fields: list[bytes]) -> list[bytes]:
         account, index, opening, *rows = _sized(fields, None, 8, None, more=True)
-        user = account_of(self._connection, _text(account)).user_id
-        publish(self._connection, *disclosed_rows(user, opening, rows, uint(index, 8)))
+        owner = account_of(self._connection, _text(account))
+        publish(self._connection, *disclosed_rows(owner, opening, rows, uint(index, 8)))
         return []
 
     def _connect(self, fields: list[bytes]) -> list[bytes]:

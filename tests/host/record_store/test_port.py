@@ -1,7 +1,7 @@
 """The store port from end to end: the enclave's client, a socket, the server, a real database."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from hashlib import sha256
@@ -97,7 +97,7 @@ def test_nothing_is_replaced(store: Store) -> None:
     other = [fork.add(KEY, trade(9 - number)) for number in range(3)]
     store.put(TRADES, "ada", 0, rows)
     store.put_state(sealed("ada", 0))
-    refusals = [
+    refusals: list[tuple[int, Callable[[], object]]] = [
         (1, lambda: store.put(TRADES, "ada", 0, other)),
         (2, lambda: store.put(TRADES, "ada", 4, other)),
         (3, lambda: store.put(TRADES, "nobody", 0, rows)),
