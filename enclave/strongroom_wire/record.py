@@ -31,7 +31,7 @@ Tip = tuple[Count, Hex32]
 """All rows of a table so far: how many, and the digest that chains them."""
 
 
-class _Canonical(Struct, frozen=True, forbid_unknown_fields=True, tag_field="format"):
+class _Canonical(Struct, frozen=True, tag_field="format"):
     """A value with one spelling, which begins with its format."""
 
     def serialise(self) -> bytes:

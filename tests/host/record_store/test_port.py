@@ -309,7 +309,7 @@ def test_a_message_that_is_too_long_ends_the_connection(address: tuple[str, int]
 
 
 def test_large_rows_come_in_several_answers(store: Store, database: Database) -> None:
-    rows = [bytes([number]) * 32 + KEY.id + bytes(65_000) for number in range(250)]
+    rows = [number.to_bytes(32) + KEY.id + bytes(65_000) for number in range(400)]
     store.put(TRADES, "ada", 0, rows)
     with database.as_enclave() as connection:
         asked = pack(b"strongroom/store/ask/v1", b"get", b"trades", b"ada", u64(0), b"\0\0\3\xe8")
