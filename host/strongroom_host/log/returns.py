@@ -97,7 +97,7 @@ def require_synced(receipt: ReturnsReceipt, sync: SyncReceipt) -> None:
 
 
 def _continues(receipt: Receipt, before: Receipt) -> bool:
-    if type(receipt) is not type(before) or _whose(receipt) != _whose(before):
+    if _whose(receipt) != _whose(before):
         return False
     if isinstance(receipt, SyncReceipt) and isinstance(before, SyncReceipt):
         fewer = receipt.trades[0] < before.trades[0] or receipt.flows[0] < before.flows[0]
