@@ -42,8 +42,9 @@ class Kind(IntEnum):
     nothing; a `Decision`. DENIED, they were refused: u8 `Rule`, NONE if it was none; a `Decision`.
     KILL, a key or all of them stopped for good: nothing; the signed order. PERMIT, a further permit
     of this boot: its SHA-256; the signed permit. MODEL, a client handed in what its model decided:
-    nothing; a `ModelDecision`. SYNC (a sync receipt) and RETURNS (published returns): nothing;
-    layouts come with what writes them.
+    nothing; a `ModelDecision`. SYNC, an account was connected or synchronised, and RETURNS, returns
+    were published: the root of all account states then, 32 bytes; a `record.SyncReceipt`, and a
+    `record.ReturnsReceipt`.
     """
 
     BOOT = 1
@@ -89,6 +90,8 @@ _PUBLIC: Mapping[Kind, Callable[[bytes], object]] = {
     Kind.KEY: lambda field: member(Action, uint(field, 1)),
     Kind.DENIED: lambda field: member(Rule, uint(field, 1)),
     Kind.PERMIT: lambda field: uint(field, 32),
+    Kind.SYNC: lambda field: uint(field, 32),
+    Kind.RETURNS: lambda field: uint(field, 32),
 }  # what reads, and so checks, the public part of a kind; that of the others is empty
 
 

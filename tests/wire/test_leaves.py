@@ -41,6 +41,8 @@ PUBLIC: dict[Kind, st.SearchStrategy[bytes]] = {
     Kind.KEY: st.sampled_from(Action).map(lambda action: bytes([action])),
     Kind.DENIED: st.sampled_from(Rule).map(lambda rule: bytes([rule])),
     Kind.PERMIT: B32,
+    Kind.SYNC: B32,
+    Kind.RETURNS: B32,
 }
 LEAVES = st.sampled_from(Kind).flatmap(
     lambda kind: st.builds(Leaf, st.just(kind), B32, U64, U64, B32, PUBLIC.get(kind, st.just(b"")))
@@ -205,8 +207,10 @@ def _flawed_leaves() -> dict[str, bytes]:
         "signed with a public part": kind(Kind.SIGNED, b"\x00"),
         "kill with a public part": kind(Kind.KILL, byte(1)),
         "model with a public part": kind(Kind.MODEL, b"x"),
-        "sync with a public part": kind(Kind.SYNC, b"x"),
-        "returns with a public part": kind(Kind.RETURNS, b"x"),
+        "sync without a root": kind(Kind.SYNC),
+        "sync with a root of 31 bytes": kind(Kind.SYNC, byte(1, 31)),
+        "returns without a root": kind(Kind.RETURNS),
+        "returns with a root of 33 bytes": kind(Kind.RETURNS, byte(1, 33)),
         "denied without a rule": kind(Kind.DENIED),
         "denied by an unknown rule": kind(Kind.DENIED, b"\xff"),
         "denied by a rule of two bytes": kind(Kind.DENIED, b"\x00\x01"),

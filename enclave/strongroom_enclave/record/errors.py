@@ -4,6 +4,8 @@ from strongroom_wire.errors import Code, WireError
 
 __all__ = ["EventDoubled", "EventInvalid", "MarketInvalid", "MarketUnknown", "PrecisionExhausted"]
 __all__ += ["RecordError", "SeriesBroken", "TierInvalid"]
+__all__ += ["AccountForked", "CredentialsSwapped", "HistoryForked", "KeyUnknown", "RowsMissing"]
+__all__ += ["RowsReplaced", "SealForged", "StatesOld", "StoreBroken", "StoreError", "StoreRefused"]
 
 
 class RecordError(WireError):
@@ -42,3 +44,54 @@ class TierInvalid(RecordError):
     """The owner's disclosure tier contradicts itself."""
 
     code = Code.MANIFEST_INVALID
+
+
+class CredentialsSwapped(RecordError):
+    """Credentials were sealed for another account or venue than they came for."""
+
+    code = Code.KEY_CONFLICT
+
+
+class StoreError(RecordError):
+    """Root of what the host's database did wrong: it is the host's, so nothing of it is folded."""
+
+    code = Code.SEALED_STATE_REFUSED
+
+
+class StoreBroken(StoreError):
+    """The database went away, is too slow, or does not speak the port's protocol."""
+
+
+class StoreRefused(StoreError):
+    """The database says that it will not; `actual` is the reason it gives, which is only a hint."""
+
+
+class KeyUnknown(StoreError):
+    """A ciphertext names a data key that its user does not have."""
+
+
+class SealForged(StoreError):
+    """A ciphertext is not what was sealed for this place: edited, or another account's, table's,
+    row's or version's."""
+
+
+class RowsMissing(StoreError):
+    """There are fewer rows than the receipt counts."""
+
+
+class RowsReplaced(StoreError):
+    """Rows were sealed for their places, but are not those of the receipt: a fork's."""
+
+
+class AccountForked(StoreError):
+    """Two went on from one state of an account: it was leased twice."""
+
+
+class HistoryForked(StoreError):
+    """The leaves handed over do not lead to the head that the owners named."""
+
+    code = Code.WRONG_LOG_HEAD
+
+
+class StatesOld(StoreError):
+    """The states handed over are not those that the newest leaf names: an old database."""

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.errors import Rule
 from strongroom_wire.leaves import Boot, Decision, Kind, Leaf, ModelDecision
 from strongroom_wire.owners import Statement
+from strongroom_wire.record import Receipt, ReturnsReceipt, SyncReceipt
 from strongroom_wire.statements import Action, OwnerOrder, Permit
 
 __all__ = ["Plain", "decode_leaf", "decode_record"]
@@ -41,6 +43,8 @@ def decode_leaf(leaf: Leaf) -> Plain:
             found["rule"] = Rule(leaf.public[0]).name
         case Kind.PERMIT:
             found["permit"] = leaf.public.hex()
+        case Kind.SYNC | Kind.RETURNS:
+            found["root"] = leaf.public.hex()
         case _:
             pass
     return found
@@ -76,8 +80,10 @@ def decode_record(leaf: Leaf, record: bytes) -> Plain:
                 "inputs": model.inputs.hex(),
                 "output": model.output.hex(),
             }
-        case _:
-            return {"record": record.hex()}
+        case Kind.SYNC:
+            return _plain(SyncReceipt.parse(record))
+        case Kind.RETURNS:
+            return _plain(ReturnsReceipt.parse(record))
 
 
 def _decision(decision: Decision) -> Plain:
@@ -130,3 +136,7 @@ def _head(head: LogHead) -> Plain:
 
 def _pusd(millionths: int) -> str:
     return f"{Decimal(millionths).scaleb(-6):f}"
+
+
+def _plain(receipt: Receipt) -> Plain:
+    return msgspec.json.decode(receipt.serialise(), type=Plain)

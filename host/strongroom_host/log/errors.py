@@ -25,6 +25,7 @@ __all__ = [
     "PathMalformed",
     "PositionMissed",
     "ProofMalformed",
+    "ReceiptUnfit",
     "SignatureWrong",
     "TileMalformed",
     "TileMissing",
@@ -35,6 +36,10 @@ class LogError(HostError):
     """Something about a log is not what it must be."""
 
     exit_status = 3
+
+
+class ReceiptUnfit(LogError):
+    """A receipt of the record is not what its leaf, its row or the receipt before says it is."""
 
 
 class NotIncluded(LogError):

@@ -15,6 +15,7 @@ from strongroom_wire.bundle import EMPTY_LOG, LogHead
 from strongroom_wire.errors import Code, Rule, WireError
 from strongroom_wire.leaves import Boot, Decision, Kind, Leaf, ModelDecision
 from strongroom_wire.owners import Statement
+from strongroom_wire.record import ReturnsReceipt, SyncReceipt
 from strongroom_wire.statements import (
     ORDER_DOMAIN,
     PERMIT_DOMAIN,
@@ -70,8 +71,10 @@ class RecordsOfBoots:
                     yield from self._decision(leaf, Decision.parse(record))
                 case Kind.MODEL:
                     yield from self._client(leaf, ModelDecision.parse(record).client)
-                case _:
-                    return  # no layout is defined yet
+                case Kind.SYNC:
+                    SyncReceipt.parse(record)
+                case Kind.RETURNS:
+                    ReturnsReceipt.parse(record)
         except WireError as error:
             bad = leaf.kind in (Kind.BOOT, Kind.PERMIT)
             yield Problem.WRONG_PERMIT if bad else Problem.WRONG_RECORD, str(error)

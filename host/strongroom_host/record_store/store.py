@@ -135,6 +135,24 @@ class RecordStore:
                 "SELECT DISTINCT ON (account) * FROM account_states ORDER BY account, version DESC"
             ).fetchall()
 
+    def kept_states(self) -> list[AccountState]:
+        """Returns every state that is kept, by account, newest first."""
+        text = "SELECT * FROM account_states ORDER BY account, version DESC"
+        with (
+            guarded(self._connection) as open_,
+            open_.cursor(row_factory=class_row(AccountState)) as cursor,
+        ):
+            return cursor.execute(text).fetchall()
+
+    def state(self, account: str, version: int) -> AccountState | None:
+        """Returns one state, None if it is not kept."""
+        text = "SELECT * FROM account_states WHERE account = %s AND version = %s"
+        with (
+            guarded(self._connection) as open_,
+            open_.cursor(row_factory=class_row(AccountState)) as cursor,
+        ):
+            return cursor.execute(text, [account, version]).fetchone()
+
     def prune_states(self, account: str) -> int:
         """Removes states that 16 newer ones have followed; returns how many."""
         with transaction(self._connection) as open_:

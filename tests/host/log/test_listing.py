@@ -19,6 +19,7 @@ from strongroom_wire.statements import Action
 
 from tests.host.log.boots_made import Kept, Running, manifest
 from tests.wire.samples import byte, public
+from tests.wire.test_record import RETURNS, SYNC
 
 
 def every_kind() -> Kept:
@@ -29,7 +30,8 @@ def every_kind() -> Kept:
     further = boot.permit(Frontier(), serial=2, abandons=LogHead(3, byte(1))).serialise()
     log.add(Kind.PERMIT, further, sha256(further).digest())
     log.model()
-    log.add(Kind.SYNC, b"what is to come")
+    log.add(Kind.SYNC, SYNC.serialise(), byte(7))
+    log.add(Kind.RETURNS, RETURNS.serialise(), byte(8))
     asked = Reply(Code.OK, 9, order_hashes=(byte(1), byte(2)))
     told = Decision("main", "strategy", byte(3), byte(4), 1, 2, byte(5) + byte(6), asked)
     log.add(Kind.SIGNED, told.serialise())
@@ -44,7 +46,7 @@ def test_every_kind_is_decoded(tmp_path: Path) -> None:
     found = list(listed(view, 0, view.size, LOG.openings))
     assert [each.problem for each in found] == [""] * len(LOG.entries)
     by_kind = {each.leaf.kind: each.record or {} for each in found if each.leaf is not None}
-    assert set(by_kind) == {*Kind} - {Kind.RETURNS}
+    assert set(by_kind) == {*Kind}
     assert by_kind[Kind.BOOT]["budgets"] == {"main": {"notional": "500.000000", "orders": 200}}
     assert by_kind[Kind.BOOT]["abandons"] is None
     assert by_kind[Kind.PERMIT]["abandons"] == {"size": 3, "root": byte(1).hex()}
@@ -56,7 +58,11 @@ def test_every_kind_is_decoded(tmp_path: Path) -> None:
     assert by_kind[Kind.SIGNED]["model"] == byte(5).hex()
     assert by_kind[Kind.SIGNED]["signed_total"] == {"notional": "0.000001", "orders": 2}
     assert by_kind[Kind.MODEL]["output"] == byte(3).hex()
-    assert by_kind[Kind.SYNC] == {"record": b"what is to come".hex()}
+    assert by_kind[Kind.SYNC] == json.loads(SYNC.serialise())
+    assert by_kind[Kind.RETURNS] == json.loads(RETURNS.serialise())
+    public_of = {each.leaf.kind: decode_leaf(each.leaf) for each in found if each.leaf is not None}
+    assert public_of[Kind.SYNC]["root"] == byte(7).hex()
+    assert public_of[Kind.RETURNS]["root"] == byte(8).hex()
     for each in found:
         assert each.leaf is not None
         json.dumps(decode_leaf(each.leaf) | {"record": each.record})

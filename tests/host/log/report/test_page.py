@@ -225,7 +225,7 @@ def test_a_permit_that_gives_up_a_history_says_so() -> None:
 
 def test_times_that_no_calendar_has() -> None:
     day = Day().boot()
-    day.kept.add(Kind.SYNC, b"", time_ms=(1 << 64) - 1)
+    day.kept.add(Kind.SYNC, b"", bytes(32), time_ms=(1 << 64) - 1)
     assert f"{(1 << 64) - 1} ms since 1970" in shown(sheet(day)).text
 
 

@@ -242,7 +242,7 @@ def test_times_that_the_enclave_did_not_have() -> None:
 
 def test_kinds_that_are_not_rendered_are_named() -> None:
     day = Day().boot()
-    day.kept.add(Kind.SYNC, b"?")
+    day.kept.add(Kind.SYNC, b"?", bytes(32))
     record, _ = day.read()
     assert [(gap.lack, gap.detail) for gap in record.gaps] == [(Lack.NOT_RENDERED, "SYNC")]
 

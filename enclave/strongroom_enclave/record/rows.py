@@ -1,0 +1,93 @@
+"""Trades and flows as rows that the host keeps: encrypted, in order, chained.
+
+A row opens only at its own number in its own table of its own account, so that a row in another's
+place is found at once; the chain of digests over all of them finds the rest. The order is that of
+arrival, and nothing else is made of it.
+
+A row is its name (32 bytes) and a ciphertext. The name is the same for the same event of an account
+under one key, so that the host can tell doubles, and nobody else can tell what it is the name of.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import DecodeError, msgpack
+from strongroom_wire.encoding import digest, pack, u64
+from strongroom_wire.errors import Malformed
+from strongroom_wire.record import Tip
+
+from strongroom_enclave.record.errors import RowsMissing, RowsReplaced
+from strongroom_enclave.record.events import Event, Flow, Trade
+from strongroom_enclave.record.vault import DataKey, Keys, opened
+
+__all__ = ["FLOWS", "TRADES", "Chain"]
+
+TRADES: Final = "trades"
+FLOWS: Final = "cash_flows"
+_ROW = b"strongroom/record/row/v1"
+_CHAIN = b"strongroom/record/chain/v1"
+_KINDS: Final[dict[str, type[Event]]] = {TRADES: Trade, FLOWS: Flow}
+
+
+class Chain:
+    """The rows of one table of an account so far, by their number and one digest: what a receipt
+    commits to. It grows by what is added, or by what is read back."""
+
+    def __init__(self, account: str, venue: str, table: str) -> None:
+        self._place = pack(_ROW, account.encode(), venue.encode(), table.encode())
+        self._kind = _KINDS[table]
+        self._count, self._digest = 0, digest(_CHAIN, self._place)
+
+    @property
+    def tip(self) -> Tip:
+        """What a receipt says of these rows."""
+        return self._count, self._digest.hex()
+
+    def add(self, key: DataKey, event: Event) -> bytes:
+        """Returns the next row, which holds this event."""
+        _, _, asset, kind, _, identifier = event.order
+        name = key.name(self._place, asset.encode(), bytes([kind]), identifier.encode())
+        row = name + key.seal(self._next(name), msgpack.encode(event))
+        self._advance(row)
+        return row
+
+    def read(self, keys: Keys, rows: Iterable[bytes], tip: Tip) -> list[Event]:
+        """Returns the events in these rows, after proving that they go on from here as they were
+        added, and that those up to `tip` are the receipt's.
+
+        Rows beyond it were added here too, by a run that did not come to its receipt: they are the
+        account's, and the next receipt counts them.
+
+        Raises:
+            SealForged, KeyUnknown: a row was edited, or put in another's place.
+            RowsMissing: there are fewer than the receipt has.
+            RowsReplaced: they were added here, but in another history than the receipt's.
+        """
+        events = []
+        for row in rows:
+            self._compare(tip)
+            events.append(self._event(opened(keys, self._next(row[:32]), row[32:])))
+            self._advance(row)
+        self._compare(tip)
+        if self._count < tip[0]:
+            raise RowsMissing("rows", tip[0], self._count)
+        return events
+
+    def _event(self, content: bytes) -> Event:
+        try:
+            event = msgpack.decode(content, type=self._kind)
+        except DecodeError as error:
+            raise Malformed("row", "an event of its table", "another") from error
+        if msgpack.encode(event) != content:
+            raise Malformed("row", "the spelling that is written here", "another")
+        return event
+
+    def _compare(self, tip: Tip) -> None:
+        if self._count == tip[0] and self.tip != tip:
+            raise RowsReplaced("rows", tip, self.tip)
+
+    def _next(self, name: bytes) -> bytes:
+        return pack(_ROW, self._place, u64(self._count), name)
+
+    def _advance(self, row: bytes) -> None:
+        self._count, self._digest = self._count + 1, digest(_CHAIN, self._digest, row)

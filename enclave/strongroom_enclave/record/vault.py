@@ -1,0 +1,129 @@
+"""Data keys and what is kept under them; the host stores all of it, and opens none.
+
+A user's data key is made here, and leaves only under the role's sealing key. Two keys derive from
+it: one encrypts, the other makes nonces and names, from content. So the same content in the same
+place is the same ciphertext: whoever was interrupted writes it again, and says nothing new by it.
+A ciphertext is stored as the key's name (16 bytes), the nonce (12), the content and its tag (16).
+
+Keys are rotated by sealing the next state, and the credentials, under a new one. Rows stay under
+theirs: the host keeps what it was given anyway.
+"""
+
+import hmac
+from collections.abc import Mapping
+from hashlib import sha256
+from secrets import token_bytes
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from strongroom_wire.encoding import digest, pack, unpack_fields
+from strongroom_wire.record import Credentials
+
+from strongroom_enclave.identity import Identity
+from strongroom_enclave.record.errors import CredentialsSwapped, KeyUnknown, SealForged
+from strongroom_enclave.sealing import seal, unseal
+
+__all__ = ["PURPOSE", "DataKey", "Keys", "admitted", "kept", "opened", "recalled"]
+
+PURPOSE = b"record-credentials"
+"""What an owner seals credentials to the record's HPKE key for."""
+_CREDENTIALS = b"strongroom/record/credentials/v1"
+_KEY = b"strongroom/record/data-key/v1"
+_SEALED = b"strongroom/record/sealed/v1"
+
+
+class DataKey:
+    """A key of one user, named by a digest of itself: no name leads to another key."""
+
+    def __init__(self, user: str, secret: bytes) -> None:
+        self.user, self.id, self._secret = user, digest(_KEY, secret)[:16], secret
+        keys = HKDF(SHA256(), length=64, salt=None, info=_KEY).derive(secret)
+        self._cipher, self._naming = AESGCM(keys[:32]), keys[32:]
+
+    @classmethod
+    def generate(cls, user: str) -> "DataKey":
+        """Returns a new key."""
+        return cls(user, token_bytes(32))
+
+    def wrapped(self, role_key: bytes, version: int) -> bytes:
+        """Returns the key under the role's sealing key; see `sealing.seal`."""
+        return seal(role_key, version, pack(_KEY, self.user.encode(), self._secret))
+
+    @classmethod
+    def unwrapped(cls, role_key: bytes, version: int, user: str, blob: bytes) -> "DataKey":
+        """Returns a key that was wrapped for this user.
+
+        Raises:
+            Malformed, Refused: see `sealing.unseal`.
+            SealForged: it is another user's.
+        """
+        name, secret = unpack_fields(_KEY, unseal(role_key, version, blob), None, 32)
+        if name != user.encode():
+            raise SealForged("data key", "this user's", "another's")
+        return cls(user, secret)
+
+    def name(self, *fields: bytes) -> bytes:
+        """Returns 32 bytes that name these fields to whoever has the key, and nobody else."""
+        return hmac.digest(self._naming, pack(_SEALED, *fields), "sha256")
+
+    def seal(self, place: bytes, content: bytes) -> bytes:
+        """Returns `content` so that it opens for this place only."""
+        nonce = self.name(b"nonce", place, content)[:12]
+        return self.id + nonce + self._cipher.encrypt(nonce, content, pack(_SEALED, place, self.id))
+
+    def open(self, place: bytes, sealed: bytes) -> bytes:
+        """Returns what was sealed under this key for this place, or raises `SealForged`."""
+        try:
+            context = pack(_SEALED, place, self.id)
+            return self._cipher.decrypt(sealed[16:28], sealed[28:], context)
+        except (InvalidTag, ValueError) as error:
+            raise SealForged("ciphertext", "what was sealed for this place", "not") from error
+
+
+Keys = Mapping[bytes, DataKey]
+"""The keys of one user by their names; never more than one user's."""
+
+
+def opened(keys: Keys, place: bytes, sealed: bytes) -> bytes:
+    """Returns what was sealed for this place under one of these keys.
+
+    Raises:
+        KeyUnknown, SealForged: it was not.
+    """
+    if (key := keys.get(sealed[:16])) is None:
+        raise KeyUnknown("data key", "one of the user's", sealed[:16].hex())
+    return key.open(place, sealed)
+
+
+def admitted(identity: Identity, sealed: bytes, account: str, venue: str) -> Credentials:
+    """Returns the credentials that an owner sealed to this boot for this account.
+
+    Raises:
+        Malformed, BadSignature: see `Identity.open` and `Credentials.parse`.
+        CredentialsSwapped: they were sealed for another account or venue.
+    """
+    found = Credentials.parse(identity.open(PURPOSE, sealed))
+    if (found.account, found.venue) != (account, venue):
+        raise CredentialsSwapped("credentials", (account, venue), (found.account, found.venue))
+    return found
+
+
+def kept(key: DataKey, credentials: Credentials) -> bytes:
+    """Returns credentials as they are stored. The account's state has the SHA-256 of that, so that
+    those that were replaced are not taken for the newest."""
+    place = pack(_CREDENTIALS, credentials.account.encode(), credentials.venue.encode())
+    return key.seal(place, credentials.serialise())
+
+
+def recalled(keys: Keys, sealed: bytes, account: str, venue: str, newest: bytes) -> Credentials:
+    """Returns the credentials of an account; `newest` is what its state has.
+
+    Raises:
+        KeyUnknown, SealForged: they are another account's, replaced ones, or altered.
+    """
+    if sha256(sealed).digest() != newest:
+        raise SealForged("credentials", "the newest", "others")
+    place = pack(_CREDENTIALS, account.encode(), venue.encode())
+    return Credentials.parse(opened(keys, place, sealed))

@@ -1,0 +1,77 @@
+"""Keys, events and states to keep, and a log that carries their root."""
+
+from decimal import Decimal
+
+from hypothesis import strategies as st
+from strongroom_enclave.record.events import Event, Flow, FlowKind, Side, Trade
+from strongroom_enclave.record.state import AccountState, Book, SealedState
+from strongroom_enclave.record.vault import DataKey
+from strongroom_wire.leaves import Kind, Leaf
+from strongroom_wire.record import UNCHAINED, SyncReceipt
+
+__all__ = ["EVENTS", "KEY", "KEYS", "OTHER", "VENUE", "flow", "leaf", "sealed", "state", "trade"]
+__all__ += ["texts"]
+
+VENUE = "binance"
+KEY = DataKey("ada", b"k" * 32)
+OTHER = DataKey("bob", b"o" * 32)
+KEYS = {KEY.id: KEY}
+
+
+def texts() -> st.SearchStrategy[str]:
+    return st.text(min_size=1, max_size=12).filter(lambda text: not text.isspace())
+
+
+def _decimals(low: int) -> st.SearchStrategy[Decimal]:
+    return st.builds(
+        lambda digits, places: Decimal(digits).scaleb(-places),
+        st.integers(low, 10**29),
+        st.integers(0, 30),
+    )
+
+
+_TIMES = st.integers(0, 2**53)
+_TRADES = st.builds(
+    Trade,
+    _TIMES,
+    texts(),
+    texts(),
+    st.sampled_from(Side),
+    _decimals(1),
+    _decimals(0),
+    _decimals(-(10**29)),
+    texts(),
+)
+_FLOWS = st.builds(
+    Flow, _TIMES, texts(), texts(), _decimals(1), st.sampled_from(list(FlowKind)[2:])
+)
+EVENTS: dict[str, st.SearchStrategy[Event]] = {"trades": _TRADES, "cash_flows": _FLOWS}
+"""Events of each table, by its name."""
+
+
+def trade(number: int) -> Trade:
+    price = Decimal("60000.10") + number
+    return Trade(1000 + number, f"t{number}", "BTC/USDT", Side.BUY, Decimal("0.5"), price)
+
+
+def flow(number: int) -> Flow:
+    return Flow(1000 + number, f"f{number}", "USDT", Decimal(-1), FlowKind.FEE)
+
+
+def state(account: str = "ada", number: int = 0, until_ms: int = 0) -> AccountState:
+    tip = 0, UNCHAINED
+    receipt = SyncReceipt(account, VENUE, "test", number, UNCHAINED, tip, tip, 0, until_ms, 0)
+    spans = {"deposits": ((0, 5), (9, 12)), "trades BTC/USDT": ()}
+    cursors = {"trades BTC/USDT": (5, 3, "k"), "deposits": (1, -1, "")}
+    return AccountState(receipt, None, b"c" * 32, cursors, spans, ("BTC/USDT",))
+
+
+def sealed(account: str = "ada", version: int = 0, number: int = 0) -> SealedState:
+    return SealedState.seal(KEY, version, state(account, number))
+
+
+def leaf(index: int, states: list[SealedState] | None, kind: Kind = Kind.SYNC) -> bytes:
+    """A leaf with the root of these states, one without a root if that is None."""
+    if states is None:
+        return Leaf(Kind.KILL, b"e" * 32, index, 1, b"c" * 32).serialise()
+    return Leaf(kind, b"e" * 32, index, 1, b"c" * 32, Book(states).root).serialise()

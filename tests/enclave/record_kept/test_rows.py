@@ -1,0 +1,195 @@
+"""Rows: what was added comes back, and whatever else a database hands over is refused by name."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import msgpack
+from strongroom_enclave.record.errors import (
+    EventInvalid,
+    KeyUnknown,
+    RowsMissing,
+    RowsReplaced,
+    SealForged,
+)
+from strongroom_enclave.record.events import Event, Side
+from strongroom_enclave.record.rows import FLOWS, TRADES, Chain
+from strongroom_enclave.record.vault import DataKey
+from strongroom_wire.encoding import digest, pack, u64
+from strongroom_wire.errors import Malformed, WireError
+from strongroom_wire.record import Tip
+
+from tests.enclave.record_kept.samples import EVENTS, KEY, KEYS, OTHER, VENUE, flow, trade
+
+COUNT = 6
+
+
+def written(
+    account: str = "ada", table: str = TRADES, key: DataKey = KEY, first: int = 0
+) -> tuple[list[bytes], Tip]:
+    chain = Chain(account, VENUE, table)
+    make = trade if table == TRADES else flow
+    return [chain.add(key, make(first + number)) for number in range(COUNT)], chain.tip
+
+
+ROWS, TIP = written()
+
+
+def read(rows: list[bytes], tip: Tip = TIP, **keys: DataKey) -> list[Event]:
+    known = KEYS | {key.id: key for key in keys.values()}
+    return Chain("ada", VENUE, TRADES).read(known, rows, tip)
+
+
+@given(
+    st.sampled_from([TRADES, FLOWS]).flatmap(
+        lambda table: st.tuples(st.just(table), st.lists(EVENTS[table], max_size=8))
+    ),
+    st.integers(0, 8),
+)
+def test_what_was_added_comes_back_to_the_last_digit(
+    given_: tuple[str, list[Event]], split: int
+) -> None:
+    table, events = given_
+    chain = Chain("ada", VENUE, table)
+    tips = [chain.tip]
+    rows = []
+    for event in events:
+        rows.append(chain.add(KEY, event))
+        tips.append(chain.tip)
+    back = Chain("ada", VENUE, table)
+    found = back.read(KEYS, rows, chain.tip)
+    assert found == events
+    assert back.tip == chain.tip == (len(events), chain.tip[1])
+    assert [str(event) for event in found] == [str(event) for event in events]
+    # A run that was killed before its receipt left rows beyond it: they are read as well.
+    assert Chain("ada", VENUE, table).read(KEYS, rows, tips[min(split, len(events))]) == events
+    part = Chain("ada", VENUE, table)
+    part.read(KEYS, rows[:split], part.tip if not rows[:split] else tips[len(rows[:split])])
+    assert part.read(KEYS, rows[split:], chain.tip) == events[split:]
+
+
+def test_rows_are_the_documented_ones() -> None:
+    place = pack(b"strongroom/record/row/v1", b"ada", b"binance", b"trades")
+    found = digest(b"strongroom/record/chain/v1", place)
+    for number, row in enumerate(ROWS):
+        name = KEY.name(place, b"BTC/USDT", b"\0", b"t%d" % number)
+        here = pack(b"strongroom/record/row/v1", place, u64(number), name)
+        assert row == name + KEY.seal(here, msgpack.encode(trade(number)))
+        found = digest(b"strongroom/record/chain/v1", found, row)
+    assert (COUNT, found.hex()) == TIP
+
+
+def test_names_tell_doubles_and_nothing_else() -> None:
+    chain = Chain("ada", VENUE, TRADES)
+    one, two = chain.add(KEY, trade(1)), chain.add(KEY, trade(1))
+    assert one[:32] == two[:32]
+    assert one != two
+    names = {
+        written(account, table, key)[0][1][:32]
+        for account in ("ada", "eve")
+        for table in (TRADES, FLOWS)
+        for key in (KEY, OTHER)
+    }
+    assert len(names) == 8
+    assert all(b"BTC" not in row and b"60000" not in row for row in ROWS)
+
+
+def edited(at: int) -> list[bytes]:
+    row = bytearray(ROWS[3])
+    row[at] ^= 1
+    return [*ROWS[:3], bytes(row), *ROWS[4:]]
+
+
+FORK, FORK_TIP = written(first=100)
+HANDED: dict[str, tuple[type[WireError], Callable[[], list[bytes]]]] = {
+    "its name edited": (SealForged, lambda: edited(0)),
+    "its key's name edited": (KeyUnknown, lambda: edited(32)),
+    "its nonce edited": (SealForged, lambda: edited(48)),
+    "its content edited": (SealForged, lambda: edited(60)),
+    "its tag edited": (SealForged, lambda: edited(-1)),
+    "a row cut": (SealForged, lambda: [*ROWS[:3], ROWS[3][:-1], *ROWS[4:]]),
+    "a row of nothing": (KeyUnknown, lambda: [*ROWS[:3], b"", *ROWS[4:]]),
+    "two reordered": (SealForged, lambda: [*ROWS[:2], ROWS[3], ROWS[2], *ROWS[4:]]),
+    "one doubled": (SealForged, lambda: [*ROWS[:3], ROWS[2], *ROWS[3:]]),
+    "the last one doubled": (SealForged, lambda: [*ROWS, ROWS[-1]]),
+    "one dropped": (SealForged, lambda: [*ROWS[:2], *ROWS[3:]]),
+    "the last one dropped": (RowsMissing, lambda: ROWS[:-1]),
+    "all dropped": (RowsMissing, list),
+    "another account's": (SealForged, lambda: [*ROWS[:3], written("eve")[0][3], *ROWS[4:]]),
+    "another table's": (SealForged, lambda: [*ROWS[:3], written(table=FLOWS)[0][3], *ROWS[4:]]),
+    "another user's": (KeyUnknown, lambda: written(key=OTHER)[0]),
+    "a fork's last one": (RowsReplaced, lambda: [*ROWS[:-1], FORK[-1]]),
+    "a fork's first one": (RowsReplaced, lambda: [FORK[0], *ROWS[1:]]),
+    "a fork's": (RowsReplaced, lambda: FORK),
+}
+
+
+@pytest.mark.parametrize("how", HANDED)
+def test_what_a_lying_database_hands_over_is_refused_by_name(how: str) -> None:
+    error, rows = HANDED[how]
+    with pytest.raises(error):
+        read(rows())
+
+
+def test_a_fork_is_refused_though_more_rows_follow_and_though_none_is_counted() -> None:
+    with pytest.raises(RowsReplaced):
+        read(FORK, (3, TIP[1]))
+    with pytest.raises(RowsReplaced):
+        read(ROWS, (0, TIP[1]))
+    with pytest.raises(RowsReplaced):
+        read([], (0, TIP[1]))
+
+
+def test_rows_of_another_venue_are_refused() -> None:
+    with pytest.raises(SealForged):
+        Chain("ada", "kraken", TRADES).read(KEYS, ROWS, TIP)
+
+
+def test_rows_stay_readable_after_a_rotation() -> None:
+    new, chain = DataKey.generate("ada"), Chain("ada", VENUE, TRADES)
+    rows = [chain.add(key, trade(number)) for number, key in enumerate((KEY, KEY, new, new))]
+    assert read(rows, chain.tip, new=new) == [trade(number) for number in range(4)]
+    with pytest.raises(KeyUnknown):
+        read(rows, chain.tip)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", Malformed),
+        (b"\xc1", Malformed),
+        (msgpack.encode(flow(0)), Malformed),
+        (msgpack.encode(trade(0)) + b"\0", Malformed),
+        (
+            msgpack.encode({**_trade, "more": 1})
+            if (_trade := msgpack.decode(msgpack.encode(trade(0))))
+            else b"",
+            Malformed,
+        ),
+        (msgpack.encode({**_trade, "price": 60000}), Malformed),
+        (msgpack.encode({**_trade, "price": "6.00001E4"}), Malformed),
+        (msgpack.encode({**_trade, "price": 0.5}), Malformed),
+        (msgpack.encode({**_trade, "side": 2}), Malformed),
+        (msgpack.encode({**_trade, "price": "NaN"}), EventInvalid),
+        (msgpack.encode({**_trade, "amount": "0"}), EventInvalid),
+    ],
+)
+def test_what_is_no_event_is_refused_though_it_was_sealed_here(
+    content: bytes, error: type[WireError]
+) -> None:
+    chain = Chain("ada", VENUE, TRADES)
+    place = pack(b"strongroom/record/row/v1", b"ada", b"binance", b"trades")
+    name = bytes(32)
+    here = pack(b"strongroom/record/row/v1", place, u64(0), name)
+    with pytest.raises(error):
+        chain.read(KEYS, [name + KEY.seal(here, content)], (1, "0" * 64))
+
+
+def test_an_event_of_the_other_side_is_another_row() -> None:
+    one = Chain("ada", VENUE, TRADES).add(KEY, trade(0))
+    sold = type(trade(0))(1000, "t0", "BTC/USDT", Side.SELL, Decimal("0.5"), Decimal("60000.10"))
+    other = Chain("ada", VENUE, TRADES).add(KEY, sold)
+    assert one[:32] == other[:32]
+    assert one[48:60] != other[48:60]
