@@ -2,6 +2,7 @@
 
 import hashlib
 import ssl
+from collections.abc import Callable
 from socket import socket
 
 import certifi
@@ -10,7 +11,10 @@ from strongroom_wire.manifest import Egress
 
 from strongroom_enclave.platform.links import open_tunnel
 
-__all__ = ["connected", "trust"]
+__all__ = ["Proxy", "connected", "trust"]
+
+Proxy = Callable[[], socket]
+"""Opens a connection to the host's proxy; OSError if there is none."""
 
 
 def trust(venue: Egress) -> ssl.SSLContext:

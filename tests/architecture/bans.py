@@ -115,7 +115,7 @@ RULES = (
         within=_IMAGE,
         allowed=(
             "strongroom_enclave.enroll",
-            "strongroom_enclave.record.http",
+            "strongroom_enclave.http",
             "strongroom_enclave.tls",
             _PLATFORM,
         ),

@@ -69,7 +69,7 @@ def test_every_rule_has_a_breaking_example() -> None:
         ("strongroom_enclave.platform.nsm", "import fcntl, os, socket"),
         ("strongroom_enclave.platform.spawn", "import subprocess"),
         ("strongroom_enclave.enroll.service", "import ssl"),
-        ("strongroom_enclave.record.http", "import http.client, ssl"),
+        ("strongroom_enclave.http", "import http.client, ssl"),
         ("strongroom_enclave.tls", "import ssl\nfrom socket import socket"),
         ("strongroom_host.cli.main", "import os, subprocess\nprint(0.5)"),
         (_SIGNER, "import re\nre.compile('a')"),

@@ -12,12 +12,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from strongroom_enclave.http import Answer, Http
 from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Cursor, Page, Stream
 from strongroom_enclave.record.connectors.session import Session
 from strongroom_enclave.record.connectors.tables import VENUES as TABLES
 from strongroom_enclave.record.events import Flow, Trade
-from strongroom_enclave.record.http import Answer, Http
 from strongroom_enclave.tls import connected
 from strongroom_enclave.venues import HOSTS, reachable
 from strongroom_host.venues.defaults import (

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
+from strongroom_enclave.http import Answer
 from strongroom_enclave.record.connectors.rules import (
     Cursor,
     KeyTooPowerful,
@@ -16,7 +17,6 @@ from strongroom_enclave.record.connectors.rules import (
 )
 from strongroom_enclave.record.connectors.tables import VENUES as TABLES
 from strongroom_enclave.record.events import Trade
-from strongroom_enclave.record.http import Answer
 from strongroom_host.venues.defaults import Login
 from strongroom_host.venues.faults import FaultKind
 

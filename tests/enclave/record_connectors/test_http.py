@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-from strongroom_enclave.record import http as module
-from strongroom_enclave.record.http import Http
+from strongroom_enclave import http as module
+from strongroom_enclave.http import Http
 from strongroom_enclave.tls import trust
 from strongroom_enclave.venues import HOSTS, reachable
 from strongroom_wire.errors import Code, Refused

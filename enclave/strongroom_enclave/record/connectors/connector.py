@@ -1,20 +1,56 @@
 """An account at a venue: what its streams are, how far they go, what it holds, what it is worth."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Final
 
+from strongroom_wire.errors import Code, Refused
+from strongroom_wire.manifest import Egress
+
+from strongroom_enclave import venues
+from strongroom_enclave.http import Clock, Http
 from strongroom_enclave.record.connectors import rules
 from strongroom_enclave.record.connectors.rules import Cursor, Page, Reason, Stream, VenueFault
 from strongroom_enclave.record.connectors.session import Session
+from strongroom_enclave.record.connectors.tables import VENUES
 from strongroom_enclave.record.connectors.walk import walk
 from strongroom_enclave.record.events import Market
 from strongroom_enclave.record.exact import ZERO, exactly
+from strongroom_enclave.tls import Proxy, connected
 
-__all__ = ["Connector"]
+__all__ = ["Connector", "connector_for"]
 
 _CANDLES: Final = 200
 _INTERVALS: Final = {60_000: "1m", 3_600_000: "1h"}
+_STEP_S: Final = 20.0
+
+
+def connector_for(
+    venue: str,
+    environment: str,
+    credentials: tuple[str, str, str],
+    egress: Iterable[Egress],
+    dial: Proxy,
+    clocks: tuple[Clock, Clock],
+    sleep: Callable[[int], None],
+) -> "Connector":
+    """Returns a connector for an account of the manifest, which has asked for nothing yet.
+
+    `credentials` are key, secret, passphrase ("" where a venue has none); `egress` is the whole
+    manifest's; `dial` opens a connection to the host's proxy; `clocks` tell ms since the epoch, and
+    ms that are steady, for deadlines; `sleep` waits so many ms. The caller closes it.
+
+    Raises:
+        Refused: VENUE_NOT_ALLOWED when the venue is none of ours, a host of it has another port, or
+            the environment is not what the roots say: `test` has its own, and nothing else has.
+    """
+    ours = venues.HOSTS.get(venue, ())
+    hosts = venues.reachable(venue, [each for each in egress if each.host in ours])
+    own = {bool(each.development_roots) for each in hosts.values()}
+    if environment not in ("live", "test") or own != {environment == "test"}:
+        raise Refused(Code.VENUE_NOT_ALLOWED, f"roots of {venue}", environment, sorted(own))
+    http = Http(hosts, lambda host: connected(dial(), host, _STEP_S), clocks[1])
+    return Connector(Session(VENUES[venue], credentials, http, clocks[0], sleep))
 
 
 class Connector:
@@ -24,7 +60,7 @@ class Connector:
     """
 
     def __init__(self, session: Session) -> None:
-        self._session, self._venue = session, session.venue
+        self._session, self._venue, self.close = session, session.venue, session.close
         self._rules = {rule.name: rule for rule in self._venue.rules if rule.event != "BALANCE"}
 
     def check(self) -> tuple[int, bool | None]:

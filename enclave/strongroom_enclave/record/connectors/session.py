@@ -14,10 +14,10 @@ import msgspec
 from ccxt.base import errors as said
 from strongroom_wire.errors import Code, Refused
 
+from strongroom_enclave.http import Clock, Http
 from strongroom_enclave.record.connectors.rules import Reason, Venue, VenueFault
 from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Kind, Market
-from strongroom_enclave.record.http import Clock, Http
 
 __all__ = ["Session"]
 
@@ -51,6 +51,7 @@ class Session:
         sleep: Callable[[int], None],
     ) -> None:
         self.venue, self._http, self._now, self._sleep = venue, http, now_ms, sleep
+        self.close = http.close
         self._offset = self._free_at = self._wait = 0
         self.markets: dict[str, Market] = {}
         self.ids: dict[str, str] = {}
