@@ -4,15 +4,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from strongroom_host.errors import HostError
 
 __all__ = ["Claim", "DemoFailed", "Story", "expect_refusal", "require"]
 
+_INDENT: Final = 4
 RefusalT = TypeVar("RefusalT", bound=Exception)
 
 
@@ -75,11 +77,26 @@ class Story:
         """Tells something that is not a claim."""
         self._line("-" if self._ascii() else "·", "dim", sentence)
 
+    def show(self, what: RenderableType) -> None:
+        """Shows a table or a plot under what was told last."""
+        if self.console is not None:
+            self.console.print(Padding(what, (0, 0, 0, _INDENT)), highlight=False)
+
+    @property
+    def width(self) -> int:
+        """How many characters wide what is shown may be."""
+        return (80 if self.console is None else max(40, self.console.width)) - _INDENT
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing but ASCII to show something with."""
+        return self._ascii()
+
     def _line(self, mark: str, style: str, sentence: str) -> None:
         if self.console is None:
             return
         width = max(40, self.console.width)
-        lines = Text(sentence).wrap(self.console, width - 4)
+        lines = Text(sentence).wrap(self.console, width - _INDENT)
         for number, line in enumerate(lines):
             line.rstrip()
             lead = Text(f"  {mark} " if number == 0 else "    ", style=style)
