@@ -5,8 +5,8 @@ No error here names a path, a header or a body: signatures, symbols and balances
 
 import http.client
 import ssl
+import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from io import BufferedReader, RawIOBase
 from typing import Any, Final, cast
 
@@ -14,10 +14,8 @@ from msgspec import Struct
 from strongroom_wire.errors import Code, Refused
 from strongroom_wire.manifest import Egress
 
-__all__ = ["Answer", "Clock", "Dial", "Http"]
+__all__ = ["Answer", "Dial", "Http", "exchange"]
 
-Clock = Callable[[], int]
-"""Milliseconds: since the epoch, or from a start of its own where only spans matter."""
 Dial = Callable[[Egress], ssl.SSLSocket]
 """Opens a TLS connection to a venue: `strongroom_enclave.tls.connected` over one to the proxy."""
 
@@ -44,19 +42,18 @@ class Answer(Struct, frozen=True):
 class _Wire(RawIOBase):
     """A connection's bytes up to a time and a number: a venue that drips has no more than that."""
 
-    def __init__(self, stream: ssl.SSLSocket, clock: Clock) -> None:
-        self._stream, self._clock, self._room = stream, clock, _MAX_ANSWER
-        self._end = clock() + _DEADLINE_MS
-        self.begun = False
+    def __init__(self, stream: ssl.SSLSocket) -> None:
+        self._stream, self._room, self.begun = stream, _MAX_ANSWER, False
+        self._end_ns = time.monotonic_ns() + _DEADLINE_MS * 1_000_000
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        left = self._end - self._clock()
-        if left <= 0 or self._room <= 0:
+        left_ns = self._end_ns - time.monotonic_ns()
+        if left_ns <= 0 or self._room <= 0:
             raise TimeoutError("too slow or too long")
-        self._stream.settimeout(left / 1000)
+        self._stream.settimeout(left_ns / 1_000_000_000)
         count = self._stream.recv_into(buffer)
         self._room -= count
         self.begun = self.begun or count > 0
@@ -67,14 +64,46 @@ class _Wire(RawIOBase):
         return BufferedReader(self)
 
 
-class Http:
-    """A client for the hosts that it is given, with one connection to each kept open.
+def exchange(
+    dial: Callable[[], ssl.SSLSocket], request: bytes
+) -> tuple[Answer, ssl.SSLSocket | None]:
+    """Returns the answer to one whole request, and the connection where it can be used again.
 
-    `clock` is a steady one, for deadlines.
+    Redirects are answers like any other.
+
+    Raises:
+        Refused: VENUE_TLS; VENUE_UNREACHABLE when there is no whole answer in time; VENUE_REFUSED
+            when it is no HTTP or too long.
     """
+    stream = wire = None
+    try:
+        stream = dial()
+        stream.settimeout(_DEADLINE_MS / 1000)
+        wire = _Wire(stream)
+        stream.sendall(request)
+        response = http.client.HTTPResponse(cast(Any, wire))
+        response.begin()
+        body = response.read(_MAX_BODY)
+        # An end that is not marked could be anywhere: whoever cuts the connection sets it.
+        if not (response.isclosed() and (response.chunked or response.length == 0)):
+            raise http.client.IncompleteRead(b"")
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        kept, stream = (None, stream) if response.will_close else (stream, None)
+        return Answer(response.status, headers, body), kept
+    except (OSError, http.client.HTTPException) as error:
+        code = next(code for kinds, code in _CODES if isinstance(error, kinds))
+        kind = Refused if wire is None or wire.begun else _StaleConnection
+        raise kind(code, "venue", "an answer", type(error).__name__) from error
+    finally:
+        if stream:
+            stream.close()
 
-    def __init__(self, hosts: Mapping[str, Egress], dial: Dial, clock: Clock) -> None:
-        self._hosts, self._dial, self._clock = hosts, dial, clock
+
+class Http:
+    """A client for the hosts that it is given, with one connection to each kept open."""
+
+    def __init__(self, hosts: Mapping[str, Egress], dial: Dial) -> None:
+        self._hosts, self._dial = hosts, dial
         self._open: dict[str, ssl.SSLSocket] = {}
 
     def close(self) -> None:
@@ -84,13 +113,12 @@ class Http:
         self._open.clear()
 
     def request(self, method: str, url: str, headers: Mapping[str, str], body: str) -> Answer:
-        """Returns the answer to one request. Redirects are answers like any other.
+        """Returns the answer to one request.
 
         A connection that the venue closed while it was idle is replaced once, for a GET.
 
         Raises:
-            Refused: VENUE_NOT_ALLOWED for any other host; VENUE_TLS; VENUE_UNREACHABLE when there
-                is no whole answer in time; VENUE_REFUSED when it is no HTTP or too long.
+            Refused: VENUE_NOT_ALLOWED for any other host; else as `exchange`.
         """
         host, _, path = url.removeprefix(_SCHEME).partition("/")
         if not url.startswith(_SCHEME) or host not in self._hosts:
@@ -105,36 +133,16 @@ class Http:
         if not plain or lines[0].count(" ") != 2:
             raise Refused(Code.INTERNAL, "request", "printable ASCII", "other characters")
         request = "\r\n".join(lines).encode() + b"\r\n\r\n" + payload
-        if method == "GET" and host in self._open:
-            with suppress(_StaleConnection):
-                return self._once(host, method, request)
-        return self._once(host, method, request)
-
-    def _once(self, host: str, method: str, request: bytes) -> Answer:
-        stream, wire, more = self._open.pop(host, None), None, False
+        kept = self._open.pop(host, None)
         try:
-            stream = stream or self._dial(self._hosts[host])
-            stream.settimeout(_DEADLINE_MS / 1000)
-            wire = _Wire(stream, self._clock)
-            stream.sendall(request)
-            response = http.client.HTTPResponse(cast(Any, wire), method=method)
-            response.begin()
-            body = response.read(_MAX_BODY)
-            # An end that is not marked could be anywhere: whoever cuts the connection sets it.
-            if not (response.isclosed() and (response.chunked or response.length == 0)):
-                raise http.client.IncompleteRead(b"")
-            more = not response.will_close
-            headers = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, headers, body)
-        except (OSError, http.client.HTTPException) as error:
-            code = next(code for kinds, code in _CODES if isinstance(error, kinds))
-            kind = Refused if wire is None or wire.begun else _StaleConnection
-            raise kind(code, "venue", "an answer", type(error).__name__) from error
-        finally:
-            if stream and more:
-                self._open[host] = stream
-            elif stream:
-                stream.close()
+            answer, stream = exchange(lambda: kept or self._dial(self._hosts[host]), request)
+        except _StaleConnection:
+            if kept is None or method != "GET":
+                raise
+            answer, stream = exchange(lambda: self._dial(self._hosts[host]), request)
+        if stream:
+            self._open[host] = stream
+        return answer
 
 
 class _StaleConnection(Refused):

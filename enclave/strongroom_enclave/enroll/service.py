@@ -4,8 +4,6 @@ The signer hands over a complete, L1-signed request; the venue's answer, the onl
 that the enclave parses for the signer, is reduced to a fixed-layout record before it goes back.
 """
 
-import http.client
-import ssl
 from collections.abc import Iterable
 
 import msgspec
@@ -13,6 +11,7 @@ from strongroom_wire import encoding
 from strongroom_wire.errors import Code, Refused, WireError
 from strongroom_wire.manifest import Egress
 
+from strongroom_enclave.http import exchange
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform import hardening, links
 from strongroom_enclave.tls import connected
@@ -38,20 +37,11 @@ def fetch(proxy: str, venue: Egress, request: bytes) -> Credential:
     Raises:
         Refused: VENUE_UNREACHABLE, VENUE_TLS or VENUE_REFUSED.
     """
+    answer, _ = exchange(lambda: connected(links.inherited(proxy), venue, _TIMEOUT), request)
+    if answer.status != 200 or len(answer.body) > _MAX_BODY:
+        raise Refused(Code.VENUE_REFUSED, "venue status", 200, answer.status)
     try:
-        with connected(links.inherited(proxy), venue, _TIMEOUT) as stream:
-            stream.sendall(request)
-            response = http.client.HTTPResponse(stream)
-            response.begin()
-            body = response.read(_MAX_BODY + 1)
-    except ssl.SSLError as error:
-        raise Refused(Code.VENUE_TLS, "venue certificate", "trusted", error.reason) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise Refused(Code.VENUE_UNREACHABLE, "venue", "an answer", type(error)) from error
-    if response.status != 200 or len(body) > _MAX_BODY:
-        raise Refused(Code.VENUE_REFUSED, "venue status", 200, response.status)
-    try:
-        return msgspec.json.decode(body, type=Credential)
+        return msgspec.json.decode(answer.body, type=Credential)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(Code.VENUE_REFUSED, "venue answer", "a credential", "other JSON") from error
 

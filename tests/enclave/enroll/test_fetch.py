@@ -14,7 +14,7 @@ from threading import Event
 
 import certifi
 import pytest
-from strongroom_enclave.enroll import service
+from strongroom_enclave import http
 from strongroom_enclave.enroll.service import Credential, fetch
 from strongroom_enclave.tls import trust
 from strongroom_wire.errors import Code, Refused
@@ -155,7 +155,7 @@ def test_old_tls_is_refused(venue: Venue) -> None:
 def test_a_venue_that_says_nothing_is_not_waited_for(
     venue: Venue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "_TIMEOUT", 0.3)
+    monkeypatch.setattr(http, "_DEADLINE_MS", 300)
     venue.hold = Event()
     assert refused(venue, body(GOOD)) is Code.VENUE_UNREACHABLE
     venue.hold.set()

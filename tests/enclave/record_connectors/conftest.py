@@ -109,7 +109,7 @@ class Site:
     def http(self, venue: str, dial: Callable[[Egress], ssl.SSLSocket] | None = None) -> Http:
         narrowed = [Egress(host, 443, (), (self.root,)) for host in HOSTS[venue]]
         hosts = reachable(venue, narrowed)
-        http = Http(hosts, dial or self.dial, lambda: time.monotonic_ns() // 10**6)
+        http = Http(hosts, dial or self.dial)
         self.opened.append(http)
         return http
 

@@ -31,10 +31,10 @@ class Peer:
 
     def __init__(self, serve: Serve, host: str = HOST, authority: Authority = AUTHORITY) -> None:
         self.serve, self.context = serve, authority.server(host)
-        self.dialled = self.now_ms = 0
+        self.dialled = 0
         self.heads: list[bytes] = []
         self.threads: list[threading.Thread] = []
-        self.http = Http({HOST: EGRESS}, self.dial, lambda: self.now_ms)
+        self.http = Http({HOST: EGRESS}, self.dial)
 
     def dial(self, venue: Egress) -> ssl.SSLSocket:
         self.dialled += 1
@@ -200,11 +200,17 @@ def test_an_answer_has_a_longest(
     assert peer(endless).refused().code is Code.VENUE_UNREACHABLE
 
 
-def test_a_venue_that_drips_is_not_waited_for(peer: Callable[..., Peer]) -> None:
+def test_a_venue_that_drips_is_not_waited_for(
+    peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0
+    monkeypatch.setattr("strongroom_enclave.http.time.monotonic_ns", lambda: now * 10**6)
+
     def serve(stream: ssl.SSLSocket, _: int) -> None:
         venue.head(stream)
+        nonlocal now
         while True:
-            venue.now_ms += 1_000
+            now += 1_000
             stream.sendall(b"H")
 
     venue = peer(serve)

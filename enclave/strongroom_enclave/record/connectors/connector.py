@@ -8,10 +8,10 @@ from strongroom_wire.errors import Code, Refused
 from strongroom_wire.manifest import Egress
 
 from strongroom_enclave import venues
-from strongroom_enclave.http import Clock, Http
+from strongroom_enclave.http import Http
 from strongroom_enclave.record.connectors import rules
 from strongroom_enclave.record.connectors.rules import Cursor, Page, Reason, Stream, VenueFault
-from strongroom_enclave.record.connectors.session import Session
+from strongroom_enclave.record.connectors.session import Clock, Session
 from strongroom_enclave.record.connectors.tables import VENUES
 from strongroom_enclave.record.connectors.walk import walk
 from strongroom_enclave.record.events import Market
@@ -22,7 +22,7 @@ __all__ = ["Connector", "connector_for"]
 
 _CANDLES: Final = 200
 _INTERVALS: Final = {60_000: "1m", 3_600_000: "1h"}
-_STEP_S: Final = 20.0
+_STEP_S: Final = 20
 
 
 def connector_for(
@@ -31,14 +31,14 @@ def connector_for(
     credentials: tuple[str, str, str],
     egress: Iterable[Egress],
     dial: Proxy,
-    clocks: tuple[Clock, Clock],
+    now_ms: Clock,
     sleep: Callable[[int], None],
 ) -> "Connector":
     """Returns a connector for an account of the manifest, which has asked for nothing yet.
 
     `credentials` are key, secret, passphrase ("" where a venue has none); `egress` is the whole
-    manifest's; `dial` opens a connection to the host's proxy; `clocks` tell ms since the epoch, and
-    ms that are steady, for deadlines; `sleep` waits so many ms. The caller closes it.
+    manifest's; `dial` opens a connection to the host's proxy; `sleep` waits so many ms. The caller
+    closes it.
 
     Raises:
         Refused: VENUE_NOT_ALLOWED when the venue is none of ours, a host of it has another port, or
@@ -49,8 +49,8 @@ def connector_for(
     own = {bool(each.development_roots) for each in hosts.values()}
     if environment not in ("live", "test") or own != {environment == "test"}:
         raise Refused(Code.VENUE_NOT_ALLOWED, f"roots of {venue}", environment, sorted(own))
-    http = Http(hosts, lambda host: connected(dial(), host, _STEP_S), clocks[1])
-    return Connector(Session(VENUES[venue], credentials, http, clocks[0], sleep))
+    http = Http(hosts, lambda host: connected(dial(), host, _STEP_S))
+    return Connector(Session(VENUES[venue], credentials, http, now_ms, sleep))
 
 
 class Connector:

@@ -14,12 +14,15 @@ import msgspec
 from ccxt.base import errors as said
 from strongroom_wire.errors import Code, Refused
 
-from strongroom_enclave.http import Clock, Http
+from strongroom_enclave.http import Http
 from strongroom_enclave.record.connectors.rules import Reason, Venue, VenueFault
 from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Kind, Market
 
-__all__ = ["Session"]
+__all__ = ["Clock", "Session"]
+
+Clock = Callable[[], int]
+"""Milliseconds since the epoch."""
 
 _JSON: Final = msgspec.json.Decoder(float_hook=str)
 _ATTEMPTS: Final = 5
