@@ -16,19 +16,24 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 DEV = "requirements-dev.lock"
+CCXT = ("--override", "enclave/ccxt-overrides.in")
 LOCKS = [
     # (lock, source, extra arguments)
-    (
-        DEV,
-        "pyproject.toml",
-        ["--extra", "dev", "--override", "tests/host/venues/ccxt-overrides.in"],
-    ),
+    (DEV, "pyproject.toml", ["--extra", "dev", *CCXT]),
     (
         "requirements.lock",
         "pyproject.toml",
-        [*("--extra", "build", "--extra", "fast", "--extra", "record"), "--constraints", DEV],
+        [
+            *("--extra", "build", "--extra", "fast", "--extra", "record"),
+            *("--constraints", DEV, *CCXT),
+        ],
     ),
-    ("enclave/requirements.lock", "enclave/pyproject.toml", ["--constraints", DEV]),
+    (
+        "enclave/requirements.lock",
+        "enclave/pyproject.toml",
+        # An event loop for ccxt's asynchronous half; an override would take it from the host, too.
+        ["--constraints", DEV, *CCXT, "--no-emit-package", "uvloop"],
+    ),
     # Environments of their own, so they may differ.
     ("tests/host/archive/s3-server.lock", "tests/host/archive/s3-server.in", []),
     ("tests/host/metrics/quantstats.lock", "tests/host/metrics/quantstats.in", []),

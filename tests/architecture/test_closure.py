@@ -21,7 +21,7 @@ FOLDERS = {
     "attestation": ["attestation"],
     ".": ["enclave", "attestation", "eif", "host"],
 }
-EXTRAS = {".": ("archive", "connectors", "fast", "record"), "enclave": ("connectors",)}
+EXTRAS = {".": ("archive", "fast", "record")}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -51,6 +51,8 @@ _SHEBANG: Final = f"#!/usr/bin/python{PYTHON} -I\n".encode()
 _VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}(?:(?:a|b|rc)\d{1,3})?")
 _IGNORED: Final = re.compile(r"__pycache__|.*\.egg-info|.*\.pyc|\..*|build|dist")
 """What tools leave in a working tree. It is neither part of the image nor of the digest."""
+_KINDS: Final = frozenset({".py", ".toml"})
+"""Code, and the tables that code reads."""
 _NOT_FOR_THE_IMAGE: Final = frozenset({".pyi", ".proto", ".md", ".typed"})
 
 
@@ -70,11 +72,11 @@ class SourceFile:
 
 
 def application(source: Path) -> Iterator[Item]:
-    """Yields the modules of our packages, and `/init`.
+    """Yields the modules of our packages with their tables, and `/init`.
 
     Raises:
         SourceUnexpected: The entry point is absent or starts differently, or there is a file in
-            the packages that is neither code nor known to stay out.
+            the packages that is neither code nor table nor known to stay out.
     """
     found = set()
     for package in PACKAGES:
@@ -83,7 +85,7 @@ def application(source: Path) -> Iterator[Item]:
             suffix = Path(inner).suffix
             if suffix in _NOT_FOR_THE_IMAGE:
                 continue
-            check_is_code(file.path, suffix)
+            check_kind(file.path, suffix)
             if inner == ENTRY_POINT:
                 check_shebang(file)
             found.add(inner)
@@ -208,12 +210,12 @@ def _source_file(source: Path, path: Path) -> SourceFile:
     return SourceFile(path.relative_to(source).as_posix(), executable, path.read_bytes())
 
 
-def check_is_code(path: str, suffix: str) -> None:
+def check_kind(path: str, suffix: str) -> None:
     """Refuses files of a kind nobody decided about: they would be in the image unseen."""
-    if suffix != ".py":
+    if suffix not in _KINDS:
         raise SourceUnexpected(
-            f"{path} is no Python module",
-            expected="*.py, or a kind of file that stays out of the image",
+            f"{path} is neither a Python module nor a table",
+            expected="*.py or *.toml, or a kind of file that stays out of the image",
             remedy="remove it from the package, or decide about it in recipe/application.py",
         )
 

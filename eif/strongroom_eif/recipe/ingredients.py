@@ -136,7 +136,8 @@ def components(contents: Contents, kernel: Kernel, pins: Pins, release: str) -> 
     )  # fmt: skip
     yield Component(
         RECIPE, "image-layout", release, "", "", ("MIT",), by_origin[RECIPE],
-        "directories, links and the console, as reproducible-build/system.toml names them",
+        "directories, links, empty files and the console, as reproducible-build/system.toml names "
+        "them",
     )  # fmt: skip
     yield _kernel_component(kernel, pins)
 

@@ -30,11 +30,13 @@ class LeaveOut:
         origins: Patterns of origins: `debian:*`.
         paths: Patterns of paths in the package; `*` stays within a component, `**` does not.
         why: The reason, for the reader.
+        but: Patterns of those among them that go in all the same.
     """
 
     origins: tuple[str, ...]
     paths: tuple[str, ...]
     why: str
+    but: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Rules:
         links: Path to target.
         programs: All that may be run.
         licences: Of packages that do not say so in a form a program can read, by origin.
+        empty: Files without content, where a package's own would import what stays out.
     """
 
     leave_out: tuple[LeaveOut, ...]
@@ -80,6 +83,7 @@ class Rules:
     links: Mapping[str, str]
     programs: tuple[Program, ...]
     licences: Mapping[str, str]
+    empty: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> "Rules":
@@ -92,14 +96,19 @@ class Rules:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             raise RulesMalformed(f"{path.name} cannot be read: {error}") from error
-        known = {"format", "leave-out", "directory", "link", "program", "licence"}
+        known = {"format", "leave-out", "directory", "link", "empty", "program", "licence"}
         check_members("the file", table, known)
         if table["format"] != FORMAT:
             raise RulesMalformed("another format of rules", expected=FORMAT, actual=table["format"])
         return cls(
             leave_out=tuple(
-                LeaveOut(_texts(row, "from"), _texts(row, "paths"), _text(row, "why"))
-                for row in _rows(table, "leave-out", {"from", "paths", "why"})
+                LeaveOut(
+                    _texts(row, "from"),
+                    _texts(row, "paths"),
+                    _text(row, "why"),
+                    _texts(row, "but") if "but" in row else (),
+                )
+                for row in _rows(table, "leave-out", {"from", "paths", "why"}, optional={"but"})
             ),
             directories=tuple(
                 _text(row, "path") for row in _rows(table, "directory", {"path", "why"})
@@ -108,6 +117,7 @@ class Rules:
                 _text(row, "path"): _text(row, "target")
                 for row in _rows(table, "link", {"path", "target", "why"})
             },
+            empty=tuple(_text(row, "path") for row in _rows(table, "empty", {"path", "why"})),
             programs=tuple(
                 Program(_text(row, "path"), _flag(row, "executable"), _text(row, "why"))
                 for row in _rows(table, "program", {"path", "executable", "why"})
@@ -119,11 +129,14 @@ class Rules:
         )
 
     def added(self) -> Iterator[Item]:
-        """Yields what the recipe itself puts into the image: mount points, links, the console."""
+        """Yields what the recipe itself puts into the image: mount points, links, empty files, the
+        console."""
         for path in self.directories:
             yield Item(Node.directory(path), RECIPE)
         for path, target in self.links.items():
             yield Item.link(path, target, RECIPE)
+        for path in self.empty:
+            yield Item.file(path, b"", RECIPE)
         # Opened by the kernel before it starts init, which would otherwise have no output.
         yield Item(Node.character_device("dev/console", 5, 1), RECIPE)
 
@@ -158,19 +171,21 @@ class Pruner:
                 continue
             fitting = [pattern for pattern in rule.paths if _fits(pattern, path)]
             self._used.update((number, pattern) for pattern in fitting)
-            if fitting:
+            kept = [pattern for pattern in rule.but if fitting and _fits(pattern, path)]
+            self._used.update((number, pattern) for pattern in kept)
+            if fitting and not kept:
                 self.left_out.append(LeftOut(origin, path, size, rule.why))
                 return False
         return True
 
     def check_all_used(self) -> None:
-        """Refuses patterns that kept nothing out.
+        """Refuses patterns that kept nothing out, and exceptions to them that kept nothing in.
 
         Raises:
             RuleStale: Naming the first.
         """
         for number, rule in enumerate(self.rules.leave_out):
-            for pattern in rule.paths:
+            for pattern in (*rule.paths, *rule.but):
                 if (number, pattern) not in self._used:
                     raise RuleStale(
                         f"the pattern {pattern} for {', '.join(rule.origins)} fits no file that "
@@ -193,14 +208,16 @@ def _fits(pattern: str, text: str) -> bool:
 # --- Reading -------------------------------------------------------------------------------------
 
 
-def _rows(table: dict[str, object], name: str, members: set[str]) -> Iterator[dict[str, object]]:
+def _rows(
+    table: dict[str, object], name: str, members: set[str], optional: Iterable[str] = ()
+) -> Iterator[dict[str, object]]:
     rows = table[name]
     if not isinstance(rows, list):
         raise RulesMalformed(f"{name} is no list of tables")
     for row in rows:
         if not isinstance(row, dict):
             raise RulesMalformed(f"{name} is no list of tables")
-        check_members(f"a table {name}", row, members)
+        check_members(f"a table {name}", row, members.union(row.keys() & set(optional)))
         if not row["why"]:
             raise RulesMalformed(f"a table {name} gives no reason: {row}")
         yield row

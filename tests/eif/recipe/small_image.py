@@ -46,6 +46,9 @@ why = "a tmpfs"
 path = "lib64"
 target = "usr/lib64"
 why = "the loader"
+[[empty]]
+path = "usr/local/lib/python3.13/dist-packages/sample/empty.py"
+why = "stands for a module that would import what is not there"
 [[program]]
 path = "usr/bin/python3.13"
 executable = true

@@ -77,10 +77,10 @@ def test_what_tools_leave_behind_is_not_there(tree: Path) -> None:
 
 BROKEN: dict[str, tuple[str, Callable[[Path], None]]] = {
     "a kind nobody decided about": (
-        "check_is_code",
+        "check_kind",
         lambda tree: put(tree, "enclave/strongroom_enclave/run.sh", "#!/bin/sh\n"),
     ),
-    "native code": ("check_is_code", lambda tree: put(tree, "enclave/strongroom_wire/a.so")),
+    "native code": ("check_kind", lambda tree: put(tree, "enclave/strongroom_wire/a.so")),
     "another start": (
         "check_shebang",
         lambda tree: put(tree, f"enclave/{module.ENTRY_POINT}", "#!/usr/bin/python3.13\n"),

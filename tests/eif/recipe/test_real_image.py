@@ -112,9 +112,7 @@ import importlib, pkgutil, sys
 for name in ("strongroom_wire", "strongroom_enclave"):
     package = importlib.import_module(name)
     for found in pkgutil.walk_packages(package.__path__, name + "."):
-        # Connectors need ccxt, which comes into the image with the process that runs them.
-        connector = found.name.startswith("strongroom_enclave.record.connectors")
-        if not found.name.endswith("__main__") and not connector:
+        if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
 for name, module in sorted(sys.modules.items()):
     where, cached = getattr(module, "__file__", None), getattr(module, "__cached__", None)
@@ -134,10 +132,61 @@ def test_our_modules_import_with_what_is_in_the_image_and_from_its_bytecode(
             assert (unpacked.path / cached[1:]).is_file(), name
 
 
+PRUNED = """
+import importlib, pkgutil, sys, warnings
+warnings.simplefilter("error")
+import strongroom_enclave.record.connectors as package
+for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    importlib.import_module(found.name)
+for name, module in sorted(sys.modules.items()):
+    if name.partition(".")[0] == "ccxt":
+        print(module.__file__)
+"""
+
+
+def test_of_ccxt_the_image_has_what_the_connectors_import_and_nothing_else(
+    unpacked: Root, tmp_path: Path
+) -> None:
+    imported = said(unpacked, tmp_path, PRUNED).splitlines()
+    dist = "usr/local/lib/python3.13/dist-packages"
+    there = (unpacked.path / dist / "ccxt").rglob("*.py")
+    assert sorted(imported) == sorted(f"/{path.relative_to(unpacked.path)}" for path in there)
+    assert (unpacked.path / dist / "ccxt/__init__.py").read_bytes() == b""
+    assert f"/{dist}/ccxt/binance.py" in imported
+
+
+CALLS = """
+import sys
+from strongroom_enclave.record.connectors.tables import VENUES
+known = set(sys.modules)
+for name, venue in sorted(VENUES.items()):
+    sent = []
+    client = venue.client({"apiKey": "key", "secret": "secret", "password": "passphrase"})
+    client.fetch = lambda url, *given: sent.append(url) or {}
+    client.throttle = lambda *given: None
+    for rule in venue.rules:
+        getattr(client, rule.call)({**rule.given})
+    assert len(sent) == len(venue.rules) > 5, name
+    assert all(url.startswith("https://") for url in sent)
+    print(name, sorted(n for n in set(sys.modules) - known if not n.startswith("encodings")))
+"""
+
+
+def test_every_call_of_the_connectors_is_signed_by_what_is_there(
+    unpacked: Root, tmp_path: Path
+) -> None:
+    """Imports that wait for a call are found by no import: signing is where ccxt has them."""
+    lines = said(unpacked, tmp_path, CALLS).splitlines()
+    assert len(lines) >= 4
+    assert all(line.endswith(" []") for line in lines), lines
+
+
 EVERYTHING = """
 import importlib, pkgutil
-import cbor2, certifi, coincurve, cryptography, google.protobuf, grpc, msgspec
-for package in (cbor2, certifi, coincurve, cryptography, google.protobuf, grpc, msgspec):
+import cbor2, ccxt, certifi, charset_normalizer, coincurve, cryptography, google.protobuf, grpc
+import idna, msgspec, requests, urllib3
+for package in (cbor2, ccxt, certifi, charset_normalizer, coincurve, cryptography, google.protobuf,
+                grpc, idna, msgspec, requests, urllib3):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)

@@ -18,6 +18,11 @@ format = "strongroom-system/1"
 from = ["debian:*"]
 paths = ["usr/share/doc/*/README*", "**.pyi"]
 why = "papers"
+[[leave-out]]
+from = ["wheel:big"]
+paths = ["big/**"]
+but = ["big/a.py", "big/deep/*.py"]
+why = "most of it"
 [[directory]]
 path = "tmp"
 why = "a tmpfs"
@@ -25,6 +30,9 @@ why = "a tmpfs"
 path = "lib"
 target = "usr/lib"
 why = "the loader"
+[[empty]]
+path = "lib/big/__init__.py"
+why = "the package's own imports all of it"
 [[program]]
 path = "usr/bin/python3.13"
 executable = true
@@ -46,7 +54,9 @@ def test_rules_are_read(tmp_path: Path) -> None:
     found = rules(tmp_path)
     assert found.leave_out == (
         LeaveOut(("debian:*",), ("usr/share/doc/*/README*", "**.pyi"), "papers"),
+        LeaveOut(("wheel:big",), ("big/**",), "most of it", ("big/a.py", "big/deep/*.py")),
     )
+    assert found.empty == ("lib/big/__init__.py",)
     assert (found.directories, dict(found.links)) == (("tmp",), {"lib": "usr/lib"})
     assert found.programs == (Program("usr/bin/python3.13", True, "the interpreter"),)
     assert dict(found.licences) == {"debian:libgcc-s1": "GPL-3.0-or-later"}
@@ -66,6 +76,9 @@ def test_rules_are_read(tmp_path: Path) -> None:
         ("executable = true", "executable = 1"),
         ('target = "usr/lib"', "target = 1"),
         ("[[directory]]", "[directory]"),
+        ("[[empty]]", "[[void]]"),
+        ('but = ["big/a.py", "big/deep/*.py"]', "but = []"),
+        ('but = ["big/a.py", "big/deep/*.py"]', 'nor = ["big/a.py"]'),
         ("[[leave-out]]", "[[leave-out"),
     ],
 )
@@ -100,6 +113,8 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         ("debian:libc6", "usr/lib/a.py", True),
         ("debian:libc6", "usr/lib/a_pyi", True),
         ("wheel:cbor2", "cbor2/a.pyi", True),
+        ("wheel:big", "big/a.py", True),
+        ("wheel:big", "big/deep/b.py", True),
     ],
 )
 def test_what_patterns_mean(origin: str, path: str, kept: bool, tmp_path: Path) -> None:
@@ -110,8 +125,30 @@ def test_what_patterns_mean(origin: str, path: str, kept: bool, tmp_path: Path) 
     )
 
 
+@pytest.mark.parametrize("path", ["big/__init__.py", "big/b.py", "big/deep/er/b.py"])
+def test_what_an_exception_does_not_name_stays_out(path: str, tmp_path: Path) -> None:
+    pruner = Pruner(rules(tmp_path))
+    assert not pruner.keeps("wheel:big", path, 5)
+    assert [left.why for left in pruner.left_out] == ["most of it"]
+    assert pruner.keeps("wheel:other", path, 5)
+
+
+def test_an_exception_that_fits_nothing_is_an_error(tmp_path: Path) -> None:
+    pruner = Pruner(rules(tmp_path))
+    for path in ("usr/share/doc/libc6/README", "a.pyi"):
+        pruner.keeps("debian:libc6", path, 1)
+    for path in ("big/b.py", "big/a.py"):
+        pruner.keeps("wheel:big", path, 1)
+    with pytest.raises(RuleStale, match=r"big/deep/\*\.py"):
+        pruner.check_all_used()
+    pruner.keeps("wheel:big", "big/deep/c.py", 1)
+    pruner.check_all_used()
+
+
 def test_a_pattern_that_fits_nothing_is_an_error(tmp_path: Path) -> None:
     pruner = Pruner(rules(tmp_path))
+    for path in ("big/b.py", "big/a.py", "big/deep/c.py"):
+        pruner.keeps("wheel:big", path, 1)
     pruner.keeps("debian:libc6", "usr/share/doc/libc6/README", 1)
     with pytest.raises(RuleStale, match=r"\*\*\.pyi"):
         pruner.check_all_used()
@@ -130,7 +167,9 @@ def test_only_named_programs_can_be_run(tmp_path: Path) -> None:
 
 def test_what_is_added(tmp_path: Path) -> None:
     found = {item.path: item for item in rules(tmp_path).added()}
-    assert found.keys() == {"tmp", "lib", "dev/console"}
+    assert found.keys() == {"tmp", "lib", "lib/big/__init__.py", "dev/console"}
+    empty = found["lib/big/__init__.py"]
+    assert (empty.node.content, empty.origin, empty.node.mode) == (b"", "recipe", 0o100644)
     assert found["tmp"].node.mode == 0o040755
     assert found["lib"].node.content == b"usr/lib"
     assert (found["dev/console"].node.device, found["dev/console"].kind) == (
