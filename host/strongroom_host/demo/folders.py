@@ -48,6 +48,26 @@ class Folders:
         return self.root / "witness"
 
     @property
+    def exchanges(self) -> Path:
+        """The exchanges' certificates."""
+        return self.root / "exchanges"
+
+    @property
+    def recorder(self) -> Path:
+        """The track record's operator: the record's log, and messages of what keeps it."""
+        return self.root / "recorder"
+
+    @property
+    def database(self) -> Path:
+        """PostgreSQL's folder; its server may be another user, whom `root` lets nowhere."""
+        return self.run.parent / "db"
+
+    @property
+    def reports(self) -> Path:
+        """Charts of the disclosed returns; a reader's."""
+        return self.root / "reader"
+
+    @property
     def next_run(self) -> Path:
         """Sockets of the second boot."""
         return self.run.parent / "next"

@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Generic, TypeVar
@@ -20,11 +21,14 @@ from strongroom_host.runners.console import explain, quoted, tail
 __all__ = [
     "Child",
     "ChildDidNotStart",
+    "ExchangeLogin",
+    "ExchangesReady",
     "HostReady",
     "KeeperReady",
     "Market",
     "VenueReady",
     "WitnessReady",
+    "exchanges",
     "host",
     "keeper",
     "venue",
@@ -85,6 +89,28 @@ class KeeperReady(msgspec.Struct, frozen=True):
 
     socket: Path
     leaves: int
+
+
+class ExchangeLogin(msgspec.Struct, frozen=True):
+    """A read-only key, as the exchange hands it to whoever owns the account."""
+
+    key: str
+    secret: str
+    passphrase: str
+
+    def __repr__(self) -> str:
+        return "ExchangeLogin()"
+
+
+class ExchangesReady(msgspec.Struct, frozen=True):
+    """What the local exchanges say when they serve: where each real name leads."""
+
+    host: str
+    port: int
+    ca: Path
+    admin_token: str
+    names: tuple[str, ...]
+    logins: dict[str, ExchangeLogin]
 
 
 class Child(Generic[ReadyT]):
@@ -178,6 +204,15 @@ def venue(folder: Path) -> Child[VenueReady]:
     """Returns a starting testnet venue on a free port, Amoy's contracts, nobody funded."""
     arguments = ["--dir", str(folder), "--chain", "80002", "--with-stdin"]
     return Child("the testnet venue", "strongroom_host.testnet", arguments, folder / "venue.log")
+
+
+def exchanges(folder: Path, names: Sequence[str], days: int, orders: int) -> Child[ExchangesReady]:
+    """Returns starting local exchanges with an account each, which traded for some days."""
+    arguments = ["--dir", str(folder), "--days", str(days), "--orders", str(orders)]
+    for name in names:
+        arguments += ["--venue", name]
+    module = "strongroom_host.venues"
+    return Child("the exchanges", module, [*arguments, "--with-stdin"], folder / "exchanges.log")
 
 
 def host(folder: Path, run: Path, mapped: str, log: str = "host.log") -> Child[HostReady]:
