@@ -30,7 +30,7 @@ class Kind(IntEnum):
     CONFIGURE = 34
     PERMIT = 35
     ANCHOR = 36
-    """Init to signer: authenticated ms, monotonic ns, as two u64."""
+    """Init to signer and record: authenticated ms, monotonic ns, as two u64."""
     ENROLL = 37
     """Signer to init to enroll: an L1-signed request and where to send it."""
     ENROLLED = 38
@@ -38,7 +38,9 @@ class Kind(IntEnum):
     HALTED = 39
     """Init to front: whoever waits for an answer will get none."""
     HEAD = 40
-    """Signer to init, after each anchor: its log's head, u64 size and root, for evidence."""
+    """Signer or record to init, after each anchor: the head of its log, u64 size and root."""
+    DIAL = 41
+    """Record to init: pass me a connection to the host's proxy."""
 
 
 def answer(code: Code, payload: bytes = b"") -> bytes:

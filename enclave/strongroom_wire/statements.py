@@ -7,7 +7,7 @@ that a recorded one is worthless against another boot, and is signed by the owne
 from dataclasses import dataclass
 from enum import IntEnum
 
-from strongroom_wire.bundle import EMPTY_LOG, LogHead
+from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role
 from strongroom_wire.encoding import emit, member, pack, u32, u64, uint, unpack_fields
 from strongroom_wire.errors import Malformed
 from strongroom_wire.merkle import Frontier
@@ -17,6 +17,7 @@ __all__ = ["ORDER_DOMAIN", "PERMIT_DOMAIN", "Action", "Budget", "OwnerOrder", "P
 PERMIT_DOMAIN = b"strongroom/permit/v1"
 ORDER_DOMAIN = b"strongroom/owner-order/v1"
 _BUDGET = b"strongroom/budget/v1"
+_NO_LOG = Frontier().serialise()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ class Permit:
     sealed. `signer_log` is the encoded `Frontier` of the log this boot continues: the owners name
     the history, so nobody else is asked, and none can hand over another. `abandons` is a head of
     the same log that they know and give up, because that history does not contain it; `EMPTY_LOG`
-    gives up nothing. It is in the boot's own leaf, so that every auditor reads it.
+    gives up nothing. It is in the boot's own leaf, so that every auditor reads it. The record's log
+    has both of its own; `record_root` is the root of all account states in that log's newest leaf
+    that has one, zero if none has.
     """
 
     owner_root: bytes
@@ -51,14 +54,18 @@ class Permit:
     abandons: LogHead
     share: bytes
     budgets: tuple[Budget, ...]
+    record_log: bytes = _NO_LOG
+    record_abandons: LogHead = EMPTY_LOG
+    record_root: bytes = bytes(32)
 
     def serialise(self) -> bytes:
         """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""
         digests = (self.owner_root, self.manifest_digest, self.keys_digest)
         times = (u32(self.serial), u64(self.not_before), u64(self.not_after))
-        logs = (self.signer_log, self.abandons.serialise())
+        signers = (self.signer_log, self.abandons.serialise())
+        records = (self.record_log, self.record_abandons.serialise(), self.record_root)
         rest = [pack(_BUDGET, _name(b.key), u64(b.notional), u32(b.orders)) for b in self.budgets]
-        data = pack(PERMIT_DOMAIN, *digests, *times, *logs, self.share, *rest)
+        data = pack(PERMIT_DOMAIN, *digests, *times, *signers, *records, self.share, *rest)
         return emit(self, data, Permit.parse)
 
     @classmethod
@@ -69,23 +76,33 @@ class Permit:
             Malformed: wrong layout, a key budgeted twice, or a log given up that has no leaves and
                 is not `EMPTY_LOG`.
         """
-        sizes = (32, 32, 32, 4, 8, 8, None, 40, None)
+        sizes = (32, 32, 32, 4, 8, 8, None, 40, None, 40, 32, None)
         fields = unpack_fields(PERMIT_DOMAIN, data, *sizes, more=True)
-        owner_root, manifest, keys, serial, since, until, log, head, share, *rest = fields
-        Frontier.parse(log)
-        if not (abandons := LogHead.parse(head)).size and abandons != EMPTY_LOG:
-            raise Malformed("abandoned head", EMPTY_LOG, abandons)
+        owner_root, manifest, keys, serial, since, until, *logs = fields[:11]
+        signer_log, head, record_log, record_head, record_root = logs
+        share, *rest = fields[11:]
+        for log in (signer_log, record_log):
+            Frontier.parse(log)
+        abandons, record_abandons = map(LogHead.parse, (head, record_head))
+        for given_up in (abandons, record_abandons):
+            if not given_up.size and given_up != EMPTY_LOG:
+                raise Malformed("abandoned head", EMPTY_LOG, given_up)
         parts = [unpack_fields(_BUDGET, field, None, 8, 4) for field in rest]
         budgets = tuple(Budget(_text(key), uint(n, 8), uint(count, 4)) for key, n, count in parts)
         if len({budget.key for budget in budgets}) != len(budgets):
             raise Malformed("permit budgets", "each key once", "a repetition")
         times = (uint(serial, 4), uint(since, 8), uint(until, 8))
-        return cls(owner_root, manifest, keys, *times, log, abandons, share, budgets)
+        until_head = (owner_root, manifest, keys, *times, signer_log, abandons)
+        return cls(*until_head, share, budgets, record_log, record_abandons, record_root)
+
+    def continues(self, role: Role) -> Frontier:
+        """Returns the log of a role that this boot continues."""
+        return Frontier.parse(self.record_log if role is Role.RECORD else self.signer_log)
 
     @property
     def signer_head(self) -> LogHead:
-        """The head of the log this boot continues."""
-        return Frontier.parse(self.signer_log).head
+        """The head of the signer's log that this boot continues."""
+        return self.continues(Role.SIGNER).head
 
 
 class Action(IntEnum):
@@ -100,12 +117,16 @@ class Action(IntEnum):
     ENROLL_DERIVE = 5
     EXPORT = 6
     RESTORE = 7
+    CONNECT = 8
+    """Take an account's credentials, and seal what is kept of its user under a new key: the one
+    action that is the record's. Every other is the signer's."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnerOrder:
-    """An instruction of the owners to one boot. `key` names a manifest key (empty for all), and
-    `body` is what the action needs: sealed bytes, or the ClobAuth nonce as u64."""
+    """An instruction of the owners to one boot. `key` names a manifest key (empty for all) or, to
+    connect it, an account; `body` is what the action needs: sealed bytes, or the ClobAuth nonce as
+    u64."""
 
     action: Action
     boot_id: bytes

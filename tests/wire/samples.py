@@ -1,5 +1,6 @@
 """A good value of every type of the wire contract: tests change one thing in it and look."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import msgspec
@@ -90,11 +91,13 @@ def bundle() -> Bundle:
 
 
 def permit() -> Permit:
-    """Return a permit with two budgets, to go on with a log of five leaves."""
+    """Return a permit with two budgets, to go on with a log of five leaves and one of two."""
     budgets = (Budget("main", 250_000_000, 40), Budget("second", 1, 0))
     digests, log = (byte(1), byte(2), byte(3)), Frontier(5, (byte(0x51), byte(0x52)))
     times, gone = (1_700_000_000_000, 1_800_000_000_000), LogHead(6, byte(0x53))
-    return Permit(*digests, 5, *times, log.serialise(), gone, byte(9, 80), budgets)
+    signers = Permit(*digests, 5, *times, log.serialise(), gone, byte(9, 80), budgets)
+    record, record_gone = Frontier(2, (byte(0x54),)).serialise(), LogHead(7, byte(0x55))
+    return replace(signers, record_log=record, record_abandons=record_gone, record_root=byte(0x56))
 
 
 def owner_order() -> OwnerOrder:

@@ -67,8 +67,9 @@ BUDGETS = st.lists(st.builds(Budget, NAMES, U64, U32), max_size=5, unique_by=lam
 ABANDONED = st.just(EMPTY_LOG) | st.builds(LogHead, st.integers(1, 2**64 - 1), B32)
 SHARES = st.binary(max_size=100)
 PERMITS = st.builds(
-    Permit, B32, B32, B32, U32, U64, U64, FRONTIERS, ABANDONED, SHARES, BUDGETS.map(tuple)
-)
+    Permit, B32, B32, B32, U32, U64, U64, FRONTIERS, ABANDONED, SHARES, BUDGETS.map(tuple),
+    FRONTIERS, ABANDONED, B32,
+)  # fmt: skip
 BODIES = st.binary(max_size=200)
 OWNER_ORDERS = st.builds(OwnerOrder, st.sampled_from(Action), B32, B32, NAMES, BODIES)
 

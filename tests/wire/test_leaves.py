@@ -216,7 +216,7 @@ def _flawed_leaves() -> dict[str, bytes]:
         "denied by a rule of two bytes": kind(Kind.DENIED, b"\x00\x01"),
         "key event without an action": kind(Kind.KEY),
         "key event of action 0": kind(Kind.KEY, b"\x00"),
-        "key event of action 8": kind(Kind.KEY, b"\x08"),
+        "key event of action 9": kind(Kind.KEY, b"\x09"),
         "permit without a digest": kind(Kind.PERMIT),
         "permit with 31 bytes": kind(Kind.PERMIT, byte(1, 31)),
         "permit with 33 bytes": kind(Kind.PERMIT, byte(1, 33)),

@@ -121,7 +121,7 @@ class Front:
     def __init__(self, link: links.Link, directory: Path) -> None:
         self._link, self._directory = link, directory
         self._waiting: dict[int, Future[bytes]] = {}
-        self._sending, self._numbers = Lock(), count(1)
+        self._numbers = count(1)
         self._calling, self._calls = Lock(), Counter[bytes]()
         self._key, self._certificate = certificate.generate()
         link.send(Kind.REGISTER, 0, self._certificate.public_bytes(Encoding.DER))
@@ -216,11 +216,10 @@ class Front:
     def _ask(self, kind: Kind, payload: bytes) -> bytes:
         """Returns init's answer to one request."""
         future: Future[bytes] = Future()
-        with self._sending:
-            number = next(self._numbers) & 0xFFFFFFFF
-            self._waiting[number] = future
-            self._link.send(kind, number, payload)
+        number = next(self._numbers) & 0xFFFFFFFF
+        self._waiting[number] = future
         try:
+            self._link.send(kind, number, payload)
             return future.result(_TIMEOUT)
         finally:
             self._waiting.pop(number, None)

@@ -1,6 +1,6 @@
 """Connections: links between our processes, the fast channel's streams, the tunnel to a venue.
 
-All descriptors are inherited across exec: no process opens a connection, so none can open another.
+All descriptors come from init, across exec or passed on: no worker opens a connection by itself.
 A message on a link is a u32 length of what follows: u16 kind, u32 request number, payload;
 big-endian.
 """
@@ -8,13 +8,14 @@ big-endian.
 import struct
 from collections.abc import Callable
 from select import select
-from socket import MSG_DONTWAIT, socket
+from socket import MSG_DONTWAIT, recv_fds, send_fds, socket, socketpair
+from threading import Lock
 from typing import NamedTuple
 
 from strongroom_wire.encoding import MAX_STATEMENT
 
-__all__ = ["Link", "LinkClosed", "Message", "Stream", "inherited", "inherited_listener"]
-__all__ += ["open_tunnel"]
+__all__ = ["Dialler", "Exchange", "Link", "LinkClosed", "Message", "Stream", "inherited"]
+__all__ += ["inherited_listener", "open_tunnel"]
 
 _MAX_MESSAGE = MAX_STATEMENT + 4096
 _HEAD = struct.Struct(">HI")
@@ -34,16 +35,17 @@ class Message(NamedTuple):
 
 
 class Link:
-    """One end of a link, by descriptor number. Not thread-safe: one reader and one writer."""
+    """One end of a link, by descriptor number. Any thread may `send`; the rest is for one."""
 
     def __init__(self, descriptor: int) -> None:
-        self._socket, self.unsent = socket(fileno=descriptor), bytearray()
+        self._socket, self.unsent, self._turn = socket(fileno=descriptor), bytearray(), Lock()
         self.fileno, self.close = self._socket.fileno, self._socket.close
 
     def send(self, kind: int, request: int = 0, payload: bytes = b"") -> None:
         """Sends one message, waiting for room if the other end is slow, or raises `LinkClosed`."""
         try:
-            self._socket.sendall(_message(kind, request, payload))
+            with self._turn:
+                self._socket.sendall(_message(kind, request, payload))
         except OSError as error:
             raise LinkClosed(str(error)) from error
 
@@ -119,6 +121,46 @@ class Stream:
         except OSError:
             return False
         return bool(chunk) and int.from_bytes(buffer[:4].ljust(4, b"\0")) <= limit
+
+
+class Exchange:
+    """Init's end of what passes a worker the connections that it asks for; `theirs` is inherited.
+
+    A worker that asks on without taking what it is passed is cut off, not waited for.
+    """
+
+    def __init__(self, connect: Callable[[], socket]) -> None:
+        self._connect, (self._ours, self.theirs) = connect, socketpair()
+        self._ours.setblocking(False)
+
+    def serve(self) -> None:
+        """Passes one connection on, with a byte; or the byte alone, if there is none to be had."""
+        try:
+            with self._connect() as connection:
+                send_fds(self._ours, [b"\0"], [connection.fileno()])
+        except OSError:
+            self._ours.send(b"\0")
+
+
+class Dialler:
+    """A worker's way to the host's proxy: asks init, and takes what is passed. For any thread."""
+
+    def __init__(self, ask: Callable[[], None], passed: socket) -> None:
+        self._ask, self._passed, self._turn = ask, passed, Lock()
+
+    def __call__(self) -> socket:
+        """Returns a new connection to the host's proxy.
+
+        Raises:
+            OSError: there is none.
+            LinkClosed: init is gone.
+        """
+        with self._turn:
+            self._ask()
+            _, descriptors, _, _ = recv_fds(self._passed, 1, 1)
+        if not descriptors:
+            raise ConnectionError("no way to the host's proxy")
+        return socket(fileno=descriptors[0])
 
 
 def inherited(descriptor: str) -> socket:

@@ -15,8 +15,9 @@ from strongroom_wire import leaves, manifest
 from strongroom_wire.errors import Code, Refused, WireError
 from strongroom_wire.frames import Intent, Kind, OrderIntent, Reply
 
+from strongroom_enclave.clock import ClockFault
 from strongroom_enclave.log.ledger import Ledger
-from strongroom_enclave.signer import amounts, clob, clock, orders, policy
+from strongroom_enclave.signer import amounts, clob, orders, policy
 from strongroom_enclave.signer.keyring import TradingKey
 from strongroom_enclave.signer.template import fill_template
 
@@ -107,7 +108,7 @@ class Desk:
         return Reply(Code.OK, self._decision, request=key.builder.other(intent))
 
     def _orders(self, intent: Intent, key: TradingKey, builder: clob.RequestBuilder) -> Reply:
-        with suppress(clock.ClockFault):  # without the time, the policy's clock rule denies
+        with suppress(ClockFault):  # without the time, the policy's clock rule denies
             if self._now() > intent.deadline:
                 raise Refused(Code.EXPIRED, "deadline", intent.deadline, "later")
         terms = [_terms(order) for order in intent.orders]

@@ -1,6 +1,6 @@
 """The trading keys of this boot, and the owner orders that make, seal, restore and stop them.
 
-The signer checks owner signatures itself: init and front only carried the bytes here.
+An order that comes here is the owners', for this boot, and about a key of the manifest or all.
 """
 
 import secrets
@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
-from strongroom_wire import encoding, manifest, owners
+from strongroom_wire import encoding, manifest
 from strongroom_wire.errors import Code, Refused
-from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder, Permit
+from strongroom_wire.statements import Action, Budget, OwnerOrder, Permit
 
 from strongroom_enclave.identity import Identity
 from strongroom_enclave.sealing import seal, unseal
@@ -19,7 +19,6 @@ from strongroom_enclave.signer import auth, clob, contracts, keys, orders, polic
 __all__ = ["Enrolment", "Keyring", "TradingKey"]
 
 _WALLETS = dict(zip(("eoa", "proxy", "safe", "deposit"), orders.SignatureType, strict=True))
-_NEED_PERMIT = (Action.ENROLL_CREATE, Action.ENROLL_DERIVE, Action.EXPORT, Action.RESTORE)
 
 
 class TradingKey:
@@ -70,45 +69,24 @@ class Enrolment(NamedTuple):
 
 
 class Keyring:
-    """All keys of one boot, and who may order what about them."""
+    """All keys of one boot, and what is ordered about them."""
 
     def __init__(
         self, document: manifest.Manifest, identity: Identity, now_ms: Callable[[], int]
     ) -> None:
         venues = {venue.host: venue for venue in document.egress}
         self.keys = {spec.name: TradingKey(spec, venues[spec.venue]) for spec in document.keys}
-        self._owners, self._version = document.owners(), document.version
         sets = document.genesis, *(change.owners for change in document.owner_changes)
         self._lineage = [each.owners.root for each in sets]
         self._identity, self._now = identity, now_ms
-        self._permitted, self._sealing = False, b""
+        self._version, self._sealing = document.version, b""
 
     def permit(self, permit: Permit, sealing: bytes) -> None:
         """Puts a permit that init verified into force; `sealing` is our AES key or empty."""
         budgets = {budget.key: budget for budget in permit.budgets}
         for name, key in self.keys.items():  # a key that a later permit leaves out has none left
             key.engine.permit(budgets.get(name, Budget(name, 0, 0)), permit.not_after)
-        self._permitted, self._sealing = True, sealing or self._sealing
-
-    def authorised(self, statement: owners.Statement) -> OwnerOrder:
-        """Returns the order in a statement, after proving that it is the owners' to this boot.
-
-        Raises:
-            Refused, WireError: with the code that says why not.
-        """
-        order, bundle = OwnerOrder.parse(statement.payload), self._identity.boot
-        self._owners.verify(ORDER_DOMAIN, statement, 1 if order.action is Action.KILL else None)
-        for code, expected, actual in (
-            (Code.WRONG_BOOT, bundle.boot_id, order.boot_id),
-            (Code.WRONG_MANIFEST, bundle.manifest_digest, order.manifest_digest),
-            (Code.WRONG_PHASE, True, self._permitted or order.action not in _NEED_PERMIT),
-            (Code.UNKNOWN_KEY, True, not order.key or order.key in self.keys),
-            # One owner's word, always obeyed and logged: few different ones, or they fill us up.
-            (Code.MALFORMED, True, order.action is not Action.KILL or not order.body),
-        ):
-            if expected != actual:
-                raise Refused(code, "owner order", expected, actual)
-        return order
+        self._sealing = sealing or self._sealing
 
     def obey(self, order: OwnerOrder) -> bytes | Enrolment:
         """Carries out an authorised order; returns the answer, or the enrolment that will give it.

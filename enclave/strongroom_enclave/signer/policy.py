@@ -17,7 +17,8 @@ from strongroom_wire.errors import Rule
 from strongroom_wire.manifest import Policy, micro
 from strongroom_wire.statements import Budget
 
-from strongroom_enclave.signer import amounts, clob, clock
+from strongroom_enclave.clock import ClockFault
+from strongroom_enclave.signer import amounts, clob
 
 __all__ = ["RULES", "Approved", "Decision", "Denied", "Failed", "PolicyEngine", "ProposedOrder"]
 
@@ -212,7 +213,7 @@ class PolicyEngine:
         s = self._state
         try:
             s.now, s.clock_off, s.exposure = max(s.now, clock_now()), 0, 0
-        except clock.ClockFault as error:
+        except ClockFault as error:
             s.clock_off, s.exposure = max(abs(error.actual - error.expected), 1), 0
         for index, order in enumerate(orders):
             s.exposure, s.count = s.exposure + order.maker_amount, index + 1

@@ -13,9 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace as change
+from strongroom_enclave.clock import ClockStale
 from strongroom_enclave.signer.amounts import Side
 from strongroom_enclave.signer.clob import OrderType
-from strongroom_enclave.signer.clock import ClockStale
 from strongroom_enclave.signer.policy import Denied, PolicyEngine, ProposedOrder
 from strongroom_wire.errors import Rule
 from strongroom_wire.manifest import Market, Policy, Window

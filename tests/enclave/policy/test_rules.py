@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from strongroom_enclave.clock import Clock
 from strongroom_enclave.signer import policy as policy_module
 from strongroom_enclave.signer.amounts import ONE, Side, Tick, market_amounts
 from strongroom_enclave.signer.clob import OrderType
-from strongroom_enclave.signer.clock import Clock
 from strongroom_enclave.signer.policy import RULES, Approved, Decision, Denied, Failed, PolicyEngine
 from strongroom_wire.errors import Rule
 from strongroom_wire.manifest import Market, Window

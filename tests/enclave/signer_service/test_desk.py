@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import msgspec
 import pytest
+from strongroom_enclave.clock import ClockFault
 from strongroom_enclave.identity import Identity
 from strongroom_enclave.log.ledger import Ledger
-from strongroom_enclave.signer.clock import ClockFault
 from strongroom_enclave.signer.intents import Desk
 from strongroom_enclave.signer.keyring import TradingKey
 from strongroom_wire import manifest

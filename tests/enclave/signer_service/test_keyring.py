@@ -1,7 +1,5 @@
 """Owner orders, each action alone; who may give them, and what giving them twice does."""
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 from eth_account import Account
@@ -11,18 +9,10 @@ from strongroom_enclave.signer.errors import SignerError
 from strongroom_enclave.signer.keyring import Enrolment, Keyring
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.encoding import u32, u64
-from strongroom_wire.errors import BadSignature, Code, Malformed, QuorumMissing, Refused, WireError
+from strongroom_wire.errors import Code, Refused, WireError
 from strongroom_wire.hpke import seal
 from strongroom_wire.merkle import Frontier
-from strongroom_wire.owners import Statement
-from strongroom_wire.statements import (
-    ORDER_DOMAIN,
-    PERMIT_DOMAIN,
-    Action,
-    Budget,
-    OwnerOrder,
-    Permit,
-)
+from strongroom_wire.statements import Action, Budget, OwnerOrder, Permit
 
 from tests.hostile.driver import Desk
 
@@ -46,13 +36,9 @@ class Ring:
         )  # fmt: skip
         self.ring = Keyring(self.desk.manifest, self.identity, lambda: NOW)
 
-    def order(self, action: Action, key: str = "", body: bytes = b"", **changes: object) -> bytes:
-        made = OwnerOrder(action, self.bundle.boot_id, self.bundle.manifest_digest, key, body)
-        return replace(made, **changes).serialise()  # type: ignore[arg-type]
-
     def obey(self, action: Action, key: str = "", body: bytes = b"") -> bytes | Enrolment:
-        signed = self.desk.owners.sign(ORDER_DOMAIN, self.order(action, key, body))
-        return self.ring.obey(self.ring.authorised(signed))
+        names = self.bundle.boot_id, self.bundle.manifest_digest
+        return self.ring.obey(OwnerOrder(action, *names, key, body))
 
     def refused(self, action: Action, key: str = "", body: bytes = b"") -> Code:
         with pytest.raises(WireError) as error:
@@ -110,51 +96,11 @@ def test_a_secret_that_is_none_leaves_the_key_open(ring: Ring, secret: bytes) ->
     assert ring.importing(SECRET) == ADDRESS
 
 
-@pytest.mark.parametrize("action", Action)
-def test_another_boot_manifest_or_signature_is_refused(ring: Ring, action: Action) -> None:
-    owners = ring.desk.owners
-    ring.permitted()
-    for payload, code in (
-        (ring.order(action, "main", boot_id=bytes(32)), Code.WRONG_BOOT),
-        (ring.order(action, "main", manifest_digest=bytes(32)), Code.WRONG_MANIFEST),
-        (ring.order(action, "nobody"), Code.UNKNOWN_KEY),
-    ):
-        with pytest.raises(Refused) as refused:
-            ring.ring.authorised(owners.sign(ORDER_DOMAIN, payload))
-        assert refused.value.code is code
-    payload = ring.order(action, "main")
-    few = 0 if action is Action.KILL else 1
-    for statement, expected in (
-        (owners.sign(ORDER_DOMAIN, payload, few), QuorumMissing),
-        (owners.sign(PERMIT_DOMAIN, payload), BadSignature),
-        (Statement(payload, Desk().owners.sign(ORDER_DOMAIN, payload).signatures), QuorumMissing),
-        (Statement(payload + b"\0", owners.sign(ORDER_DOMAIN, payload).signatures), Malformed),
-    ):
-        with pytest.raises(expected):
-            ring.ring.authorised(statement)
-
-
-def test_one_owner_alone_can_say_stop_in_as_many_ways_as_there_are_keys(ring: Ring) -> None:
-    """What was obeyed is kept, and a stop always is obeyed: no owner alone fills the memory."""
-    padded = ring.order(Action.KILL, "main", body=b"once more")
-    with pytest.raises(Refused) as refused:
-        ring.ring.authorised(ring.desk.owners.sign(ORDER_DOMAIN, padded, 1))
-    assert refused.value.code is Code.MALFORMED
-
-
 @pytest.mark.parametrize(
     "action", [Action.GENERATE, Action.IMPORT, Action.ENROLL_CREATE, Action.ENROLL_DERIVE]
 )
 def test_what_is_done_to_one_key_must_name_it(ring: Ring, action: Action) -> None:
     assert ring.permitted().refused(action, "", bytes(8)) is Code.UNKNOWN_KEY
-
-
-@pytest.mark.parametrize(
-    "action", [Action.ENROLL_CREATE, Action.ENROLL_DERIVE, Action.EXPORT, Action.RESTORE]
-)
-def test_what_needs_a_permit_waits_for_one(ring: Ring, action: Action) -> None:
-    ring.obey(Action.GENERATE, "main")
-    assert ring.refused(action, "main", u64(0)) is Code.WRONG_PHASE
 
 
 def test_a_login_is_for_a_key_that_exists_with_a_nonce_of_the_owners(ring: Ring) -> None:

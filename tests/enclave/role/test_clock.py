@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strongroom_enclave.signer.clock import (
+from strongroom_enclave.clock import (
     MAX_AGE_MS,
     MAX_DIVERGENCE_MS,
     Clock,

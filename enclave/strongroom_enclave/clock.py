@@ -6,9 +6,7 @@ hypervisor that moves one of them, can hurry a window or hold up the expiry of a
 Times are in ms since the epoch, readings of CLOCK_MONOTONIC in ns; nothing here reads a clock.
 """
 
-from strongroom_wire.errors import Code
-
-from strongroom_enclave.signer.errors import SignerError
+from strongroom_wire.errors import Code, WireError
 
 __all__ = ["MAX_AGE_MS", "MAX_DIVERGENCE_MS", "Clock", "ClockFault", "ClockStale"]
 
@@ -23,7 +21,7 @@ MAX_AGE_MS = 30_000
 _NS = 1_000_000
 
 
-class ClockFault(SignerError):
+class ClockFault(WireError):
     """Time contradicted itself, so this boot no longer knows it. Latched: a clock that was moved
     once cannot be believed when it is moved back."""
 
