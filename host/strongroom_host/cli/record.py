@@ -14,6 +14,7 @@ from rich.console import Console
 from strongroom_host.charts.curve import curve_of
 from strongroom_host.charts.drawing import svg_file
 from strongroom_host.charts.page import Subject, page
+from strongroom_host.charts.picture import png
 from strongroom_host.charts.scales import day, moment, percent
 from strongroom_host.charts.terminal import COLUMNS, listed, plot
 from strongroom_host.charts.words import ABSENT, figures
@@ -86,7 +87,7 @@ def chart(
     file: FileArgument,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a page (.html) or a drawing (.svg) instead."),
+        typer.Option(metavar="FILE", help="Write a page (.html) or a drawing (.svg, .png)."),
     ] = None,
     title: Annotated[str, typer.Option(help="What the page is called.")] = "Track record",
     convention: Annotated[
@@ -108,15 +109,18 @@ def chart(
             _list(aggregate(series, by), by)
         return
     found = None if convention is None else _measured(series, convention, riskless, None)
-    if out.suffix == ".svg":
-        text = svg_file(curve_of(series), title)
+    if out.suffix == ".png":
+        data = png(curve_of(series), title)
+    elif out.suffix == ".svg":
+        data = svg_file(curve_of(series), title).encode()
     elif out.suffix in (".html", ".htm"):
-        text = page(Subject(title, series, found))
+        data = page(Subject(title, series, found)).encode()
     else:
         raise BadInput(
-            f"{out} is neither a page nor a drawing", expected="a name that ends in .html or .svg"
+            f"{out} is neither a page nor a drawing",
+            expected="a name that ends in .html, .svg or .png",
         )
-    write_atomic(out, text.encode())
+    write_atomic(out, data)
     say(f"written: {out}")
 
 

@@ -7,8 +7,8 @@ from rich import box
 from rich.table import Table
 
 from strongroom_host.charts.curve import curve_of
-from strongroom_host.charts.drawing import svg_file
 from strongroom_host.charts.page import Subject, page
+from strongroom_host.charts.picture import png
 from strongroom_host.charts.terminal import listed, plot
 from strongroom_host.demo.story import Story
 from strongroom_host.metrics.measures import measure
@@ -46,11 +46,11 @@ def show_rows(story: Story, series: Series, count: int) -> None:
 
 
 def write_charts(folder: Path, account: str, title: str, series: Series) -> tuple[Path, Path]:
-    """Writes a page with metrics and a drawing; returns where they are."""
+    """Writes a page with metrics, and a picture; returns where they are."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     hourly = all(period.hours == 1 for period in series.periods)
     metrics = measure(series, Convention.HOURS if hourly else Convention.DAYS)
-    written = folder / f"{account}.html", folder / f"{account}.svg"
+    written = folder / f"{account}.html", folder / f"{account}.png"
     write_atomic(written[0], page(Subject(title, series, metrics)).encode())
-    write_atomic(written[1], svg_file(curve_of(series), title).encode())
+    write_atomic(written[1], png(curve_of(series), title))
     return written

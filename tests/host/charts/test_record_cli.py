@@ -83,8 +83,8 @@ def test_a_chart_in_the_terminal_and_as_files(days: Path, tmp_path: Path) -> Non
         assert run("chart", days, "--out", out, "--convention", "365").exit_code == 0
         assert out.read_text().startswith(begins)
     assert "max drawdown" in (tmp_path / "a.html").read_text()
-    assert run("chart", days, "--out", tmp_path / "a.png").exit_code == 2
-    assert not (tmp_path / "a.png").exists()
+    assert run("chart", days, "--out", tmp_path / "a.gif").exit_code == 2
+    assert not (tmp_path / "a.gif").exists()
 
 
 def test_leakage_names_what_was_held(tmp_path: Path) -> None:
