@@ -67,6 +67,13 @@ def test_modules_are_in_the_image_and_init_leads_to_ours(tree: Path) -> None:
     assert {item.origin for item in found.values()} == {"strongroom"}
 
 
+def test_tables_that_code_reads_are_in_the_image(tree: Path) -> None:
+    put(tree, "enclave/strongroom_enclave/signer/limits.toml", "a = 1\n")
+    found = {item.path: item for item in application(tree)}
+    table = found[f"{DIST_PACKAGES}/strongroom_enclave/signer/limits.toml"]
+    assert (table.node.content, table.node.mode) == (b"a = 1\n", 0o100644)
+
+
 def test_what_tools_leave_behind_is_not_there(tree: Path) -> None:
     before, digest = [item.path for item in application(tree)], source_digest(tree)
     for name in ("__pycache__/a.pyc", "a.pyc", ".hidden.py", "x.egg-info/PKG-INFO", "build/a.py"):

@@ -83,6 +83,9 @@ def test_what_is_in_it(checkout: Checkout) -> None:
     assert listed[f"{dist}/sample/__init__.py"].origin == "wheel:sample"
     compiled = listed["usr/lib/python3.13/__pycache__/os.cpython-313.pyc"]
     assert compiled.compiled_from == "usr/lib/python3.13/os.py"
+    empty = listed[f"{dist}/sample/empty.py"]
+    assert (empty.origin, empty.sha256) == ("recipe", hashlib.sha256().hexdigest())
+    assert f"{dist}/sample/__pycache__/empty.cpython-313.pyc" in listed
     own = [file for file in listed.values() if file.origin == "strongroom"]
     assert all(f.path == "init" or f.path.startswith(f"{dist}/strongroom_") for f in own)
     assert f"{dist}/strongroom_enclave/init/__pycache__/__main__.cpython-313.pyc" in listed
@@ -238,6 +241,12 @@ def test_each_mistake_stops_the_build_before_the_kernel(
     # What is wrong with the finished tree can only be seen at the end.
     assert checkout.kernels == (1 if issubclass(error, TreeError) else 0)
     assert not (checkout.folder / "out").exists()
+
+
+def test_a_file_of_a_package_is_not_emptied_while_it_is_there(checkout: Checkout) -> None:
+    edit(checkout, SYSTEM, "sample/empty.py", "sample/__init__.py")
+    with pytest.raises(DuplicatePath, match=r"sample/__init__\.py"):
+        checkout.build()
 
 
 def test_a_missing_wheel_is_told(checkout: Checkout) -> None:
