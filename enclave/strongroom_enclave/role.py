@@ -60,11 +60,16 @@ class RoleProcess:
         except ClockFault:
             return 0
 
+    @property
+    def head(self) -> bundle.LogHead:
+        """The head of the log that evidence may commit to."""
+        return self.ledger.head
+
     def anchor(self, payload: bytes) -> None:
         """Takes the time that init had authenticated, and says how far the log has come."""
         with self._turn:
             self.clock.anchor(*(int.from_bytes(payload[at:][:8]) for at in (0, 8)))
-        self.link.send(Kind.HEAD, 0, self.ledger.head.serialise())
+        self.link.send(Kind.HEAD, 0, self.head.serialise())
 
     def permitted(self, payload: bytes) -> tuple[Permit, bytes]:
         """Returns a permit that init verified, and this role's sealing key or nothing.

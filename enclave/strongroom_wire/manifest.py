@@ -20,13 +20,15 @@ from strongroom_wire.encoding import digest
 from strongroom_wire.errors import ManifestInvalid, TooLarge
 from strongroom_wire.owners import Owners, Signature, Statement
 
-__all__ = ["MANIFEST_DOMAIN", "MAX_MANIFEST", "OWNER_CHANGE_DOMAIN", "Call", "Client", "Egress"]
-__all__ += ["Key", "Manifest", "Market", "OwnerChange", "OwnerSet", "Policy", "VerifiedManifest"]
-__all__ += ["Window", "Witness", "micro", "owner_change_message", "verify_manifest"]
+__all__ = ["MANIFEST_DOMAIN", "MAX_MANIFEST", "OWNER_CHANGE_DOMAIN", "Account", "Call", "Client"]
+__all__ += ["Egress", "Environment", "Key", "Manifest", "Market", "OwnerChange", "OwnerSet"]
+__all__ += ["Policy", "Tier", "VerifiedManifest", "Window", "Witness", "micro"]
+__all__ += ["owner_change_message", "verify_manifest"]
 
 MANIFEST_DOMAIN = b"strongroom/manifest/v1"
 OWNER_CHANGE_DOMAIN = b"strongroom/owner-change/v1"
 MAX_MANIFEST = 256 * 1024
+_HOUR_MS = 3_600_000
 _AMOUNT = re.compile(r"[0-9]{1,14}(\.[0-9]{1,6})?")
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
@@ -37,8 +39,15 @@ Host = Annotated[str, Meta(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*\Z", max_length=2
 KeyName = Annotated[str, Meta(pattern=r"^[!-*,-~]{1,128}\Z")]
 Uint = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,77})\Z")]
 Call = Literal["owner", "order", "template", "cancel", "heartbeat", "query", "log", "health"]
+Environment = Literal["live", "paper", "test"]
 Side = Literal["buy", "sell"]
 OrderType = Literal["GTC", "GTD", "FOK", "FAK"]
+
+
+_DISTINCT = (
+    ("clients", "name"), ("clients", "certificate"), ("clients", "frame_key"), ("keys", "name"),
+    ("egress", "host"), ("accounts", "name"), ("witnesses", "name"), ("witnesses", "key"),
+)  # fmt: skip
 
 
 class _Strict(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,6 +146,45 @@ class Egress(_Strict, frozen=True):
     development_roots: tuple[bytes, ...]
 
 
+class Tier(_Strict, frozen=True):
+    """How much of an account may be seen. As it starts out: daily, rounded to a basis point.
+
+    `hours` in a period; `least_trades` in one; `grid` of returns, None for exact ones; whether
+    hours wait until what was opened in them is closed, and for at most how many hours (0: any).
+
+    Raises:
+        ManifestInvalid: a grid that is none, or a longest wait without an embargo.
+    """
+
+    hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = 24
+    least_trades: Annotated[int, Meta(ge=0, lt=1 << 31)] = 0
+    grid: Decimal | None = Decimal("0.0001")
+    embargo: bool = False
+    longest: Annotated[int, Meta(ge=0, lt=1 << 31)] = 0
+
+    def __post_init__(self) -> None:
+        rounds = self.grid is None or 0 < micro(self.grid) <= 10**6
+        _require(rounds, "tier", "a grid of 0.000001 to 1, or none", self.grid)
+        _require(self.embargo or not self.longest, "tier", "an embargo to end", self.longest)
+
+
+class Account(_Strict, frozen=True):
+    """An account at a venue whose track record is kept, whose `user` it is, and who sees what.
+
+    The record begins at `since_ms`, the start of an hour (0: with all that the venue tells), and is
+    kept in `currency`. Money is real in a `live` account only, and a `paper` one is at the real
+    venue; a `test` venue is one of development's.
+    """
+
+    name: Name
+    user: Name
+    venue: Name
+    environment: Environment
+    currency: Annotated[str, Meta(pattern=r"^[A-Z0-9]{2,10}\Z")]
+    since_ms: Annotated[int, Meta(ge=0, lt=1 << 53, multiple_of=_HOUR_MS)]
+    tier: Tier
+
+
 class Witness(_Strict, frozen=True):
     """A third party that cosigns the log's heads (C2SP tlog-witness): its key's name, which is
     visible ASCII without a plus, and its Ed25519 public key."""
@@ -161,6 +209,7 @@ class Manifest(_Strict, frozen=True):
     clients: Annotated[tuple[Client, ...], Meta(max_length=64)]
     keys: Annotated[tuple[Key, ...], Meta(max_length=64)]
     egress: Annotated[tuple[Egress, ...], Meta(max_length=16)]
+    accounts: Annotated[tuple[Account, ...], Meta(max_length=64)]
     witnesses: Annotated[tuple[Witness, ...], Meta(max_length=16)]
     witness_quorum: Annotated[int, Meta(ge=0, le=16)]
 
@@ -193,24 +242,21 @@ class Manifest(_Strict, frozen=True):
         Raises:
             ManifestInvalid: naming the part and the rule it breaks.
         """
-        for what, names in (
-            ("client names", [c.name for c in self.clients]),
-            ("client certificates", [c.certificate for c in self.clients]),
-            ("client frame keys", [c.frame_key for c in self.clients]),
-            ("key names", [k.name for k in self.keys]),
-            ("egress hosts", [e.host for e in self.egress]),
-            ("witness names", [w.name for w in self.witnesses]),
-            ("witness keys", [w.key for w in self.witnesses]),
-        ):
-            _require(len(set(names)) == len(names), what, "distinct", "a repetition")
+        for part, field in _DISTINCT:
+            values = [getattr(entry, field) for entry in getattr(self, part)]
+            _require(len(set(values)) == len(values), f"{part}: {field}", "distinct", "repeated")
         for owners in (self.genesis, *(change.owners for change in self.owner_changes)):
             distinct = len(set(owners.keys)) == len(owners.keys) >= owners.quorum
             _require(distinct, "owners", "distinct keys, no fewer than the quorum", owners.quorum)
         count, quorum = len(self.witnesses), self.witness_quorum
         _require(bool(count) <= quorum <= count, "witness quorum", f"1 to {count}, or 0", quorum)
-        for venue in self.egress:
-            allowed = self.mode == "development" or not venue.development_roots
-            _require(allowed, f"egress {venue.host}", "no development roots", self.mode)
+        if self.mode == "production":
+            for venue in self.egress:
+                none = not venue.development_roots
+                _require(none, f"egress {venue.host}", "no development roots", self.mode)
+            for account in self.accounts:
+                real = account.environment != "test"
+                _require(real, f"account {account.name}", "at a real venue", self.mode)
         for key in self.keys:
             _check_key(key, {venue.host for venue in self.egress})
 

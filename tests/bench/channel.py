@@ -109,6 +109,7 @@ class Desk:
                 ),
             ),
             egress=(manifest.Egress("clob.polymarket.com", 443, (), ()),),
+            accounts=(),
             witnesses=(),
             witness_quorum=0,
         )

@@ -168,7 +168,7 @@ class Desk:
         clients = tuple(bot.spec for bot in self.bots)
         document = manifest.Manifest(
             "strongroom-manifest/1", 1, "development", "desk", self.owners.spec, (), clients, keys,
-            (manifest.Egress(HOST, PORT, (), (self.venue.der,)),), (), 0,
+            (manifest.Egress(HOST, PORT, (), (self.venue.der,)),), (), (), 0,
         )  # fmt: skip
         return msgspec.structs.replace(document, **self.changes)
 

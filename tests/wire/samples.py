@@ -12,6 +12,7 @@ from strongroom_wire.frames import ChannelOpen, ChannelOpened, Intent, Kind, Ord
 from strongroom_wire.manifest import (
     MANIFEST_DOMAIN,
     OWNER_CHANGE_DOMAIN,
+    Account,
     Client,
     Egress,
     Key,
@@ -20,6 +21,7 @@ from strongroom_wire.manifest import (
     OwnerChange,
     OwnerSet,
     Policy,
+    Tier,
     Window,
     Witness,
     owner_change_message,
@@ -174,6 +176,10 @@ def manifest() -> Manifest:
             Key("own", "generate", "eoa", "", 80002, venue, True, policy),
         ),
         egress=(Egress(venue, 443, (), ()), Egress("relayer.example", 8443, ("ab" * 32,), ())),
+        accounts=(
+            Account("main", "ada", "binance", "live", "USDT", 1_699_999_200_000, Tier()),
+            Account("other", "ada", "kraken", "paper", "EUR", 0, Tier(1, 3, None, True, 48)),
+        ),
         witnesses=(
             Witness("witness.example/one", "a1" * 32),
             Witness("witness.example/two", "a2" * 32),

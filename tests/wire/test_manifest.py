@@ -28,6 +28,7 @@ from strongroom_wire.manifest import (
     OwnerChange,
     OwnerSet,
     Policy,
+    Tier,
     Window,
     Witness,
     micro,
@@ -172,8 +173,9 @@ def test_fields_are_all_there_and_no_other(path: tuple[str | int, ...]) -> None:
             Manifest.parse(_written(tree))
         tree = _tree()
         _at(tree, path)[name] = None
-        with pytest.raises(ManifestInvalid):
-            Manifest.parse(_written(tree))
+        if name != "grid":  # which may be none
+            with pytest.raises(ManifestInvalid):
+                Manifest.parse(_written(tree))
     tree = _tree()
     _at(tree, path)["comment"] = ""
     with pytest.raises(ManifestInvalid, match="unknown field `comment`"):
@@ -183,6 +185,7 @@ def test_fields_are_all_there_and_no_other(path: tuple[str | int, ...]) -> None:
 KEY, MARKET = ("keys", 0), ("keys", 0, "policy", "markets", 0)
 WITNESS = ("witnesses", 0)
 POLICY, EGRESS = ("keys", 0, "policy"), ("egress", 1)
+ACCOUNT, TIER = ("accounts", 0), ("accounts", 1, "tier")
 
 BAD_VALUES: list[tuple[tuple[str | int, ...], list[object]]] = [
     (("format",), ["strongroom-manifest/2", "strongroom-manifest/1 ", "", 1]),
@@ -231,6 +234,19 @@ BAD_VALUES: list[tuple[tuple[str | int, ...], list[object]]] = [
     ((*EGRESS, "port"), [0, -1, 65536, "443"]),
     ((*EGRESS, "roots"), [["00"], ["00" * 31], [public(1).hex().upper()]]),
     ((*EGRESS, "development_roots"), [["AA=="], ["*"], "AA=="]),
+    ((*ACCOUNT, "name"), ["", "other", "Main", "a" * 33, "a\n"]),
+    ((*ACCOUNT, "user"), ["", "Ada", "a b", "a" * 33]),
+    ((*ACCOUNT, "venue"), ["", "Binance", "api.binance.com", "a" * 33]),
+    ((*ACCOUNT, "environment"), ["test", "Live", "", "demo"]),
+    ((*ACCOUNT, "currency"), ["", "U", "usdt", "USD ", "A" * 11, "USDT\n", "\nUSDT", "ÜSD"]),
+    ((*ACCOUNT, "since_ms"), [-3_600_000, 1, 3_599_999, 1_699_999_200_001, 1 << 53, "0", True]),
+    ((*ACCOUNT, "since_ms"), [((1 << 53) // 3_600_000 + 1) * 3_600_000]),
+    ((*TIER, "hours"), [0, -1, 5, 7, 16, 48, "1", 1.5]),
+    ((*TIER, "least_trades"), [-1, 1 << 31, "0", 0.5]),
+    ((*TIER, "grid"), ["0", "0.000000", "-0.1", "1.000001", "2", "1E-7", "0.0000001", "NaN", ""]),
+    ((*TIER, "grid"), ["Infinity", 0.5, "1E-1", "+0.1", "9" * 5000]),
+    ((*TIER, "embargo"), [False, 1, "true"]),
+    ((*TIER, "longest"), [-1, 1 << 31, "1"]),
     ((*WITNESS, "name"), ["", "a b", "a+b", "a\n", "\na", "ä", "a\u007f", "\u0000", "a" * 129]),
     ((*WITNESS, "name"), ["witness.example/two"]),
     ((*WITNESS, "key"), ["", "a2" * 32, "a1" * 31, "A1" * 32, "a1" * 32 + "\n", "\n" + "a1" * 32]),
@@ -273,6 +289,14 @@ GOOD_VALUES: list[tuple[tuple[str | int, ...], list[object]]] = [
     ((*EGRESS, "host"), ["a", "a-b.example", "127.0.0.1", "xn--a.example", "a" * 253]),
     ((*EGRESS, "port"), [1, 65535]),
     ((*EGRESS, "roots"), [["00" * 32]]),
+    ((*ACCOUNT, "environment"), ["paper"]),
+    ((*ACCOUNT, "currency"), ["A1", "0123456789"]),
+    ((*ACCOUNT, "since_ms"), [0, 3_600_000, (1 << 53) // 3_600_000 * 3_600_000]),
+    (("accounts",), [[]]),
+    ((*TIER, "hours"), [2, 3, 4, 6, 8, 12, 24]),
+    ((*TIER, "least_trades"), [0, (1 << 31) - 1]),
+    ((*TIER, "grid"), ["0.000001", "1", "0.10", "1.000000"]),
+    ((*TIER, "longest"), [0, (1 << 31) - 1]),
     ((*WITNESS, "name"), ["!", "~", "a" * 128, "example.com/w#1", "*,-"]),
     (("witness_quorum",), [1, 2]),
 ]
@@ -305,6 +329,7 @@ def test_parts_that_repeat_are_refused() -> None:
         _second_client(frame_key=base.clients[0].frame_key),
         replace(base, keys=(*base.keys, base.keys[0])),
         replace(base, egress=(*base.egress, replace(base.egress[0], port=444))),
+        replace(base, accounts=(*base.accounts, replace(base.accounts[1], name="main"))),
         replace(base, witnesses=(*base.witnesses, replace(base.witnesses[0], key="ff" * 32))),
         replace(base, witnesses=(*base.witnesses, replace(base.witnesses[0], name="w"))),
     ):
@@ -325,6 +350,7 @@ def _too_many() -> dict[str, tuple[Manifest, int]]:
     ]
     keys = tuple(replace(key, name=f"k{n}") for n in range(65))
     witnesses = tuple(Witness(f"w{n}", f"{n:064x}") for n in range(17))
+    accounts = tuple(replace(base.accounts[0], name=f"a{n}") for n in range(65))
     hosts = tuple(replace(venue, host=f"h{n}.example") for n in range(16))
     windows = replace(key, policy=replace(key.policy, windows=(window,) * 9))
     return {
@@ -336,6 +362,7 @@ def _too_many() -> dict[str, tuple[Manifest, int]]:
         "windows": (replace(base, keys=(windows,)), 8),
         "egress": (replace(base, egress=(venue, *hosts)), 16),
         "witnesses": (replace(base, witnesses=witnesses), 16),
+        "accounts": (replace(base, accounts=accounts), 64),
     }
 
 
@@ -378,6 +405,30 @@ def test_development_roots_are_for_development() -> None:
         Manifest.parse(flawed.serialise())
     fine = replace(flawed, mode="development")
     assert Manifest.parse(fine.serialise()) == fine
+
+
+def test_test_venues_are_for_development() -> None:
+    own = replace(manifest().accounts[0], environment="test")
+    flawed = replace(manifest(), accounts=(own,))
+    with pytest.raises(ManifestInvalid, match="account main"):
+        Manifest.parse(flawed.serialise())
+    fine = replace(flawed, mode="development")
+    assert Manifest.parse(fine.serialise()) == fine
+
+
+@pytest.mark.parametrize(
+    "flawed",
+    [
+        {"grid": Decimal(0)},
+        {"grid": Decimal("1.000001")},
+        {"grid": Decimal("0.0000001")},
+        {"grid": Decimal("NaN")},
+        {"longest": 1},
+    ],
+)
+def test_a_tier_that_contradicts_itself_is_not_made(flawed: dict[str, Any]) -> None:
+    with pytest.raises(ManifestInvalid):
+        Tier(**flawed)
 
 
 def test_manifests_above_256_kib_are_refused_before_they_are_read() -> None:

@@ -72,7 +72,7 @@ def new(
     ] = [],  # noqa: B006
     template: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Take keys, egress and witnesses from this manifest."),
+        typer.Option(metavar="FILE", help="Take keys, accounts, egress and witnesses from here."),
     ] = None,
     witness: Annotated[
         list[str],
@@ -123,6 +123,7 @@ def new(
         "clients": tuple(clients),
         "keys": before.keys if before else (),
         "egress": before.egress if before else (),
+        "accounts": before.accounts if before else (),
         "witnesses": witnesses,
         "witness_quorum": needed if witness_quorum is None else witness_quorum,
     }

@@ -46,7 +46,13 @@ NONCE = byte(0x99)
 
 def manifest(version: int = 7, **changes: object) -> Manifest:
     """Return the account's manifest in this version: two of the owners 1, 2, 3; no witnesses."""
-    base = {"version": version, "mode": "development", "witnesses": (), "witness_quorum": 0}
+    base = {
+        "version": version,
+        "mode": "development",
+        "accounts": (),
+        "witnesses": (),
+        "witness_quorum": 0,
+    }
     return msgspec.structs.replace(sample(), **(base | changes))
 
 

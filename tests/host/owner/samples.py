@@ -79,6 +79,7 @@ def sample_manifest(owners: OwnerKeys) -> Manifest:
             Egress("clob.polymarket.com", 443, ("cc" * 32,), ()),
             Egress("spare.example", 443, (), ()),
         ),
+        accounts=(),
         witnesses=(Witness("w/a", "da" * 32), Witness("w/b", "db" * 32)),
         witness_quorum=1,
     )

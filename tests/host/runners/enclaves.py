@@ -20,7 +20,9 @@ def configure(runner: LocalRunner) -> None:
     owner = Ed25519PrivateKey.generate()
     owners = owner_set((owner.public_key().public_bytes_raw().hex(),), 1)
     mode: Literal["development"] = "development"
-    manifest = Manifest("strongroom-manifest/1", 1, mode, "tests", owners, (), (), (), (), (), 0)
+    manifest = Manifest(
+        "strongroom-manifest/1", 1, mode, "tests", owners, (), (), (), (), (), (), 0
+    )
     file = SignedFile.unsigned(manifest.serialise()).signed_by(owner, manifest.owners())
     verified = verify_manifest(file.statement)
     trust = development_trust(Path(runner.root_certificate)).pinned_to(verified)
