@@ -11,15 +11,15 @@ frame follows its u32 length.
 """
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
+from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from strongroom_wire.encoding import digest, emit, member, pack, u64, u256
 from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge
@@ -235,10 +235,28 @@ class Reply(Struct, frozen=True):
         return cls(*outcome, order, limit, actual, hashes, *parts)
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelOpen:
+class _Greeting(Struct, frozen=True):
+    """Either half of how a channel is opened: the magic `SRC1`, then its fields as they are."""
+
+    layout: ClassVar[struct.Struct]
+
+    def serialise(self) -> bytes:
+        """Returns the fixed layout; raises `Malformed` if a part has the wrong length."""
+        data = _packed(self.layout, b"SRC1", *structs.astuple(self))
+        return emit(self, data, self.parse)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Returns the value in `data`, or raises `Malformed`."""
+        if len(data) != cls.layout.size or data[:4] != b"SRC1":
+            raise Malformed(cls.__name__, f"{cls.layout.size} bytes, magic SRC1", len(data))
+        return cls(*cls.layout.unpack(data)[1:])
+
+
+class ChannelOpen(_Greeting, frozen=True):
     """Client to signer, 180 bytes: `SRC1`, frame key, HPKE-sealed 32-byte secret, signature."""
 
+    layout = struct.Struct(">4s32s80s64s")
     client: bytes
     sealed: bytes
     signature: bytes
@@ -247,22 +265,11 @@ class ChannelOpen:
         """Returns what the client signs: this opening, for the boot with these keys only."""
         return pack(_CHANNEL, b"open", keys_digest, self.client, self.sealed)
 
-    def serialise(self) -> bytes:
-        """Returns the 180 bytes; raises `Malformed` if a part has the wrong length."""
-        return emit(self, b"SRC1" + self.client + self.sealed + self.signature, ChannelOpen.parse)
 
-    @classmethod
-    def parse(cls, data: bytes) -> "ChannelOpen":
-        """Returns the opening in `data`, or raises `Malformed`."""
-        if len(data) != 180 or data[:4] != b"SRC1":
-            raise Malformed("channel opening", "180 bytes, magic SRC1", len(data))
-        return cls(data[4:36], data[36:116], data[116:])
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelOpened:
+class ChannelOpened(_Greeting, frozen=True):
     """Signer to client, 108 bytes: `SRC1`, channel number, 32 random bytes, receipt signature."""
 
+    layout = struct.Struct(">4sQ32s64s")
     channel: int
     random: bytes
     signature: bytes
@@ -271,21 +278,9 @@ class ChannelOpened:
         """Returns what the signer signs: its answer to exactly that opening."""
         return pack(_CHANNEL, b"opened", sha256(opening).digest(), u64(self.channel), self.random)
 
-    def serialise(self) -> bytes:
-        """Returns the 108 bytes; raises `Malformed` if a part has the wrong length."""
-        data = b"SRC1" + u64(self.channel) + self.random + self.signature
-        return emit(self, data, ChannelOpened.parse)
-
-    @classmethod
-    def parse(cls, data: bytes) -> "ChannelOpened":
-        """Returns the answer in `data`, or raises `Malformed`."""
-        if len(data) != 108 or data[:4] != b"SRC1":
-            raise Malformed("channel answer", "108 bytes, magic SRC1", len(data))
-        return cls(int.from_bytes(data[4:12], "big"), data[12:44], data[44:])
-
 
 def channel_keys(secret: bytes, opening: bytes, random: bytes) -> tuple[bytes, bytes]:
-    """Returns the two 32-byte AES keys (to the enclave, from the enclave) of a channel."""
+    """Returns the two 32-byte AES keys of a channel, in the order of `Direction`."""
     info = digest(_CHANNEL, b"keys", opening)
     keys = HKDF(algorithm=SHA256(), length=64, salt=random, info=info).derive(secret)
     return keys[:32], keys[32:]
@@ -295,11 +290,8 @@ class SealedChannel:
     """One side of an open channel: seals what it sends, opens what it receives, in order only."""
 
     def __init__(self, channel: int, keys: tuple[bytes, bytes], sends: Direction) -> None:
-        to_enclave, from_enclave = (AESGCM(key) for key in keys)
-        client = sends is Direction.TO_ENCLAVE
-        self.channel = channel
-        self._out, self._in = (to_enclave, from_enclave) if client else (from_enclave, to_enclave)
-        self._sends, self._receives = int(sends), 3 - sends
+        self.channel, self._sends, self._receives = channel, int(sends), 3 - sends
+        self._out, self._in = (AESGCM(keys[way - 1]) for way in (self._sends, self._receives))
         self._sent = self._received = 0
 
     def seal(self, plaintext: bytes) -> bytes:

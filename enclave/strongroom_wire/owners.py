@@ -4,10 +4,9 @@ A statement is bytes plus detached signatures over `pack(domain, bytes)`; the do
 owner meant by signing, so a permit can never be replayed as a manifest.
 """
 
-from dataclasses import dataclass
-
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import Struct
 
 from strongroom_wire.encoding import digest, emit, pack, u32, unpack_fields
 from strongroom_wire.errors import BadSignature, Malformed, QuorumMissing, TooLarge
@@ -41,16 +40,14 @@ def verify_signature(key: bytes, signature: bytes, message: bytes) -> None:
         raise BadSignature("Ed25519 signature", f"by {key.hex()}", "invalid") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """One owner's detached Ed25519 signature: 32-byte public key, 64-byte signature."""
 
     key: bytes
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """Exact bytes with the owners' signatures over them; nothing about it is verified yet."""
 
     payload: bytes
@@ -77,8 +74,7 @@ class Statement:
         return cls(payload, tuple(Signature(s[:32], s[32:]) for s in rest))
 
 
-@dataclass(frozen=True, slots=True)
-class Owners:
+class Owners(Struct, frozen=True):
     """The owners' Ed25519 public keys (32 bytes each) and how many of them must agree."""
 
     keys: tuple[bytes, ...]

@@ -290,7 +290,8 @@ def policy_times(iterations: int) -> list[int]:
     engine = PolicyEngine(policy())
     engine.permit(Budget("main", 10**18, 10**9), 2**48)
     now, kinds = 1_790_000_000_000, (Side.BUY, OrderType.GTC)
-    order = ProposedOrder(TOKEN, "v2", *kinds, 570_000, 7_033_800, 12_340_000, now, 0)
+    intent = (TOKEN, *kinds, 1, 0, 570_000, 12_340_000, 0, now, 0)
+    order = ProposedOrder(*intent, "v2", 7_033_800, 12_340_000, 0)
     times = []
     for _ in range(iterations):
         start = time.perf_counter_ns()

@@ -347,7 +347,7 @@ class Boot:
         sealed = self.seal(secret, Role.SIGNER, b"channel")
         unsigned = frames.ChannelOpen(bot.frame.public_key().public_bytes_raw(), sealed, bytes(64))
         signature = bot.frame.sign(unsigned.message(self.bundle.keys_digest))
-        return replace(unsigned, signature=signature).serialise()
+        return msgspec.structs.replace(unsigned, signature=signature).serialise()
 
     def channel(self, bot: Bot | None = None, *, tunnel: bool = False) -> Channel:
         """Opens a fast channel, on a connection of its own or through the control plane."""

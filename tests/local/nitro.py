@@ -69,7 +69,11 @@ class Described(NsmPlatform):
 
     def describe(self, index: int) -> tuple[bool, bytes]:
         """Returns the register's lock and its value."""
-        body = self._body("DescribePCR", {"index": index}, "lock", "data")
+        answer = self._call("DescribePCR", {"index": index})
+        assert isinstance(answer, dict)
+        assert list(answer) == ["DescribePCR"]
+        body = answer["DescribePCR"]
+        assert body.keys() == {"lock", "data"}
         assert isinstance(body["lock"], bool)
         assert isinstance(body["data"], bytes)
         return body["lock"], body["data"]

@@ -2,13 +2,13 @@
 
 import hmac
 import struct
-from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from strongroom_wire.errors import Code, Malformed, Refused, TooLarge, WireError
 from strongroom_wire.frames import (
     MAX_FRAME,

@@ -65,19 +65,19 @@ class NsmPlatform:
         does carry them is left to its verifier, who has to check that anyway.
         """
         fields = {"user_data": user_data, "nonce": nonce, "public_key": None}
-        return _bytes(self._body("Attestation", fields, "document"), "document", 1, MAX_RESPONSE)
+        return self._bytes("Attestation", fields, "document", range(1, MAX_RESPONSE + 1))
 
     def random(self, n: int) -> bytes:
         """Returns `n` bytes of the module's generator, which gives up to 256 an answer."""
         out = b""
         while len(out) < n:
-            out += _bytes(self._body("GetRandom", None, "random"), "random", 1, 256)
+            out += self._bytes("GetRandom", None, "random", range(1, 257))
         return out[:n]
 
     def extend(self, index: int, data: bytes) -> bytes:
         """Returns the register's new value; a locked one refuses with `ReadOnlyIndex`."""
         fields = {"index": index, "data": data}
-        return _bytes(self._body("ExtendPCR", fields, "data"), "data", _PCR_SIZE, _PCR_SIZE)
+        return self._bytes("ExtendPCR", fields, "data", range(_PCR_SIZE, _PCR_SIZE + 1))
 
     def lock(self, upto: int) -> None:
         """Locks registers 0 to `upto`-1 (`LockPCRs` with that range), `upto` from 1 to 32.
@@ -118,13 +118,15 @@ class NsmPlatform:
                 raise NsmError(f"NSM {name}", "success", code)
         return answer
 
-    def _body(self, name: str, fields: _Fields, *keys: str) -> dict[str, object]:
-        """Returns the map under `name`, which must be the whole answer and have exactly `keys`."""
+    def _bytes(self, name: str, fields: _Fields, key: str, sizes: range) -> bytes:
+        """Returns the byte string that is all of an answer to `name`, under `name` and `key`; an
+        error never shows it: it may be key."""
         answer = self._call(name, fields)
         body = answer.get(name) if isinstance(answer, dict) and len(answer) == 1 else None
-        if not isinstance(body, dict) or body.keys() != set(keys):
-            raise MalformedResponse("answer", f"{name} with {keys}", type(answer))
-        return body
+        value = body.get(key) if isinstance(body, dict) and len(body) == 1 else None
+        if not isinstance(value, bytes) or len(value) not in sizes:
+            raise MalformedResponse("answer", f"{name} with {key} of {sizes} bytes", type(value))
+        return value
 
 
 def device(path: str = "/dev/nsm") -> Transport:
@@ -166,12 +168,3 @@ def _decode(data: bytes) -> object:
     if source.tell() != len(data) or len(data) > MAX_RESPONSE:
         raise MalformedResponse("bytes of the CBOR item", source.tell(), len(data))
     return item
-
-
-def _bytes(body: dict[str, object], key: str, least: int, most: int) -> bytes:
-    """Returns a byte string of `least` to `most` bytes; an error never shows it: it may be key."""
-    value = body[key]
-    if isinstance(value, bytes) and least <= len(value) <= most:
-        return value
-    actual = len(value) if isinstance(value, bytes) else type(value)
-    raise MalformedResponse(key, f"{least} to {most} bytes", actual)

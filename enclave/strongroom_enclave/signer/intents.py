@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 from strongroom_wire import leaves, manifest
 from strongroom_wire.errors import Code, Refused, WireError
 from strongroom_wire.frames import Intent, Kind, OrderIntent, Reply
@@ -25,10 +25,7 @@ __all__ = ["Desk"]
 
 _TICKS = tuple(amounts.Tick)
 _MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
-_CALLS: tuple[manifest.Call, ...] = (
-    "order", "template", "cancel", "cancel", "cancel", "heartbeat", "query", "query", "query",
-    "log", "order",
-)  # fmt: skip
+_CALLS = "order", "template", *["cancel"] * 3, "heartbeat", *["query"] * 3, "log", "order"
 """The permission that each `Kind` needs, in the order of their numbers."""
 _ROOM = 7, 7, 8, 8, 8, 0, 0, 0, 0, 0, 7
 """How many eighths of the log's room each may fill with leaves that nobody has read, in that order:
@@ -48,25 +45,23 @@ class Desk:
         What was decided is in the log first: a failure there keeps the request inside.
         """
         self._decision += 1
+        return self._guarded(lambda: self._considered(plaintext, client))
+
+    def _guarded(self, step: Callable[[], Reply]) -> Reply:
         try:
-            intent = Intent.parse(plaintext)
-            if not (room := _ROOM[intent.kind - 1]):
-                return self._attempt(intent, client)
-            self._ledger.admit(min(room, 7 + ("cancel" in client.calls)))
-            reply = self._attempt(intent, client)
-            return self._logged(intent, sha256(plaintext).digest(), client.name, reply)
+            return step()
         except WireError as error:
             return Reply(error.code, self._decision)
         except Exception:  # noqa: BLE001  a bug of ours must not tell the host anything
             return Reply(Code.INTERNAL, self._decision)
 
-    def _attempt(self, intent: Intent, client: manifest.Client) -> Reply:
-        try:
+    def _considered(self, plaintext: bytes, client: manifest.Client) -> Reply:
+        intent = Intent.parse(plaintext)
+        if not (room := _ROOM[intent.kind - 1]):
             return self._answer(intent, client)
-        except WireError as error:
-            return Reply(error.code, self._decision)
-        except Exception:  # noqa: BLE001  as above; what was counted before it stays counted
-            return Reply(Code.INTERNAL, self._decision)
+        self._ledger.admit(min(room, 7 + ("cancel" in client.calls)))
+        reply = self._guarded(lambda: self._answer(intent, client))  # what it counted stays counted
+        return self._logged(intent, sha256(plaintext).digest(), client.name, reply)
 
     def _logged(self, intent: Intent, digest: bytes, client: str, reply: Reply) -> Reply:
         """Returns the reply with its leaf. Without an open log nothing is permitted yet, so a
@@ -114,13 +109,9 @@ class Desk:
         terms = [_terms(order) for order in intent.orders]
         proposed = [_proposed(order, key, intent.timestamp) for order in intent.orders]
         verdict = key.engine.decide(proposed, self._now)
-        if isinstance(verdict, policy.Denied):
-            at, limit, actual = verdict.order, verdict.limit, verdict.actual
-            return Reply(Code.DENIED, self._decision, verdict.rule, at, limit, actual)
         if not isinstance(verdict, policy.Approved):
-            return Reply(Code.INTERNAL, self._decision)
-        pairs = zip(intent.orders, proposed, strict=True)
-        signed = [_signed(order, approved, key) for order, approved in pairs]
+            return Reply(Code.DENIED, self._decision, *astuple(verdict))
+        signed = [_signed(order, key) for order in proposed]
         request = builder.post(list(zip(signed, terms, strict=True)), intent.timestamp)
         if intent.kind is Kind.TEMPLATE:
             offsets = struct.unpack_from(">II", intent.argument)
@@ -131,12 +122,10 @@ class Desk:
 
 def _proposed(order: OrderIntent, key: TradingKey, posted: int) -> policy.ProposedOrder:
     """Returns the order as the policy judges it, with the amounts that will be signed."""
-    side, kind = amounts.Side(order.side), clob.OrderType(order.order_type)
     compute = amounts.market_amounts if order.flags & _MARKET else amounts.limit_amounts
-    given = compute(side, order.price, order.size, _TICKS[order.tick])
-    exchange = key.engine.exchange(order.token)
-    times = (order.timestamp, order.expiration, posted)
-    return policy.ProposedOrder(order.token, exchange, side, kind, order.price, *given, *times)
+    given = compute(amounts.Side(order.side), order.price, order.size, _TICKS[order.tick])
+    exchange = key.engine.exchanges.get(order.token, "")  # none by that name: denied
+    return policy.ProposedOrder(*(*astuple(order), exchange, *given, posted))
 
 
 def _terms(order: OrderIntent) -> clob.Terms:
@@ -145,14 +134,12 @@ def _terms(order: OrderIntent) -> clob.Terms:
     return clob.Terms(clob.OrderType(order.order_type), order.expiration, *flags)
 
 
-def _signed(
-    order: OrderIntent, approved: policy.ProposedOrder, key: TradingKey
-) -> orders.SignedOrder:
+def _signed(order: policy.ProposedOrder, key: TradingKey) -> orders.SignedOrder:
     """Returns the approved order under the key's signature."""
     account = key.account
     unsigned = orders.Order(
-        order.salt or secrets.randbits(53), account.maker, account.signer, approved.token,
-        approved.maker_amount, approved.taker_amount, approved.side, account.signature_type,
-        approved.timestamp_ms, *key.pinned,
+        order.salt or secrets.randbits(53), account.maker, account.signer, order.token,
+        order.maker_amount, order.taker_amount, amounts.Side(order.side), account.signature_type,
+        order.timestamp, *key.pinned,
     )  # fmt: skip
-    return key.signing.sign_order(unsigned, key.exchanges[approved.token], account)
+    return key.signing.sign_order(unsigned, key.exchanges[order.token], account)

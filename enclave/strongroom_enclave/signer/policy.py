@@ -13,30 +13,25 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
-from strongroom_wire.errors import Rule
+from strongroom_wire.errors import Malformed, Rule
+from strongroom_wire.frames import OrderIntent
 from strongroom_wire.manifest import Policy, micro
 from strongroom_wire.statements import Budget
 
 from strongroom_enclave.clock import ClockFault
 from strongroom_enclave.signer import amounts, clob
 
-__all__ = ["RULES", "Approved", "Decision", "Denied", "Failed", "PolicyEngine", "ProposedOrder"]
+__all__ = ["RULES", "Approved", "Decision", "Denied", "PolicyEngine", "ProposedOrder"]
 
 
-class ProposedOrder(Struct, frozen=True, gc=False):
-    """What would be signed and posted. `exchange` is the manifest's name of the contract, `price`
-    the one asked for, the amounts are those of the order, and `posted_s` dates the L2 headers."""
+class ProposedOrder(OrderIntent, frozen=True, gc=False):
+    """An intent with what the enclave adds: `exchange`, the manifest's name of the contract, the
+    amounts that would be signed, and `posted`, which dates the L2 headers of the request (s)."""
 
-    token: int
     exchange: str
-    side: amounts.Side
-    order_type: clob.OrderType
-    price: int
     maker_amount: int
     taker_amount: int
-    timestamp_ms: int
-    expiration_s: int
-    posted_s: int = 0
+    posted: int
 
 
 class Approved(Struct, frozen=True):
@@ -44,12 +39,7 @@ class Approved(Struct, frozen=True):
     so that `None`, or whatever else is returned by mistake, refuses too."""
 
 
-class _Refused(Struct, frozen=True):
-    def __bool__(self) -> bool:
-        return False
-
-
-class Denied(_Refused, frozen=True):
+class Denied(Struct, frozen=True):
     """A rule said no to the order at index `order`; `RULES` has the units of both numbers."""
 
     rule: Rule
@@ -57,14 +47,11 @@ class Denied(_Refused, frozen=True):
     limit: int
     actual: int
 
-
-class Failed(_Refused, frozen=True):
-    """Not every rule could be asked. `cause` is for inside the enclave."""
-
-    cause: str
+    def __bool__(self) -> bool:
+        return False
 
 
-Decision = Approved | Denied | Failed
+Decision = Approved | Denied
 _Measure = tuple[int, int]
 
 
@@ -94,8 +81,13 @@ class _Window:
         self._entries.append((first, now, amount))
 
 
-class _State:
-    """One key's limits, and what was used of them. As it starts out, it allows nothing."""
+class PolicyEngine:
+    """Decides for one key and remembers all that it approved. As it starts out, it allows nothing.
+    Not for threads: the signer has one. Its numbers are for `RULES` and its own methods.
+
+    Raises:
+        ManifestInvalid: an amount is not one. A verified manifest has no such.
+    """
 
     def __init__(self, policy: Policy) -> None:
         markets = [(int(market.token), market) for market in policy.markets]
@@ -111,8 +103,53 @@ class _State:
         self.now = self.clock_off = self.notional = self.orders = 0
         self.exposure = self.count = 0  # of a batch, up to and with the order asked about
 
+    def permit(self, budget: Budget, not_after_ms: int) -> None:
+        """Puts the key's share of a verified permit in force, up to and including `not_after_ms`.
 
-def _price_band(o: ProposedOrder, s: _State) -> _Measure:
+        Budgets are totals since boot and what was used stays used: a permit that comes again, late
+        or in another order allows no more than its own numbers say.
+        """
+        self.budget, self.not_after, self.permits = budget, not_after_ms, self.permits + 1
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """What was approved in this boot: millionths of pUSD, and orders."""
+        return self.notional, self.orders
+
+    def kill(self) -> None:
+        """Denies everything from here on. Nothing in this boot undoes it."""
+        self.kills = 1
+
+    def decide(self, orders: Sequence[ProposedOrder], clock_now: Callable[[], int]) -> Decision:
+        """Returns `Approved` if every rule holds for every order, counted atop those before it.
+
+        All or nothing, and counted before the approval exists: nobody can hold one that is not.
+        `clock_now` returns authenticated ms since the epoch or raises `ClockFault`.
+
+        Raises:
+            Malformed: there is no order.
+            Exception: a rule or the clock is broken: whatever it was, nothing is approved.
+        """
+        if not orders:
+            raise Malformed("batch", "an order", "none")
+        try:
+            self.now, self.clock_off, self.exposure = max(self.now, clock_now()), 0, 0
+        except ClockFault as error:
+            self.clock_off, self.exposure = max(abs(error.actual - error.expected), 1), 0
+        for index, order in enumerate(orders):
+            self.exposure, self.count = self.exposure + order.maker_amount, index + 1
+            for rule, measure in RULES:
+                limit, actual = measure(order, self)
+                if not actual <= limit:
+                    return Denied(rule, index, abs(limit), abs(actual))
+        self.notional, self.orders = self.notional + self.exposure, self.orders + len(orders)
+        self.rate.add(self.now, len(orders))
+        for window in self.windows:
+            window.add(self.now, self.exposure)
+        return Approved()
+
+
+def _price_band(o: ProposedOrder, s: PolicyEngine) -> _Measure:
     """The price asked for and the one signed. They differ in a market buy, whose shares are rounded
     down: asked at the very top of the band, it is above it. Rounding each quotient towards the
     outside of the band keeps the comparison with whole millionths exact."""
@@ -124,27 +161,27 @@ def _price_band(o: ProposedOrder, s: _State) -> _Measure:
     return high, max(o.price, -(-cash * amounts.ONE // shares))
 
 
-def _lifetime(o: ProposedOrder, s: _State) -> _Measure:
+def _lifetime(o: ProposedOrder, s: PolicyEngine) -> _Measure:
     """Expiry is not in the signed struct: this binds the posted request, which the HMAC covers."""
     if o.order_type != clob.OrderType.GTD:
-        return 0, abs(o.expiration_s)
-    if o.expiration_s * 1000 < s.now:
-        return s.now // -1000, -o.expiration_s
-    return s.now // 1000 + s.max_lifetime, o.expiration_s
+        return 0, abs(o.expiration)
+    if o.expiration * 1000 < s.now:
+        return s.now // -1000, -o.expiration
+    return s.now // 1000 + s.max_lifetime, o.expiration
 
 
-def _timestamp(o: ProposedOrder, s: _State) -> _Measure:
+def _timestamp(o: ProposedOrder, s: PolicyEngine) -> _Measure:
     """The order's own, and that of its L2 headers: dated ahead they would let it be kept back, and
     posted after the permit, its lifetime and a cancel-all are over. The venue refuses old ones."""
-    return s.max_skew_ms, max(abs(o.timestamp_ms - s.now), o.posted_s * 1000 - s.now)
+    return s.max_skew_ms, max(abs(o.timestamp - s.now), o.posted * 1000 - s.now)
 
 
-def _window_notional(_: ProposedOrder, s: _State) -> _Measure:
+def _window_notional(_: ProposedOrder, s: PolicyEngine) -> _Measure:
     totals = [(window.limit, window.total(s.now) + s.exposure) for window in s.windows]
     return max(totals, key=lambda pair: pair[1] - pair[0], default=(0, 0))
 
 
-RULES: tuple[tuple[Rule, Callable[[ProposedOrder, _State], _Measure]], ...] = (
+RULES: tuple[tuple[Rule, Callable[[ProposedOrder, PolicyEngine], _Measure]], ...] = (
     (Rule.PERMIT, lambda _, s: (-1, -s.permits)),
     (Rule.KILL_SWITCH, lambda _, s: (0, s.kills)),
     (Rule.CLOCK, lambda _, s: (0, s.clock_off)),  # ms or ns between what was expected and found
@@ -164,65 +201,3 @@ RULES: tuple[tuple[Rule, Callable[[ProposedOrder, _State], _Measure]], ...] = (
 """Each measures (limit, actual) and holds when actual <= limit; a lower bound has both negated. All
 are asked of each order in a batch, in this order; the first that does not hold is the answer. A
 rule may rely on those above it: on a listed market, say, or an amount above zero."""
-
-
-class PolicyEngine:
-    """Decides for one key and remembers all that it approved. Not for threads: the signer has one.
-
-    Raises:
-        ManifestInvalid: an amount is not one. A verified manifest has no such.
-    """
-
-    def __init__(self, policy: Policy) -> None:
-        self._state = _State(policy)
-
-    def exchange(self, token: int) -> str:
-        """Returns the exchange that the manifest lists `token` under, or "", which is denied."""
-        return self._state.exchanges.get(token, "")
-
-    def permit(self, budget: Budget, not_after_ms: int) -> None:
-        """Puts the key's share of a verified permit in force, up to and including `not_after_ms`.
-
-        Budgets are totals since boot and what was used stays used: a permit that comes again, late
-        or in another order allows no more than its own numbers say.
-        """
-        s = self._state
-        s.budget, s.not_after, s.permits = budget, not_after_ms, s.permits + 1
-
-    @property
-    def counted(self) -> tuple[int, int]:
-        """What was approved in this boot: millionths of pUSD, and orders."""
-        return self._state.notional, self._state.orders
-
-    def kill(self) -> None:
-        """Denies everything from here on. Nothing in this boot undoes it."""
-        self._state.kills = 1
-
-    def decide(self, orders: Sequence[ProposedOrder], clock_now: Callable[[], int]) -> Decision:
-        """Returns `Approved` if every rule holds for every order, counted atop those before it.
-
-        All or nothing, and counted before the approval exists: nobody can hold one that is not.
-        `clock_now` returns authenticated ms since the epoch or raises `ClockFault`.
-        """
-        try:
-            return self._decide(orders, clock_now)
-        except Exception as error:  # noqa: BLE001  what could not be decided is refused
-            return Failed(repr(error))
-
-    def _decide(self, orders: Sequence[ProposedOrder], clock_now: Callable[[], int]) -> Decision:
-        s = self._state
-        try:
-            s.now, s.clock_off, s.exposure = max(s.now, clock_now()), 0, 0
-        except ClockFault as error:
-            s.clock_off, s.exposure = max(abs(error.actual - error.expected), 1), 0
-        for index, order in enumerate(orders):
-            s.exposure, s.count = s.exposure + order.maker_amount, index + 1
-            for rule, measure in RULES:
-                limit, actual = measure(order, s)
-                if not actual <= limit:
-                    return Denied(rule, index, abs(limit), abs(actual))
-        s.notional, s.orders = s.notional + s.exposure, s.orders + len(orders)
-        s.rate.add(s.now, len(orders))
-        for window in s.windows:
-            window.add(s.now, s.exposure)
-        return Approved() if orders else Failed("no orders")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from strongroom_enclave.signer.policy import Decision, Denied, Failed, PolicyEngine, ProposedOrder
+from strongroom_enclave.signer.policy import Decision, Denied, PolicyEngine, ProposedOrder
 from strongroom_wire.errors import Rule
 
 __all__ = ["DenyingEngine", "FailingEngine"]
@@ -22,5 +22,5 @@ class FailingEngine(PolicyEngine):
     """Cannot decide anything."""
 
     def decide(self, orders: Sequence[ProposedOrder], clock_now: Callable[[], int]) -> Decision:
-        """Returns the failure."""
-        return Failed("made to fail")
+        """Raises, as whatever is broken does."""
+        raise RuntimeError("made to fail")

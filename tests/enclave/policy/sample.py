@@ -53,11 +53,16 @@ BUY = ProposedOrder(
     exchange="v2-neg-risk",
     side=Side.BUY,
     order_type=OrderType.GTC,
+    tick=1,
+    flags=0,
     price=500_000,
+    size=20 * ONE,
+    salt=0,
     maker_amount=10 * ONE,
     taker_amount=20 * ONE,
-    timestamp_ms=NOW,
-    expiration_s=0,
+    timestamp=NOW,
+    expiration=0,
+    posted=0,
 )
 """Gives 10 pUSD for 20 shares: exposure 10 pUSD."""
 
@@ -72,7 +77,7 @@ def at(time_ms: int) -> Callable[[], int]:
 
 def sized(exposure: int, time_ms: int = NOW) -> ProposedOrder:
     """A buy that gives away `exposure` millionths of a pUSD at a price of one half."""
-    return replace(BUY, maker_amount=exposure, taker_amount=2 * exposure, timestamp_ms=time_ms)
+    return replace(BUY, maker_amount=exposure, taker_amount=2 * exposure, timestamp=time_ms)
 
 
 def permitted(

@@ -14,10 +14,9 @@ from strongroom_enclave.signer.policy import (
     Approved,
     Decision,
     Denied,
-    Failed,
     PolicyEngine,
 )
-from strongroom_wire.errors import ManifestInvalid, Rule
+from strongroom_wire.errors import Malformed, ManifestInvalid, Rule
 from strongroom_wire.manifest import Window
 
 from tests.enclave.policy.engines import DenyingEngine, FailingEngine
@@ -37,20 +36,23 @@ from tests.enclave.policy.sample import (
 
 def _used(engine: PolicyEngine) -> object:
     """All that the engine remembers of what it signed."""
-    state = engine._state
+    state = engine
     windows = [vars(window) for window in (*state.windows, state.rate)]
     return deepcopy((state.notional, state.orders, windows))
 
 
 def test_only_an_approval_is_true() -> None:
-    decisions: list[Decision] = [Approved(), Denied(Rule.RATE, 0, 1, 2), Failed("cause")]
-    assert [bool(decision) for decision in decisions] == [True, False, False]
+    decisions: list[Decision] = [Approved(), Denied(Rule.RATE, 0, 1, 2)]
+    assert [bool(decision) for decision in decisions] == [True, False]
 
 
-@pytest.mark.parametrize("engine", [DenyingEngine(POLICY), FailingEngine(POLICY)])
-def test_ready_made_engines_refuse_what_the_real_one_approves(engine: PolicyEngine) -> None:
-    engine.permit(BUDGET, NOT_AFTER)
-    assert not decide(engine, BUY)
+def test_ready_made_engines_refuse_what_the_real_one_approves() -> None:
+    denying, failing = DenyingEngine(POLICY), FailingEngine(POLICY)
+    for engine in (denying, failing):
+        engine.permit(BUDGET, NOT_AFTER)
+    assert not decide(denying, BUY)
+    with pytest.raises(RuntimeError, match="made to fail"):
+        decide(failing, BUY)
     assert decide(permitted(), BUY)
 
 
@@ -84,7 +86,10 @@ def test_a_denied_batch_leaves_nothing_behind(bad: int) -> None:
 
 
 def test_an_empty_batch_is_no_approval() -> None:
-    assert decide(permitted()) == Failed("no orders")
+    engine = permitted()
+    with pytest.raises(Malformed, match="an order, got none"):
+        decide(engine)
+    assert _used(engine) == _used(permitted())
 
 
 def test_exposure_is_counted_before_the_approval_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +98,7 @@ def test_exposure_is_counted_before_the_approval_is_there(monkeypatch: pytest.Mo
     approved = policy_module.Approved
 
     def witness() -> Approved:
-        seen.append((engine._state.notional, engine._state.orders, engine._state.rate.total(NOW)))
+        seen.append((engine.notional, engine.orders, engine.rate.total(NOW)))
         return approved()
 
     monkeypatch.setattr(policy_module, "Approved", witness)
@@ -131,9 +136,8 @@ def test_a_rule_that_breaks_or_answers_nonsense_refuses(
     table[place] = (table[place][0], rule)
     monkeypatch.setattr(policy_module, "RULES", tuple(table))
     engine = permitted()
-    decision = decide(engine, BUY)
-    assert isinstance(decision, Failed)
-    assert decision.cause
+    with pytest.raises((RuntimeError, MemoryError, TypeError, ValueError)):
+        decide(engine, BUY)
     monkeypatch.undo()
     assert _used(engine) == _used(permitted())
     assert decide(engine, BUY) == Approved()
@@ -143,8 +147,12 @@ def test_a_clock_that_breaks_refuses() -> None:
     def broken() -> int:
         raise OSError("no device")
 
-    assert permitted().decide([BUY], broken) == Failed("OSError('no device')")
-    assert isinstance(permitted().decide([BUY], lambda: None), Failed)  # type: ignore[arg-type,return-value]
+    engine = permitted()
+    with pytest.raises(OSError, match="no device"):
+        engine.decide([BUY], broken)
+    with pytest.raises(TypeError):
+        engine.decide([BUY], lambda: None)  # type: ignore[arg-type,return-value]
+    assert _used(engine) == _used(permitted())
 
 
 def test_a_permit_that_comes_again_refills_nothing() -> None:
@@ -186,7 +194,7 @@ def test_nothing_undoes_the_kill_switch() -> None:
 
 def test_a_clock_moved_back_neither_revives_a_permit_nor_empties_a_window() -> None:
     engine = permitted(not_after_ms=NOW + 1000)
-    late = replace(BUY, timestamp_ms=NOW + 1001)
+    late = replace(BUY, timestamp=NOW + 1001)
     assert not decide(engine, late, time_ms=NOW + 1001)
     expired = Denied(Rule.PERMIT_EXPIRED, 0, NOW + 1000, NOW + 1001)
     assert decide(engine, BUY, time_ms=NOW) == expired

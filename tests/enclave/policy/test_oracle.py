@@ -68,7 +68,7 @@ class Oracle:
             and now <= self.permit[1]
             and listed(order)
             and lives(order, now)
-            and abs(Fraction(order.timestamp_ms - now, 1000)) <= POLICY.max_skew
+            and abs(Fraction(order.timestamp - now, 1000)) <= POLICY.max_skew
             and order.maker_amount <= POLICY.order_notional * 10**6
             and self.leaves_room(order.maker_amount, now, stretch)
             and sum(one.exposure for one in self.signed) + order.maker_amount
@@ -106,8 +106,8 @@ def listed(order: ProposedOrder) -> bool:
     if order.side is Side.SELL:
         cash, shares = shares, cash
     return (
-        order.side.name.lower() in market.sides
-        and order.order_type.name in POLICY.order_types
+        Side(order.side).name.lower() in market.sides
+        and OrderType(order.order_type).name in POLICY.order_types
         and all(
             Fraction(market.min_price) <= price <= Fraction(market.max_price)
             for price in (Fraction(order.price, 10**6), Fraction(cash, shares))
@@ -118,8 +118,8 @@ def listed(order: ProposedOrder) -> bool:
 def lives(order: ProposedOrder, now: int) -> bool:
     """Judges the expiration."""
     if order.order_type is not OrderType.GTD:
-        return order.expiration_s == 0
-    return 0 <= Fraction(order.expiration_s) - Fraction(now, 1000) <= POLICY.max_lifetime
+        return order.expiration == 0
+    return 0 <= Fraction(order.expiration) - Fraction(now, 1000) <= POLICY.max_lifetime
 
 
 AROUND_THE_RULES: dict[str, tuple[object, ...]] = {
@@ -128,8 +128,8 @@ AROUND_THE_RULES: dict[str, tuple[object, ...]] = {
     "price": (199_999, 200_000, 800_000, 800_001),
     "taker_amount": (1, 15, 16, 40, 60, 399, 400),
     "order_type": (OrderType.GTD, OrderType.FOK),
-    "timestamp_ms": (-2_001, -2_000, 2_000, 2_001),
-    "expiration_s": (-1, 1, 100, 101),
+    "timestamp": (-2_001, -2_000, 2_000, 2_001),
+    "expiration": (-1, 1, 100, 101),
 }
 
 
@@ -144,11 +144,16 @@ def orders(draw: st.DrawFn) -> ProposedOrder:
         exchange="v3",
         side=Side.SELL if kind == "S" else Side.BUY,
         order_type=OrderType.GTD if kind == "G" else OrderType.GTC,
+        tick=1,
+        flags=0,
         price=450_000,
+        size=shares,
+        salt=0,
         maker_amount=shares if kind == "S" else cash,
         taker_amount=cash if kind == "S" else shares,
-        timestamp_ms=draw(st.integers(-2_000, 2_000)),
-        expiration_s=50 if kind == "G" else 0,
+        timestamp=draw(st.integers(-2_000, 2_000)),
+        expiration=50 if kind == "G" else 0,
+        posted=0,
     )
     if draw(st.integers(0, 2)) != 1:
         return order
@@ -159,8 +164,8 @@ def orders(draw: st.DrawFn) -> ProposedOrder:
 
 def placed(order: ProposedOrder, now: int) -> ProposedOrder:
     """Returns the order with its times counted from `now`."""
-    expires = order.expiration_s + now // 1000 if order.expiration_s else 0
-    return change(order, timestamp_ms=order.timestamp_ms + now, expiration_s=expires)
+    expires = order.expiration + now // 1000 if order.expiration else 0
+    return change(order, timestamp=order.timestamp + now, expiration=expires)
 
 
 def without_time() -> int:
