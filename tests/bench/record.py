@@ -26,7 +26,7 @@ from strongroom_enclave.record.events import (
 from strongroom_enclave.record.exact import exactly
 from strongroom_enclave.record.ledger import Ledger
 from strongroom_enclave.record.lots import Lots
-from strongroom_enclave.record.returns import HOUR_MS, Basis, Mark, hours
+from strongroom_enclave.record.returns import HOUR_MS, Account, Basis, Hour, Mark
 
 from tests.enclave.record.oracle import History
 
@@ -101,6 +101,10 @@ def _rate(job: Callable[[], object], count: int, repeat: int = 3) -> float:
     return count / best
 
 
+def _hours(events: Sequence[Event], basis: Basis, span: tuple[int, int]) -> list[Hour]:
+    return list(Account(events, MARKETS, basis, span[0]).hours(span[1]))
+
+
 def _fold(events: Sequence[Event]) -> None:
     with exactly():
         Ledger(MARKETS).fold(events)
@@ -138,9 +142,9 @@ def rows(trades: int = 200_000, year: int = 8_760) -> list[dict[str, Any]]:
     both = _rate(lambda: _fold_both(events, fills), len(events))
     few = _history(year * 2, year * HOUR_MS)
     span = (START, START + year * HOUR_MS)
-    series = list(hours(few, MARKETS, basis, span))
-    quiet = _rate(lambda: list(hours(few, MARKETS, basis, span)), year)
-    busy = _rate(lambda: list(hours(events, MARKETS, basis, span)), year)
+    series = _hours(few, basis, span)
+    quiet = _rate(lambda: _hours(few, basis, span), year)
+    busy = _rate(lambda: _hours(events, basis, span), year)
     short = History(_history(200, 24 * HOUR_MS), MARKETS, basis.marks)
     slow = _rate(lambda: short.hour(START + 23 * HOUR_MS, basis), 1, 1)
     since = series[-1].start_ms

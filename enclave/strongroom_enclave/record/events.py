@@ -7,6 +7,7 @@ them, and whatever a venue or a database made up is refused here.
 from collections.abc import Iterable
 from decimal import Decimal
 from enum import IntEnum
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -138,12 +139,9 @@ def canonical(events: Iterable[Event]) -> list[Event]:
     Raises:
         EventDoubled: an id comes twice; the caller has to have removed what it fetched twice.
     """
-    ordered = sorted(events, key=lambda event: event.order)
-    seen: dict[tuple[int, str], set[str]] = {}
+    ordered, known = sorted(events, key=attrgetter("order")), set[tuple[object, ...]]()
     for event in ordered:
-        _, _, name, kind, _, identifier = event.order
-        known = seen.setdefault((-1 if isinstance(event, Trade) else kind, name), set())
-        if identifier in known:
-            raise EventDoubled(f"id of {name}", "one event", identifier)
-        known.add(identifier)
+        if (identity := event.order[1:]) in known:
+            raise EventDoubled(f"id of {identity[1]}", "one event", event.id)
+        known.add(identity)
     return ordered

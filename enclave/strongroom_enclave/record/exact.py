@@ -1,7 +1,10 @@
 """Decimal arithmetic that is exact or fails, and the few ways in which it may round.
 
 Everything of this package that computes does so within `exactly()`. A result that does not fit 400
-digits, a NaN, a division by zero or a float in between is an error, never a wrong last digit.
+digits, a division by zero or a float in between is an error, never a wrong last digit.
+
+What needs a mark that nobody has is `UNKNOWN`, a quiet NaN: sums and products with it are unknown
+too, to compare it is an error, and `known` makes None of it. No event and no mark can be one.
 """
 
 import decimal
@@ -12,12 +15,15 @@ from typing import Final
 
 from strongroom_enclave.record.errors import EventInvalid, PrecisionExhausted
 
-__all__ = ["MONEY", "RETURN", "ZERO", "bounded", "exactly", "linked", "minus", "money"]
-__all__ += ["quotient", "times", "total"]
+__all__ = ["FINEST", "MONEY", "ONE", "RETURN", "UNKNOWN", "ZERO"]
+__all__ += ["bounded", "exactly", "known", "linked", "money", "quotient"]
 
 ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
+UNKNOWN: Final = Decimal("NaN")
 MONEY: Final = Decimal("1e-18")
 RETURN: Final = Decimal("1e-12")
+FINEST: Final = Decimal("1e-30")
 
 
 def _context(precision: int, rounding: str, *signals: type[DecimalException]) -> Context:
@@ -34,7 +40,6 @@ _EXACT: Final = _context(400, ROUND_HALF_EVEN, decimal.Inexact)
 _DIVIDE: Final = _context(200, ROUND_05UP)
 _ROUND: Final = _context(198, ROUND_HALF_EVEN)
 _INPUT: Final = _context(60, ROUND_HALF_EVEN, decimal.Rounded)
-_GRID: Final = Decimal("1e-30")
 
 
 @contextmanager
@@ -60,7 +65,7 @@ def bounded(what: str, value: Decimal) -> Decimal:
     """
     try:
         if value.is_finite():
-            value.quantize(_GRID, context=_INPUT)
+            value.quantize(FINEST, context=_INPUT)
             return value
     except DecimalException:
         pass
@@ -69,13 +74,18 @@ def bounded(what: str, value: Decimal) -> Decimal:
 
 def quotient(numerator: Decimal, denominator: Decimal, unit: Decimal) -> Decimal:
     """Returns numerator / denominator with the exponent of `unit`, half to even."""
+    # A sum with 0 has no negative zero.
     return _DIVIDE.divide(numerator, denominator).quantize(unit, context=_ROUND) + ZERO
 
 
-def money(value: Decimal | None) -> Decimal | None:
-    """Returns the value with 18 places, half to even; None if it is."""
-    # A sum with 0 has no negative zero.
-    return None if value is None else value.quantize(MONEY, context=_ROUND) + ZERO
+def money(value: Decimal) -> Decimal:
+    """Returns the value with 18 places, half to even."""
+    return value.quantize(MONEY, context=_ROUND) + ZERO
+
+
+def known(value: Decimal) -> Decimal | None:
+    """Returns the value as what leaves this package has it: None if it is unknown."""
+    return None if value.is_nan() else value
 
 
 def linked(factors: Iterable[tuple[Decimal, Decimal]]) -> Decimal:
@@ -91,20 +101,3 @@ def linked(factors: Iterable[tuple[Decimal, Decimal]]) -> Decimal:
     whole, rest = divmod((above - below) * 10**12, below)
     whole += (2 * rest, whole & 1) > (below, 0)
     return Decimal(whole).scaleb(-12)
-
-
-def times(left: Decimal | None, right: Decimal | None) -> Decimal | None:
-    """Returns the product; None, as everywhere here, is a number that is not known."""
-    return None if left is None or right is None else left * right
-
-
-def minus(left: Decimal | None, right: Decimal | None) -> Decimal | None:
-    """Returns the difference, None if a term is."""
-    return None if left is None or right is None else left - right
-
-
-def total(terms: Iterable[Decimal | None]) -> Decimal | None:
-    """Returns the sum, None if a term is. All terms are computed even then."""
-    terms = list(terms)
-    known = [term for term in terms if term is not None]
-    return sum(known, ZERO) if len(known) == len(terms) else None

@@ -4,22 +4,20 @@ A contract is held as if it had been bought for cash (README.md): no entry price
 nothing to round but the cost of inverse fills.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-
-from msgspec import Struct
 
 from strongroom_enclave.record.errors import MarketUnknown
 from strongroom_enclave.record.events import Event, Kind, Market, Trade
-from strongroom_enclave.record.exact import MONEY, ZERO, quotient, times, total
+from strongroom_enclave.record.exact import MONEY, UNKNOWN, ZERO, quotient
 
-__all__ = ["Ledger", "Prices", "contract_fill", "held_value", "market_of"]
+__all__ = ["Ledger", "Prices", "cash_value", "market_of", "valued", "worth"]
 
-Prices = Callable[[str], Decimal | None]
-"""Of an asset: in the account's currency; of a contract's symbol: quote per base."""
+Prices = Callable[[str], Decimal]
+"""Of an asset: in the account's currency; of a contract's symbol: quote per base; or UNKNOWN."""
 
 
-def market_of(markets: dict[str, Market], symbol: str) -> Market:
+def market_of(markets: Mapping[str, Market], symbol: str) -> Market:
     """Returns the market of a symbol.
 
     Raises:
@@ -30,29 +28,35 @@ def market_of(markets: dict[str, Market], symbol: str) -> Market:
     return market
 
 
-def contract_fill(market: Market, trade: Trade) -> tuple[Decimal, Decimal]:
-    """Returns the quantity, in base units or, if inverse, in quote units, and the cost in settle
-    units, both with the sign of the side."""
-    quantity = trade.amount * market.size * trade.side
-    if market.kind is Kind.INVERSE:
-        return quantity, quotient(quantity, trade.price, MONEY)
-    return quantity, quantity * trade.price
+def worth(market: Market, quantity: Decimal, price: Decimal) -> Decimal:
+    """Returns what a quantity costs or is worth at a price, in settle units with the sign of the
+    quantity; of an inverse contract with the other one, since who is long owes it."""
+    inverse = market.kind is Kind.INVERSE
+    return -quotient(quantity, price, MONEY) if inverse else quantity * price
 
 
-def held_value(market: Market, quantity: Decimal, price: Decimal | None) -> Decimal | None:
-    """Returns the signed worth of a held contract in settle units: what an inverse one owes is
-    negative when long. None without a price."""
-    if market.kind is Kind.INVERSE:
-        return -quotient(quantity, price, MONEY) if price else None
-    return times(quantity, price)
+def valued(market: Market, quantity: Decimal, price: Prices) -> Decimal:
+    """Returns what is held in a market is worth in the account's currency. At a mark of 0 an
+    inverse contract is worth no number."""
+    if market.kind is Kind.SPOT:
+        return quantity * price(market.base)
+    mark = price(market.symbol)
+    known = mark or market.kind is not Kind.INVERSE
+    return worth(market, quantity, mark if known else UNKNOWN) * price(market.settle)
 
 
-class Ledger(Struct):
+def cash_value(cash: Mapping[str, Decimal], price: Prices) -> Decimal:
+    """Returns what amounts of assets are worth in the account's currency; none needs no mark."""
+    return sum((held * price(asset) for asset, held in cash.items() if held), ZERO)
+
+
+class Ledger:
     """What an account holds. Everything in it is exact; call its methods within `exactly()`."""
 
-    markets: dict[str, Market]
-    cash: dict[str, Decimal] = {}
-    contracts: dict[str, Decimal] = {}
+    def __init__(self, markets: Mapping[str, Market]) -> None:
+        self.markets = markets
+        self.cash: dict[str, Decimal] = {}
+        self.contracts: dict[str, Decimal] = {}
 
     def fold(self, events: Iterable[Event]) -> None:
         """Adds events.
@@ -66,29 +70,22 @@ class Ledger(Struct):
                 cash[event.asset] = cash.get(event.asset, ZERO) + event.amount
                 continue
             market = market_of(markets, event.symbol)
-            if market.kind is Kind.SPOT:
-                base, quote, amount = market.base, market.quote, event.amount * event.side
-                cash[base] = cash.get(base, ZERO) + amount
-                cash[quote] = cash.get(quote, ZERO) - amount * event.price
-            else:
-                symbol, settle = event.symbol, market.settle
-                quantity, cost = contract_fill(market, event)
-                contracts[symbol] = contracts.get(symbol, ZERO) + quantity
-                spent = -cost if market.kind is Kind.INVERSE else cost
-                cash[settle] = cash.get(settle, ZERO) - spent
+            quantity, settle = event.amount * event.side * market.size, market.settle
+            at_once = market.kind is Kind.SPOT
+            held, name = (cash, market.base) if at_once else (contracts, event.symbol)
+            held[name] = held.get(name, ZERO) + quantity
+            cash[settle] = cash.get(settle, ZERO) - worth(market, quantity, event.price)
             if event.fee:
                 cash[event.fee_asset] = cash.get(event.fee_asset, ZERO) - event.fee
 
-    def equity(self, price: Prices) -> Decimal | None:
-        """Returns what it is all worth in the account's currency, exactly; None without a mark.
+    def equity(self, price: Prices) -> Decimal:
+        """Returns what it is all worth in the account's currency, exactly; UNKNOWN without a mark.
 
         Every mark is asked for even when one is missing, so that what the caller notes about marks
         does not depend on an order.
         """
-        terms = [times(held, price(asset)) for asset, held in self.cash.items() if held]
-        for symbol, held in self.contracts.items():
-            if held:
-                market = self.markets[symbol]
-                worth = held_value(market, held, price(symbol))
-                terms.append(times(worth, price(market.settle)))
-        return total(terms)
+        contracts = [
+            (self.markets[symbol], held) for symbol, held in self.contracts.items() if held
+        ]
+        positions = (valued(market, held, price) for market, held in contracts)
+        return sum(positions, cash_value(self.cash, price))

@@ -4,26 +4,19 @@ Only trades count here. The realised profit is never added up: it is what the op
 the total cost, so realised and unrealised profit make the position's whole profit, always.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from enum import IntEnum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from strongroom_enclave.record.events import Kind, Market, Trade
-from strongroom_enclave.record.exact import MONEY, ZERO, minus, quotient, times
-from strongroom_enclave.record.ledger import Prices, contract_fill, held_value, market_of
+from strongroom_enclave.record.events import Event, Kind, Market, Trade
+from strongroom_enclave.record.exact import MONEY, ZERO, quotient
+from strongroom_enclave.record.ledger import Prices, market_of, valued, worth
 
-__all__ = ["Lot", "Lots", "Method", "Position"]
+__all__ = ["Lot", "Lots", "Position"]
 
 _REMAINDER = 1000
-
-
-class Method(IntEnum):
-    """How the cost of what is closed is found."""
-
-    AVERAGE = 0
-    FIFO = 1
 
 
 class Lot(Struct):
@@ -36,13 +29,14 @@ class Lot(Struct):
 
 
 class Position(Struct):
-    """One market's trades: quantity, cost of all fills, cost of what is open by either method."""
+    """One market's trades: quantity, cost of all fills, cost of what is open by average cost, lots
+    of what is open by FIFO. Costs are what `worth` says, so of a bought inverse contract negative:
+    the `s` of README.md is in them."""
 
     quantity: Decimal = ZERO
     total: Decimal = ZERO
     average: Decimal = ZERO
-    fifo: Decimal = ZERO
-    lots: list[Lot] = []
+    lots: deque[Lot] = field(default_factory=deque)
 
     def fill(self, time_ms: int, quantity: Decimal, cost: Decimal) -> None:
         """Adds a fill; fills come in canonical order. One of nothing changes nothing."""
@@ -54,78 +48,72 @@ class Position(Struct):
                 self._close(quantity)
                 return
             cost -= quotient(cost * -held, quantity, MONEY)
-            quantity = self.quantity
-            self.average = self.fifo = ZERO
+            quantity, self.average = self.quantity, ZERO
             self.lots.clear()
         if quantity:
-            self.average, self.fifo = self.average + cost, self.fifo + cost
+            self.average += cost
             self.lots.append(Lot(time_ms, quantity, cost, quantity))
 
     def _close(self, quantity: Decimal) -> None:
         """Takes less than all of it from the oldest lots on."""
-        closed = 0
-        for lot in self.lots:
-            if abs(lot.quantity) > abs(quantity):
-                part = quotient(lot.cost * quantity, lot.quantity, MONEY)
-                lot.quantity, lot.cost = lot.quantity + quantity, lot.cost + part
-                self.fifo += part
-                break
-            self.fifo, quantity, closed = self.fifo - lot.cost, quantity + lot.quantity, closed + 1
-        del self.lots[:closed]
+        while abs(self.lots[0].quantity) <= abs(quantity):
+            quantity += self.lots.popleft().quantity
+        lot = self.lots[0]
+        lot.cost += quotient(lot.cost * quantity, lot.quantity, MONEY)
+        lot.quantity += quantity
 
-    def open_cost(self, method: Method) -> Decimal:
-        """Returns the signed cost of what is open, in settle units."""
-        return self.fifo if method is Method.FIFO else self.average
+    def cost(self, *, fifo: bool = False) -> Decimal:
+        """Returns the cost of what is open, by average cost or by FIFO."""
+        return sum((lot.cost for lot in self.lots), ZERO) if fifo else self.average
 
 
-class Lots(Struct):
+class Lots:
     """The positions of an account by symbol. Call its methods within `exactly()`."""
 
-    markets: dict[str, Market]
-    positions: dict[str, Position] = {}
+    def __init__(self, markets: Mapping[str, Market]) -> None:
+        self.markets = markets
+        self.positions = defaultdict[str, Position](Position)
 
-    def fold(self, trades: Iterable[Trade]) -> None:
-        """Adds trades, which come in canonical order.
+    def fold(self, events: Iterable[Event]) -> dict[str, Decimal]:
+        """Adds the trades among events, which come in canonical order; returns what they realised
+        by average cost, by the asset that it is in.
 
         Raises:
             MarketUnknown: a trade is in a market that was not described.
         """
-        for trade in trades:
-            market = market_of(self.markets, trade.symbol)
-            if (position := self.positions.get(trade.symbol)) is None:
-                position = self.positions[trade.symbol] = Position()
-            quantity, cost = contract_fill(market, trade)
+        made = defaultdict[str, Decimal](Decimal)
+        for trade in events:
+            if not isinstance(trade, Trade):
+                continue
+            market, position = market_of(self.markets, trade.symbol), self.positions[trade.symbol]
+            quantity = trade.amount * trade.side * market.size
             if market.kind is Kind.SPOT and trade.fee_asset == market.base:
                 quantity -= trade.fee
-                cost = quantity * trade.price
-            position.fill(trade.time_ms, quantity, cost)
+            made[market.settle] -= position.cost() - position.total
+            position.fill(trade.time_ms, quantity, worth(market, quantity, trade.price))
+            made[market.settle] += position.cost() - position.total
+        return made
 
-    def realised(self, symbol: str, method: Method = Method.AVERAGE) -> Decimal:
+    def realised(self, symbol: str, *, fifo: bool = False) -> Decimal:
         """Returns the profit of everything closed so far in this market, in its settle units."""
-        position = self.positions.get(symbol) or Position()
-        profit = position.open_cost(method) - position.total
-        return -profit if self.markets[symbol].kind is Kind.INVERSE else profit
+        position = self.positions[symbol]
+        return position.cost(fifo=fifo) - position.total
 
-    def unrealised(
-        self, symbol: str, price: Prices, method: Method = Method.AVERAGE
-    ) -> Decimal | None:
+    def unrealised(self, symbol: str, price: Prices, *, fifo: bool = False) -> Decimal:
         """Returns the profit of what is open in this market, in the account's currency."""
         position, market = self.positions[symbol], self.markets[symbol]
-        if not (held := position.quantity):
+        if not position.quantity:
             return ZERO
-        cost, settle = position.open_cost(method), price(market.settle)
-        if market.kind is Kind.SPOT:
-            return minus(times(held, price(market.base)), times(cost, settle))
-        worth = held_value(market, held, price(symbol))
-        return times(minus(worth, -cost if market.kind is Kind.INVERSE else cost), settle)
+        cost = position.cost(fifo=fifo) * price(market.settle)
+        return valued(market, position.quantity, price) - cost
 
     def open_since(self) -> int | None:
         """Returns the time of the oldest lot with more than a thousandth left, in ms; None if there
         is none: what a step size leaves behind is no position."""
-        times = [
+        times = (
             lot.time_ms
             for position in self.positions.values()
             for lot in position.lots
             if abs(lot.quantity) * _REMAINDER > abs(lot.opened)
-        ]
+        )
         return min(times, default=None)

@@ -4,35 +4,28 @@ The hour is cut wherever money comes or goes, and its pieces are linked. Where a
 invented rather than computed there is none, and a flag says why. README.md defines each number.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import IntFlag
 from functools import cache
 from itertools import groupby
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from strongroom_enclave.record.errors import EventInvalid, SeriesBroken
 from strongroom_enclave.record.events import Event, Flow, FlowKind, Market, Trade, canonical
-from strongroom_enclave.record.exact import (
-    ZERO,
-    bounded,
-    exactly,
-    linked,
-    minus,
-    money,
-    times,
-    total,
-)
-from strongroom_enclave.record.ledger import Ledger, Prices
+from strongroom_enclave.record.exact import UNKNOWN, ZERO, bounded, exactly, known, linked, money
+from strongroom_enclave.record.ledger import Ledger, Prices, cash_value
 from strongroom_enclave.record.lots import Lots
 
-__all__ = ["HOUR_MS", "INSTEAD", "Account", "Basis", "Doubt", "Flag", "Hour", "Mark", "Marks"]
-__all__ += ["hours"]
+__all__ = ["HOUR_MS", "INSTEAD", "STALE_MS", "Account", "Basis", "Doubt", "Flag", "Hour"]
+__all__ += ["Mark", "Marks"]
 
-HOUR_MS = 3_600_000
+HOUR_MS: Final = 3_600_000
+STALE_MS: Final = 2 * HOUR_MS
+"""A mark older than this is stale, unless said otherwise."""
 
 
 class Flag(IntFlag):
@@ -90,15 +83,19 @@ class Basis(Struct, frozen=True):
 
     marks: Marks
     dust: Decimal = Decimal(1)
-    stale_ms: int = 2 * HOUR_MS
+    stale_ms: int = STALE_MS
     doubts: tuple[Doubt, ...] = ()
 
 
 class Hour(Struct, frozen=True):
-    """One hour, money in the account's currency with 18 places, `value` with 12; README.md says
-    when a number is absent."""
+    """One hour: `value` is its return, with 12 places, and money is in the account's currency with
+    18; README.md says when a number is absent."""
 
     start_ms: int
+    trades: int
+    mark_age_ms: int
+    value: Decimal | None
+    flags: Flag
     opening: Decimal | None
     closing: Decimal | None
     flows: Decimal | None
@@ -107,134 +104,116 @@ class Hour(Struct, frozen=True):
     unrealised: Decimal | None
     fees: Decimal | None
     funding: Decimal | None
-    trades: int
-    mark_age_ms: int
-    value: Decimal | None
-    flags: Flag
 
 
 def _prices(marks: Marks, time_ms: int, ages: list[int]) -> Prices:
-    """Returns the marks of a time as the ledger asks for them, each looked up once, and notes how
+    """Returns the prices at a time as the ledger asks for them, each looked up once, and notes how
     old they are."""
 
     @cache
-    def price(name: str) -> Decimal | None:
+    def price(name: str) -> Decimal:
         if (mark := marks.at(name, time_ms)) is None:
-            return None
+            return UNKNOWN
         ages.append(mark.age_ms)
         return mark.price
 
     return price
 
 
-_Piece = tuple[Decimal | None, Decimal | None]
-_Explained = tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None, int]
+_Piece = tuple[Decimal, Decimal]
 
 
-class Account(Struct):
-    """What an account holds, has open, and was worth at `time_ms`, the end of the last hour: its
-    exact equity, and the age of the marks that it was valued at. Plain data, to be put away and
-    taken up again at a full hour."""
+class Account:
+    """What an account holds and has open at `time_ms`, a full hour, after all events before it; and
+    its hours from there on. After an error it is of no use any more.
 
-    ledger: Ledger
-    lots: Lots
-    time_ms: int | None = None
-    equity: Decimal | None = None
-    age_ms: int = 0
+    Raises:
+        SeriesBroken: that is no full hour.
+        EventDoubled: one id stands for two events.
+        MarketUnknown: a trade is in a market that was not described.
+        PrecisionExhausted: the numbers do not fit.
+    """
 
-    @classmethod
-    def of(cls, markets: dict[str, Market], before: Sequence[Event] = ()) -> "Account":
-        """Returns an account to which these events happened, in canonical order."""
-        account = cls(Ledger(markets), Lots(markets))
+    def __init__(
+        self, events: Iterable[Event], markets: Mapping[str, Market], basis: Basis, time_ms: int
+    ) -> None:
+        if time_ms % HOUR_MS:
+            raise SeriesBroken("start", "a full hour", time_ms)
+        self.ledger, self.lots, self._basis = Ledger(markets), Lots(markets), basis
+        ordered = canonical(events)
+        before = [event for event in ordered if event.time_ms < time_ms]
+        grouped = groupby(ordered, lambda event: event.time_ms // HOUR_MS * HOUR_MS)
+        self._events = {start_ms: list(group) for start_ms, group in grouped}
         with exactly():
-            account.ledger.fold(before)
-            account.lots.fold(event for event in before if isinstance(event, Trade))
-        return account
+            self.ledger.fold(before)
+            self.lots.fold(before)
+            self._value(time_ms)
 
-    def hour(self, start_ms: int, events: Iterable[Event], basis: Basis) -> Hour:
-        """Returns the hour from `start_ms`, whose events these are. After an error the account is
-        of no use any more.
+    def hours(self, until_ms: int) -> Iterator[Hour]:
+        """Yields each hour that is over by then, from `time_ms` on.
 
         Raises:
-            SeriesBroken: it is no full hour, not the next one, or an event is not of it.
-            EventDoubled: one id stands for two events of the hour.
-            MarketUnknown: a trade is in a market that was not described.
-            PrecisionExhausted: the numbers do not fit.
+            MarketUnknown, PrecisionExhausted: as above.
         """
-        events, end_ms = canonical(events), start_ms + HOUR_MS
-        if start_ms % HOUR_MS or self.time_ms not in (None, start_ms):
-            raise SeriesBroken("start", "the next full hour", start_ms)
-        if events and not start_ms <= events[0].time_ms <= events[-1].time_ms < end_ms:
-            raise SeriesBroken("events", f"from {start_ms}, before {end_ms}", events[-1].time_ms)
-        with exactly():
-            if self.time_ms is None:
-                self._value(basis.marks, start_ms)
-            opening, ages, folded = self.equity, [self.age_ms], 0
-            pieces, flows, base = list[_Piece](), list[Decimal | None](), opening
-            cuts = (event for event in events if isinstance(event, Flow) and event.external)
-            for time_ms, group in groupby(cuts, _time):
-                prices, cut = _prices(basis.marks, time_ms, ages), list(group)
-                place = bisect_left(events, time_ms, folded, key=_time)
-                self.ledger.fold(events[folded:place])
-                before = self.ledger.equity(prices)
-                self.ledger.fold(cut)
-                pieces.append((base, before))
-                base, folded = self.ledger.equity(prices), place + len(cut)
-                flows.append(minus(base, before))
-            self.ledger.fold(events[folded:])
-            prices = self._value(basis.marks, end_ms)
-            age = max(*ages, self.age_ms)
-            value, flags = _linked([*pieces, (base, self.equity)], basis.dust)
-            for doubt in basis.doubts:
-                if doubt.start_ms < end_ms and doubt.end_ms > start_ms:
-                    flags |= doubt.flag
-            flags |= Flag.STALE_MARK if age > basis.stale_ms else Flag(0)
-            first, last, moved = money(opening), money(self.equity), money(total(flows))
-            pnl = minus(minus(last, first), moved)
-            found = None if flags & INSTEAD else value
-            explained = self._explained(events, prices)
-            return Hour(start_ms, first, last, moved, pnl, *explained, age, found, flags)
+        while self.time_ms + HOUR_MS <= until_ms:
+            with exactly():
+                hour = self._hour(self.time_ms, self._events.get(self.time_ms, []))
+            yield hour
 
-    def _value(self, marks: Marks, time_ms: int) -> Prices:
-        prices = _prices(marks, time_ms, ages := [0])
-        self.equity, self.time_ms = self.ledger.equity(prices), time_ms
-        self.age_ms = max(ages)
+    def _value(self, time_ms: int) -> Prices:
+        prices = _prices(self._basis.marks, time_ms, ages := [0])
+        self.time_ms, self._equity, self._age_ms = time_ms, self.ledger.equity(prices), max(ages)
         return prices
 
-    def _explained(self, events: Sequence[Event], prices: Prices) -> _Explained:
+    def _hour(self, start_ms: int, events: Sequence[Event]) -> Hour:
+        end_ms, flows, basis = start_ms + HOUR_MS, ZERO, self._basis
+        opening, ages, pieces = self._equity, [self._age_ms], list[_Piece]()
+        base = opening
+        for cut_ms, group in groupby(events, _cut):
+            if cut_ms is None:
+                self.ledger.fold(group)
+                continue
+            prices = _prices(basis.marks, cut_ms, ages)
+            pieces.append((base, before := self.ledger.equity(prices)))
+            self.ledger.fold(group)
+            base = self.ledger.equity(prices)
+            flows += base - before
+        prices = self._value(end_ms)
+        value, flags = _linked([*pieces, (base, self._equity)], basis.dust)
+        for doubt in basis.doubts:
+            if doubt.start_ms < end_ms and doubt.end_ms > start_ms:
+                flags |= doubt.flag
+        age_ms = max(*ages, self._age_ms)
+        flags |= Flag.STALE_MARK if age_ms > basis.stale_ms else Flag(0)
+        trades = sum(isinstance(event, Trade) for event in events)
+        first, last, moved = map(money, (opening, self._equity, flows))
+        numbers = first, last, moved, last - first - moved, *self._explained(events, prices)
+        found = None if flags & INSTEAD else value
+        return Hour(start_ms, trades, age_ms, found, flags, *map(known, numbers))
+
+    def _explained(self, events: Sequence[Event], prices: Prices) -> Iterator[Decimal]:
         """Folds the hour's trades into lots; returns what explains its profit, at its end's marks:
-        realised, unrealised, fees, funding; and the number of trades."""
-        lots, markets = self.lots, self.ledger.markets
-        trades = [event for event in events if isinstance(event, Trade)]
-        was = {trade.symbol: lots.realised(trade.symbol) for trade in trades}
-        lots.fold(trades)
-        made = [(markets[symbol].settle, lots.realised(symbol) - was[symbol]) for symbol in was]
-        paid = [(trade.fee_asset, trade.fee) for trade in trades]
-        received = list[tuple[str, Decimal]]()
+        realised, unrealised, fees, funding."""
+        made, paid = self.lots.fold(events), defaultdict[str, Decimal](Decimal)
+        received = defaultdict[str, Decimal](Decimal)
         for event in events:
-            if isinstance(event, Flow) and event.kind in (FlowKind.FEE, FlowKind.REBATE):
-                paid.append((event.asset, -event.amount))
-            elif isinstance(event, Flow) and not event.external:
-                received.append((event.asset, event.amount))
-        realised, fees, funding = (_valued(each, prices) for each in (made, paid, received))
-        unrealised = money(total(lots.unrealised(symbol, prices) for symbol in lots.positions))
-        return realised, unrealised, fees, funding, len(trades)
-
-
-def _valued(amounts: list[tuple[str, Decimal]], prices: Prices) -> Decimal | None:
-    """Returns what amounts of assets are worth; what cancels out needs no mark."""
-    sums = dict[str, Decimal]()
-    for asset, amount in amounts:
-        sums[asset] = sums.get(asset, ZERO) + amount
-    return money(total(times(amount, prices(asset)) for asset, amount in sums.items() if amount))
+            if isinstance(event, Trade):
+                paid[event.fee_asset] += event.fee
+            elif event.kind in (FlowKind.FEE, FlowKind.REBATE):
+                paid[event.asset] -= event.amount
+            elif not event.external:
+                received[event.asset] += event.amount
+        open_now = [self.lots.unrealised(symbol, prices) for symbol in self.lots.positions]
+        realised, fees, funding = (cash_value(each, prices) for each in (made, paid, received))
+        return map(money, (realised, sum(open_now, ZERO), fees, funding))
 
 
 def _linked(pieces: Sequence[_Piece], dust: Decimal) -> tuple[Decimal, Flag]:
     """Returns the return over those of the hour's pieces, each (base, end), that have one, and what
     is to be said of it."""
-    flags, factors = Flag(0), list[tuple[Decimal, Decimal]]()
+    flags, factors = Flag(0), list[_Piece]()
     for base, end in pieces:
-        if base is None or end is None:
+        if base.is_nan() or end.is_nan():
             flags |= Flag.MISSING_MARK
         elif abs(base) <= dust and abs(end) <= dust:
             flags |= Flag.IDLE
@@ -247,28 +226,6 @@ def _linked(pieces: Sequence[_Piece], dust: Decimal) -> tuple[Decimal, Flag]:
     return linked(factors), flags
 
 
-def hours(
-    events: Iterable[Event], markets: dict[str, Market], basis: Basis, span: tuple[int, int]
-) -> Iterator[Hour]:
-    """Yields each hour from `span[0]` up to `span[1]`, both full hours in ms, of the account to
-    which these events are everything that happened before the end. Later ones do not count.
-
-    Raises:
-        EventDoubled: one id stands for two events.
-        SeriesBroken: the span does not begin and end at full hours.
-        MarketUnknown: a trade is in a market that was not described.
-        PrecisionExhausted: the numbers do not fit.
-    """
-    ordered, (start_ms, end_ms) = canonical(events), span
-    if end_ms % HOUR_MS:
-        raise SeriesBroken("span", "full hours", span)
-    first = bisect_left(ordered, start_ms, key=_time)
-    account = Account.of(markets, ordered[:first])
-    for hour_ms in range(start_ms, end_ms, HOUR_MS):
-        beyond = bisect_left(ordered, hour_ms + HOUR_MS, first, key=_time)
-        yield account.hour(hour_ms, ordered[first:beyond], basis)
-        first = beyond
-
-
-def _time(event: Event) -> int:
-    return event.time_ms
+def _cut(event: Event) -> int | None:
+    """Returns when an event cuts the hour, None if it does not."""
+    return event.time_ms if isinstance(event, Flow) and event.external else None

@@ -4,6 +4,7 @@ Few distinct amounts and times, so that positions close to the last unit, flip, 
 millisecond and on full hours; and prices of any number of decimals, so that rounding is exercised.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 from random import Random
 
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 from strongroom_enclave.record.events import Event, Flow, FlowKind, Kind, Market, Side, Trade
-from strongroom_enclave.record.returns import HOUR_MS, Doubt, Flag, Mark
+from strongroom_enclave.record.returns import HOUR_MS, Account, Basis, Doubt, Flag, Hour, Mark
 
 __all__ = ["ASSETS", "MARKETS", "START", "RandomMarks", "crowded", "doubts", "histories"]
-__all__ += ["markets_at_random"]
+__all__ += ["hours", "markets_at_random"]
 
 START = 1_700_000_000_000 // HOUR_MS * HOUR_MS
 ASSETS = ["USDT", "BTC", "ETH", "BNB", "GONE"]
@@ -30,6 +31,11 @@ MARKETS = {
         Market("ETH/USD:ETH", "ETH", "USD", "ETH", Kind.INVERSE, Decimal("0.3")),
     )
 }
+
+
+def hours(events: Iterable[Event], basis: Basis, span: tuple[int, int]) -> list[Hour]:
+    """The hours of a span, in these markets."""
+    return list(Account(events, MARKETS, basis, span[0]).hours(span[1]))
 
 
 class RandomMarks(Struct, frozen=True):

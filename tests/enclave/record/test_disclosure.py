@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from strongroom_enclave.record.disclosure import EXACT, Period, Tier, disclosed
 from strongroom_enclave.record.errors import SeriesBroken, TierInvalid
-from strongroom_enclave.record.returns import HOUR_MS, Basis, Flag, Hour, hours
+from strongroom_enclave.record.returns import HOUR_MS, Basis, Flag, Hour
 
-from tests.enclave.record.histories import MARKETS, START, RandomMarks, crowded
+from tests.enclave.record.histories import START, RandomMarks, crowded, hours
 from tests.enclave.record.oracle import rounded
 from tests.enclave.record.test_lots import folded
 
@@ -33,7 +33,7 @@ def _made(
     start_ms: int, money: Decimal | None, trades: int, value: Decimal | None, flags: Flag = NONE
 ) -> Hour:
     m = money
-    return Hour(start_ms, m, m, m, m, m, m, m, m, trades, 0, value, flags)
+    return Hour(start_ms, trades, 0, value, flags, m, m, m, m, m, m, m, m)
 
 
 @st.composite
@@ -156,7 +156,7 @@ def test_an_embargo_only_moves_forward(seed: int) -> None:
     and nothing leaves of an hour in which something open was opened."""
     events, tier = crowded(seed), Tier(hours=1, grid=None, embargo=True)
     span = (START - HOUR_MS, START + 5 * HOUR_MS)
-    series = list(hours(events, MARKETS, Basis(RandomMarks(seed)), span))
+    series = hours(events, Basis(RandomMarks(seed)), span)
     told: tuple[Period, ...] = ()
     for count in range(len(series) + 1):
         now = START - HOUR_MS + count * HOUR_MS

@@ -16,7 +16,6 @@ from strongroom_enclave.record.events import (
     Trade,
     canonical,
 )
-from strongroom_enclave.record.lots import Method
 from strongroom_enclave.record.returns import Flag, Mark
 
 ONE = Decimal(1)
@@ -149,6 +148,5 @@ def test_numbers_that_are_stored_and_signed_never_change() -> None:
     }
     assert {kind.name: kind.value for kind in Kind} == {"SPOT": 0, "LINEAR": 1, "INVERSE": 2}
     assert {side.name: side.value for side in Side} == {"SELL": -1, "BUY": 1}
-    assert {method.name: method.value for method in Method} == {"AVERAGE": 0, "FIFO": 1}
     assert Mark(ONE, "candle").age_ms == 0
     assert Trade(5, "7", "BTC/USDT", Side.BUY, ONE, ONE).fee == 0

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from strongroom_enclave.record.errors import EventInvalid, PrecisionExhausted
-from strongroom_enclave.record.exact import MONEY, bounded, exactly, linked, money, quotient, total
+from strongroom_enclave.record.exact import (
+    MONEY,
+    ONE,
+    UNKNOWN,
+    ZERO,
+    bounded,
+    exactly,
+    known,
+    linked,
+    money,
+    quotient,
+)
 
 from tests.enclave.record.oracle import rounded
 
@@ -136,8 +147,15 @@ def test_numbers_up_to_the_bounds_are_kept_as_they_are(text: str) -> None:
     assert str(bounded("number", Decimal(text))) == str(Decimal(text))
 
 
-def test_a_sum_with_an_unknown_term_is_unknown() -> None:
+def test_what_needs_an_unknown_number_is_unknown_and_nothing_is_decided_by_it() -> None:
     with exactly():
-        assert total([]) == 0
-        assert total([Decimal(1), None]) is None
-        assert total(Decimal(n) for n in range(4)) == 6
+        for found in (UNKNOWN + ONE, ZERO * UNKNOWN, -UNKNOWN, quotient(UNKNOWN, ONE, MONEY)):
+            assert known(money(found)) is None
+        assert known(money(ONE)) == ONE
+    for job in (
+        lambda: UNKNOWN < ONE,
+        lambda: abs(UNKNOWN) <= ZERO,
+        lambda: linked([(ONE, UNKNOWN)]),
+    ):
+        with pytest.raises((PrecisionExhausted, ValueError)), exactly():
+            job()

@@ -6,19 +6,10 @@ import msgspec
 import pytest
 from msgspec import Struct
 from strongroom_enclave.record.errors import EventDoubled, PrecisionExhausted, SeriesBroken
-from strongroom_enclave.record.events import Event, Flow, FlowKind, Side, Trade, canonical
-from strongroom_enclave.record.returns import (
-    HOUR_MS,
-    Account,
-    Basis,
-    Doubt,
-    Flag,
-    Hour,
-    Mark,
-    hours,
-)
+from strongroom_enclave.record.events import Event, Flow, FlowKind, Side, Trade
+from strongroom_enclave.record.returns import HOUR_MS, Account, Basis, Doubt, Flag, Hour, Mark
 
-from tests.enclave.record.histories import MARKETS, START, RandomMarks, crowded
+from tests.enclave.record.histories import MARKETS, START, RandomMarks, crowded, hours
 
 HALF = START + HOUR_MS // 2
 END = START + HOUR_MS
@@ -61,7 +52,7 @@ def one(
     doubts: tuple[Doubt, ...] = (),
 ) -> Hour:  # fmt: skip
     basis = Basis(Prices(prices, age_ms), Decimal(dust), doubts=doubts)
-    [hour] = hours(events, MARKETS, basis, (START, END))
+    [hour] = hours(events, basis, (START, END))
     return hour
 
 
@@ -236,7 +227,7 @@ def test_an_old_mark_at_the_opening_or_a_cut_counts_too() -> None:
 
     for when in (START, HALF, END):
         [hour, after] = hours(
-            [CAPITAL, flow(HALF, "1")], MARKETS, Basis(OldOnce(when)), (START, END + HOUR_MS)
+            [CAPITAL, flow(HALF, "1")], Basis(OldOnce(when)), (START, END + HOUR_MS)
         )
         assert (hour.mark_age_ms, hour.flags) == (5 * HOUR_MS, Flag.STALE_MARK)
         assert after.mark_age_ms == (5 * HOUR_MS if when == END else 7)
@@ -283,49 +274,32 @@ def test_each_mark_is_asked_for_once() -> None:
     prices = Prices(FLAT, asked=[])
     events: list[Event] = [CAPITAL, trade(HALF, "BTC/USDT", "1", "100", "1", "USDT")]
     events += [trade(HALF + 1, "BTC/USDT:USDT", "1", "100")]
-    list(hours(events, MARKETS, Basis(prices), (START, END)))
+    hours(events, Basis(prices), (START, END))
     assert len(prices.asked) == len(set(prices.asked))
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
-def test_an_account_put_away_and_taken_up_goes_on_the_same(cut: int) -> None:
-    """The state is plain data; nothing depends on when it was put away."""
+def test_where_a_series_was_taken_up_again_does_not_matter(cut: int) -> None:
     for seed in range(10):
-        events, basis = canonical(crowded(seed)), Basis(RandomMarks(seed, bad=True))
-        expected = list(hours(events, MARKETS, basis, (START, START + 4 * HOUR_MS)))
-        account = Account.of(MARKETS, [event for event in events if event.time_ms < START])
-        found = []
-        for number in range(4):
-            if number == cut:
-                stored = msgspec.msgpack.encode(account)
-                account = msgspec.msgpack.decode(stored, type=Account)
-                assert msgspec.msgpack.encode(account) == stored
-            start = START + number * HOUR_MS
-            inside = [e for e in reversed(events) if start <= e.time_ms < start + HOUR_MS]
-            found.append(account.hour(start, inside, basis))
-        assert found == expected
+        events, basis = crowded(seed), Basis(RandomMarks(seed, bad=True))
+        middle, end = START + cut * HOUR_MS, START + 4 * HOUR_MS
+        expected = hours(events, basis, (START, end))
+        early = [event for event in events if event.time_ms < middle]
+        assert (
+            hours(early, basis, (START, middle)) + hours(events, basis, (middle, end)) == expected
+        )
+        account = Account(reversed(events), MARKETS, basis, START)
+        assert [*account.hours(middle), *account.hours(middle), *account.hours(end)] == expected
 
 
-def test_hours_are_full_and_follow_each_other() -> None:
+def test_hours_are_full() -> None:
     basis = Basis(Prices(FLAT))
-    for span in ((START + 1, END), (START, END - 1)):
-        with pytest.raises(SeriesBroken):
-            list(hours([], MARKETS, basis, span))
-    account = Account.of(MARKETS)
-    for start, events in (
-        (START + 1, []),
-        (START, [flow(END, "1")]),
-        (START, [flow(START - 1, "1")]),
-    ):
-        with pytest.raises(SeriesBroken):
-            account.hour(start, events, basis)
-    account.hour(START, [], basis)
-    for start in (START, END + HOUR_MS):
-        with pytest.raises(SeriesBroken):
-            account.hour(start, [], basis)
+    with pytest.raises(SeriesBroken):
+        hours([], basis, (START + 1, END + 1))
+    assert hours([], basis, (START, END - 1)) == hours([], basis, (START, START)) == []
+    assert len(hours([], basis, (START, END + 1))) == 1
     with pytest.raises(EventDoubled):
-        account.hour(END, [flow(END, "1"), flow(END, "1")], basis)
-    assert list(hours([], MARKETS, basis, (START, START))) == []
+        hours([flow(END, "1"), flow(END, "1")], basis, (START, END))
 
 
 def test_numbers_that_do_not_fit_are_an_error() -> None:
@@ -338,11 +312,7 @@ def test_numbers_that_do_not_fit_are_an_error() -> None:
             return mark
 
     with pytest.raises(PrecisionExhausted):
-        list(
-            hours(
-                [CAPITAL, flow(START - 5, "1e-30", "BTC")], MARKETS, Basis(Absurd()), (START, END)
-            )
-        )
+        hours([CAPITAL, flow(START - 5, "1e-30", "BTC")], Basis(Absurd()), (START, END))
 
 
 def test_the_largest_of_everything_fits() -> None:

@@ -7,10 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strongroom_enclave.record.errors import MarketUnknown
-from strongroom_enclave.record.events import Event, Kind, Market, Side, Trade, canonical
-from strongroom_enclave.record.exact import exactly
+from strongroom_enclave.record.events import (
+    Event,
+    Flow,
+    FlowKind,
+    Kind,
+    Market,
+    Side,
+    Trade,
+    canonical,
+)
+from strongroom_enclave.record.exact import UNKNOWN, exactly
 from strongroom_enclave.record.ledger import Ledger
-from strongroom_enclave.record.lots import Lots, Method
+from strongroom_enclave.record.lots import Lots
 from strongroom_enclave.record.returns import HOUR_MS
 
 from tests.conftest import SOAK
@@ -32,9 +41,9 @@ def agree(events: list[Event], seed: int) -> None:
     lots, marks = folded(events), RandomMarks(seed)
     oracle = History(events, MARKETS, marks)
 
-    def price(name: str) -> Decimal | None:
+    def price(name: str) -> Decimal:
         mark = marks.at(name, END)
-        return None if mark is None else mark.price
+        return UNKNOWN if mark is None else mark.price
 
     ledger = Ledger(MARKETS)
     with exactly():
@@ -42,14 +51,12 @@ def agree(events: list[Event], seed: int) -> None:
         assert "" not in ledger.cash
         for symbol, position in lots.positions.items():
             assert position.quantity == sum(lot.quantity for lot in position.lots)
-            assert position.fifo == sum(lot.cost for lot in position.lots)
+            assert position.cost(fifo=True) == sum(lot.cost for lot in position.lots)
             if MARKETS[symbol].kind is not Kind.SPOT:
                 assert position.quantity == ledger.contracts[symbol]
-            for method in Method:
-                fifo = method is Method.FIFO
-                found = lots.realised(symbol, method), lots.unrealised(symbol, price, method)
+            for fifo in (False, True):
+                found = lots.realised(symbol, fifo=fifo), lots.unrealised(symbol, price, fifo=fifo)
                 assert Fraction(found[0]) == oracle.realised(symbol, END, fifo)
-                assert found[1] is not None
                 assert Fraction(found[1]) == oracle.unrealised(symbol, END, END, fifo)
         assert lots.open_since() == oracle.open_since(END)
 
@@ -85,7 +92,7 @@ def trades(
 def profits(symbol: str, *fills: tuple[str, str]) -> tuple[str, str]:
     lots = folded(trades(symbol, *fills))
     with exactly():
-        found = [lots.realised(symbol, method) for method in Method]
+        found = [lots.realised(symbol, fifo=fifo) for fifo in (False, True)]
     return f"{found[0].normalize():f}", f"{found[1].normalize():f}"
 
 
@@ -113,10 +120,10 @@ def test_what_is_closed_whole_takes_its_whole_cost_away(closed: str) -> None:
     fills = [("1", "3e-19"), ("1", "5e-19"), (f"-{closed}", "1")]
     [position] = folded(trades(LINEAR, *fills)).positions.values()
     if closed == "2":
-        assert (position.average, position.fifo) == (Decimal(0), Decimal(0))
+        assert (position.cost(), position.cost(fifo=True)) == (Decimal(0), Decimal(0))
         assert not position.lots
     else:
-        assert (position.average, position.fifo) == (Decimal("8e-19"), Decimal("5e-19"))
+        assert (position.cost(), position.cost(fifo=True)) == (Decimal("8e-19"), Decimal("5e-19"))
         assert [lot.time_ms for lot in position.lots] == [START + 1]
 
 
@@ -162,12 +169,14 @@ def test_a_market_nobody_described() -> None:
 def test_the_venues_wallet_follows_from_cash_and_entry_prices() -> None:
     """README, "Against a venue's balance": a wallet of 1,000 realised 30 and holds 2 at 110."""
     events = trades(LINEAR, ("1", "100"), ("-1", "130"), ("2", "110"))
-    ledger = Ledger(MARKETS, {"USDT": Decimal(1_000)})
+    ledger = Ledger(MARKETS)
     with exactly():
+        ledger.fold([Flow(START, "1", "USDT", Decimal(1_000), FlowKind.OPENING)])
         ledger.fold(events)
         assert ledger.cash["USDT"] == Decimal(1_030) - 2 * Decimal(110)
     market = Market("BTC/USD:BTC", "BTC", "USD", "BTC", Kind.INVERSE, Decimal(100))
-    ledger = Ledger({market.symbol: market}, {"BTC": Decimal(5)})
+    ledger = Ledger({market.symbol: market})
     with exactly():
+        ledger.fold([Flow(START, "1", "BTC", Decimal(5), FlowKind.OPENING)])
         ledger.fold(trades(INVERSE, ("1", "100"), ("-1", "200"), ("4", "50")))
         assert ledger.cash["BTC"] == Decimal("5.5") + 4 * Decimal(100) / Decimal(50)

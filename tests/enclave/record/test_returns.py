@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 from strongroom_enclave.record.events import Event
-from strongroom_enclave.record.returns import HOUR_MS, Basis, Doubt, Flag, Hour, hours
+from strongroom_enclave.record.returns import HOUR_MS, Basis, Doubt, Flag, Hour
 
 from tests.conftest import SOAK
 from tests.enclave.record.histories import (
@@ -18,6 +18,7 @@ from tests.enclave.record.histories import (
     crowded,
     doubts,
     histories,
+    hours,
     markets_at_random,
 )
 from tests.enclave.record.oracle import History, OracleHour
@@ -26,7 +27,7 @@ SPAN = (START, START + 4 * HOUR_MS)
 
 
 def computed(events: list[Event], basis: Basis) -> list[Hour]:
-    return list(hours(events, MARKETS, basis, SPAN))
+    return hours(events, basis, SPAN)
 
 
 def same(hour: Hour, oracle: OracleHour) -> None:
