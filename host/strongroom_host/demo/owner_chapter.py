@@ -60,7 +60,9 @@ def manifest_chapter(stage: Stage) -> Configured:
     story, folders = stage.story, stage.folders
     owners = make_owners(folders)
     card = ClientIdentity.generate("bot").save(folders.bot)
-    draft = draft_manifest(owners, card, stage.market, stage.venue.ca, stage.witness)
+    draft = draft_manifest(
+        owners, card, stage.market, stage.venue.ca, stage.witness, stage.recorded
+    )
     write_atomic(folders.manifest, draft.serialise())
     findings = lint(draft, folders.manifest.read_bytes())
     errors = [finding.text for finding in findings if finding.severity is Severity.ERROR]

@@ -13,6 +13,7 @@ from strongroom_wire.manifest import Egress, Key, Manifest, VerifiedManifest, Wi
 from strongroom_wire.owners import Owners, Statement
 from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, OwnerOrder, Permit
 
+from strongroom_host.demo.accounts import Recorded
 from strongroom_host.demo.folders import OWNERS, Folders
 from strongroom_host.demo.processes import Market
 from strongroom_host.enclave_client.address import EnclaveAddress
@@ -84,10 +85,12 @@ def draft_manifest(
     market: Market,
     venue_ca: Path,
     witness: VerifierKey,
+    recorded: Recorded,
 ) -> Manifest:
-    """Returns the manifest: a key made inside, one market, narrow limits, one venue, one witness.
+    """Returns the manifest: a key made inside, one market, narrow limits, one venue, one witness;
+    and the accounts whose track record is kept.
 
-    The venue is a development one: its root is the testnet's own, which only a manifest in
+    Venue and exchanges are development ones: their roots are their own, which only a manifest in
     development mode may name.
     """
     keys = tuple(folder.public_key.hex() for folder in owners.values())
@@ -109,7 +112,7 @@ def draft_manifest(
         owner_changes=(),
         clients=tuple(parse_client(card) for card in (*cards, f"{bot_card}={_BOT_CALLS}")),
         keys=(Key(KEY, "generate", "eoa", "", 80002, VENUE, False, policy),),
-        egress=(Egress(VENUE, 443, (), (root,)),),
+        egress=(Egress(VENUE, 443, (), (root,)), *recorded.egress),
         accounts=(),
         witnesses=(Witness(witness.name, witness.key.hex()),),
         witness_quorum=1,

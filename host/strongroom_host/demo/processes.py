@@ -112,6 +112,11 @@ class ExchangesReady(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     logins: dict[str, ExchangeLogin]
 
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Each name with where it leads, as `strongroom host run --map` takes it."""
+        return tuple(f"{name}={self.host}:{self.port}" for name in self.names)
+
 
 class Child(Generic[ReadyT]):
     """A running party; a context manager that ends it."""
@@ -215,10 +220,12 @@ def exchanges(folder: Path, names: Sequence[str], days: int, orders: int) -> Chi
     return Child("the exchanges", module, [*arguments, "--with-stdin"], folder / "exchanges.log")
 
 
-def host(folder: Path, run: Path, mapped: str, log: str = "host.log") -> Child[HostReady]:
+def host(folder: Path, run: Path, mapped: Sequence[str], log: str = "host.log") -> Child[HostReady]:
     """Returns a starting `strongroom host run` on free ports, which reaches `mapped` only."""
     arguments = ["host", "run", "--run", str(run), "--state", str(folder / "state")]
-    arguments += ["--listen", "127.0.0.1:0", "--map", mapped, "--with-stdin", "--json"]
+    arguments += ["--listen", "127.0.0.1:0", "--with-stdin", "--json"]
+    for each in mapped:
+        arguments += ["--map", each]
     return Child("the host", _CLI, arguments, folder / log)
 
 

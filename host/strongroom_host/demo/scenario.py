@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from strongroom_host.demo.accounts import DAYS, EXCHANGES, ORDERS, recorded
 from strongroom_host.demo.bot import open_bot
 from strongroom_host.demo.by_hand import ByHand
 from strongroom_host.demo.departure_chapter import departure_chapter
@@ -17,10 +18,12 @@ from strongroom_host.demo.owner_chapter import Configured, key_chapter, manifest
 from strongroom_host.demo.owners import VENUE
 from strongroom_host.demo.processes import (
     Child,
+    ExchangesReady,
     HostReady,
     KeeperReady,
     VenueReady,
     WitnessReady,
+    exchanges,
     host,
     keeper,
     venue,
@@ -77,8 +80,8 @@ def perform(story: Story, keep: Path | None, document: bytes | None) -> ByHand:
             limits_chapter(stage, bot)
         with story.chapter("bot", "How fast"):
             timings_chapter(stage, bot, configured.evidence)
-        mapped = f"{VENUE}=127.0.0.1:{stage.venue.port}"  # boots while the story goes on
-        booting = host(folders.host, folders.next_run, mapped, "next-host.log")
+        # It boots while the story goes on.
+        booting = host(folders.host, folders.next_run, stage.ways, "next-host.log")
         running.enter_context(booting)
         with story.chapter("one owner", "The kill switch"):
             kill_chapter(stage, configured, bot)
@@ -130,10 +133,14 @@ def _set(
 ) -> tuple[Stage, Child[HostReady]]:
     for folder in (folders.host, folders.venue):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    begun_ms = time.time_ns() // 1_000_000
     waiting = running.enter_context(venue(folders.venue))
-    open_venue = waiting.ready(VenueReady)
-    mapped = f"{VENUE}=127.0.0.1:{open_venue.port}"
-    operating = running.enter_context(host(folders.host, folders.run, mapped))
+    trading = running.enter_context(
+        exchanges(folders.exchanges, tuple(EXCHANGES.values()), DAYS, ORDERS)
+    )
+    open_venue, open_exchanges = waiting.ready(VenueReady), trading.ready(ExchangesReady)
+    ways = (f"{VENUE}=127.0.0.1:{open_venue.port}", *open_exchanges.ways)
+    operating = running.enter_context(host(folders.host, folders.run, ways))
     ready = operating.ready(HostReady)
     require(open_venue.chain_id == 80002, "the testnet is on another chain")
     story.facts["boot_s"] = ready.boot_s
@@ -148,4 +155,6 @@ def _set(
         f" {ready.address}",
     )
     trust = development_trust(ready.root)
-    return Stage(story, folders, open_venue, ready, trust, witness_key), operating
+    kept = recorded(open_exchanges.ca, begun_ms)
+    parties = open_venue, open_exchanges, ready
+    return Stage(story, folders, *parties, ways, trust, witness_key, kept), operating

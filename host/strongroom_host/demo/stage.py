@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from strongroom_host.demo.accounts import Recorded
 from strongroom_host.demo.folders import Folders
-from strongroom_host.demo.processes import HostReady, Market, VenueReady
+from strongroom_host.demo.processes import ExchangesReady, HostReady, Market, VenueReady
 from strongroom_host.demo.story import Story
 from strongroom_host.enclave_client.address import EnclaveAddress, parse_enclave_address
 from strongroom_host.log.notes import VerifierKey
@@ -14,15 +15,19 @@ __all__ = ["Stage"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The running parties, the owners' idea of the right enclave (nothing pinned yet), and the key
-    of the witness that they chose."""
+    """The running parties, the names that lead to them from inside (`ways`), the owners' idea of
+    the right enclave (nothing pinned yet), the key of the witness that they chose, and the accounts
+    whose track record they want kept."""
 
     story: Story
     folders: Folders
     venue: VenueReady
+    exchanges: ExchangesReady
     host: HostReady
+    ways: tuple[str, ...]
     trust: Trust
     witness: VerifierKey
+    recorded: Recorded
 
     @property
     def over_tcp(self) -> EnclaveAddress:
