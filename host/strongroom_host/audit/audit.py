@@ -39,6 +39,7 @@ from strongroom_host.audit.comparison import (
 from strongroom_host.audit.dependencies import check_debian, check_licences, python_packages
 from strongroom_host.audit.findings import Finding, Report, Result, failed
 from strongroom_host.audit.live import Expected, check_document, check_enclave, nothing_live
+from strongroom_host.audit.promises import check_promises
 from strongroom_host.audit.provenance import statement
 from strongroom_host.audit.rebuild import FIRST, SECOND, Builder, BuildStopped, Product
 from strongroom_host.audit.track_record import check_rows
@@ -171,7 +172,9 @@ def audit(
     if product is not None:
         _compare(running, product, release, published_file)
         _live(running, product)
-    # 6. The promises, row by row.
+    # 6. The promises: what only a test can show, then row by row.
+    running.progress("running the tests that the promises rest on")
+    running.add(*check_promises(source, run=request.rebuild))
     running.add(*check_rows(source, running.findings))
     finished = clock()
     image: dict[str, object] = {}
