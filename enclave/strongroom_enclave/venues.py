@@ -33,29 +33,26 @@ def check_egress(manifest: Manifest) -> None:
     """Proves that the manifest only narrows what is compiled in, or says it is development.
 
     Raises:
-        Refused: VENUE_NOT_ALLOWED, naming the host.
+        Refused: VENUE_NOT_ALLOWED, naming the host, or the venue of an account.
     """
+    ours = {(host, 443) for each in manifest.accounts for host in reachable(each.venue)} | VENUES
     for venue in manifest.egress:
         local = manifest.mode == "development" and venue.development_roots
         where = venue.host, venue.port
-        if where not in VENUES and not local:
-            raise Refused(Code.VENUE_NOT_ALLOWED, "egress", sorted(VENUES), where)
+        if where not in ours and not local:
+            raise Refused(Code.VENUE_NOT_ALLOWED, "egress", sorted(ours), where)
 
 
 def reachable(venue: str, narrowed: Iterable[Egress] = ()) -> dict[str, Egress]:
     """Returns by host what a venue's connector may reach: ours, each as the manifest narrows it.
 
-    A host that the manifest does not name keeps all compiled-in roots.
+    A host that the manifest does not name keeps all compiled-in roots. What else the manifest names
+    is for others.
 
     Raises:
-        Refused: VENUE_NOT_ALLOWED when the venue is none of ours, or the manifest names a host or
-            port that is none of its.
+        Refused: VENUE_NOT_ALLOWED when the venue is none of ours.
     """
-    found = {host: Egress(host, 443, (), ()) for host in HOSTS.get(venue, ())}
-    for egress in narrowed:
-        if egress.port != 443 or egress.host not in found:
-            raise Refused(Code.VENUE_NOT_ALLOWED, "host of a venue", tuple(found), egress.host)
-        found[egress.host] = egress
-    if not found:
+    if venue not in HOSTS:
         raise Refused(Code.VENUE_NOT_ALLOWED, "venue", tuple(HOSTS), venue)
-    return found
+    found = {host: Egress(host, 443, (), ()) for host in HOSTS[venue]}
+    return found | {egress.host: egress for egress in narrowed if egress.host in found}

@@ -31,7 +31,12 @@ from strongroom_local.transport import stream
 
 __all__ = ["USERS", "boot", "main", "separated_users"]
 
-USERS: Final[Mapping[str, int]] = {"front": 61001, "signer": 61002, "enroll": 61003}
+USERS: Final[Mapping[str, int]] = {
+    "front": 61001,
+    "signer": 61002,
+    "enroll": 61003,
+    "record": 61004,
+}
 """User and group ids of the roles when started as root; no account needs to exist."""
 
 

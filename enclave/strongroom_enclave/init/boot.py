@@ -7,6 +7,7 @@ parses what only the owner signs, composes evidence, and passes everything else 
 import select
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
@@ -27,7 +28,8 @@ _MANIFEST_PCR = 16
 _ALL_PCRS = 32
 _START_TIMEOUT = 30.0
 _ANCHOR_INTERVAL = 5.0
-_TO_SIGNER = "permit", "forward"
+_ROLES = {"signer": Role.SIGNER, "record": Role.RECORD}
+"""The processes with keys and a log; the second is there if the manifest has accounts."""
 _MAX_UNSENT = 17 << 20
 """Bytes that may wait for a worker: all that one client can ask front at once, of the longest."""
 
@@ -63,7 +65,7 @@ class Init:
         self._device, self._sealer, self._spawn = device, sealer, workers.spawn
         self._frames, self._egress = frames, egress
         self._boot, self._serial, self._anchored = Bundle(device.random(32)), -1, 0.0
-        self._continued: LogHead | None = None
+        self._continued: list[LogHead] = []
         self._workers: dict[str, spawn.Worker] = {}
         self._certificate = self._start("front", *outside)
 
@@ -110,15 +112,19 @@ class Init:
         except links.LinkClosed:
             if worker.role != "enroll":
                 self._workers.pop(worker.role).kill()
+                if worker.role == "record":  # it has read what venues send; signing goes on
+                    return
                 raise
             message = links.Message(Kind.ENROLLED, 0, encoding.u32(Code.VENUE_UNREACHABLE))
         match worker.role, message.kind:
             case "front", _:
                 self._request(message)
-            case "signer", Kind.REPLY:
+            case "signer" | "record", Kind.REPLY:
                 self._workers["front"].link.post(*message)
-            case "signer", Kind.HEAD:
-                self._signed_so_far(message.payload)
+            case "signer" | "record", Kind.HEAD:
+                self._logged_so_far(_ROLES[worker.role], message.payload)
+            case "record", Kind.DIAL:
+                self._exchange.serve()
             case "signer", Kind.ENROLL:
                 self._enroll(message)
             case "enroll", Kind.ENROLLED:
@@ -136,8 +142,6 @@ class Init:
         reply: bytes | None
         if route is None or self.phase not in route.phases:
             reply = answer(Code.HALTED if self.phase is Phase.HALTED else Code.WRONG_PHASE)
-        elif route.handler in _TO_SIGNER and len(self._workers["signer"].link.unsent) > _MAX_UNSENT:
-            reply = answer(Code.BUSY)
         else:
             try:
                 reply = getattr(self, f"_{route.handler}")(message)
@@ -176,52 +180,81 @@ class Init:
             raise Halt("PCR16 was extended before this boot")
         self._verified, document = verified, verified.manifest
         self._identity = identity.Identity(Role.INIT)
-        signer = self._start("signer", self._frames)
-        public = {Role.INIT: self._identity.public, Role.SIGNER: signer}
+        public = {Role.INIT: self._identity.public}
+        public[Role.SIGNER] = self._start("signer", self._frames)
+        if document.accounts:
+            self._exchange = links.Exchange(self._egress)
+            with self._exchange.theirs as passed:
+                public[Role.RECORD] = self._start("record", passed)
         roles = tuple(RoleKeys(role, keys[:32], keys[32:]) for role, keys in public.items())
         names = self._boot.boot_id, verified.digest, document.owner_root
         self._boot = self._identity.boot = Bundle(*names, self._certificate, roles)
         encode, workers = msgspec.msgpack.encode, self._workers
         configuration = encoding.pack(b"configure", self._boot.serialise(), encode(document))
-        workers["signer"].link.post(Kind.CONFIGURE, 0, configuration)
+        for name in _ROLES.keys() & workers:
+            workers[name].link.post(Kind.CONFIGURE, 0, configuration)
         workers["front"].link.post(Kind.CONFIGURE, 0, encode(document.clients))
         self._anchor()
 
     def _permit(self, message: links.Message) -> bytes:
-        """Checks a start permit against this boot and hands the signer its budgets."""
+        """Checks a start permit against this boot, and hands it to each role with its own key."""
+        self._reach("signer")  # before anything changes
         verified, bundle = self._verified, self._boot
         signed = owners.Statement.parse(message.payload)
         payload = verified.owners.verify(statements.PERMIT_DOMAIN, signed)
         permit = statements.Permit.parse(payload)
         known = {key.name for key in verified.manifest.keys}
+        heads = [permit.continues(role).head for role in _ROLES.values()]
         for code, expected, actual in (
             (Code.WRONG_OWNER, bundle.owner_root, permit.owner_root),
             (Code.WRONG_MANIFEST, bundle.manifest_digest, permit.manifest_digest),
             (Code.WRONG_BOOT, bundle.keys_digest, permit.keys_digest),
-            (Code.WRONG_LOG_HEAD, self._continued or permit.signer_head, permit.signer_head),
+            (Code.WRONG_LOG_HEAD, self._continued or heads, heads),
             (Code.PERMIT_STALE, max(permit.serial, self._serial + 1), permit.serial),
             (Code.UNKNOWN_KEY, set(), {budget.key for budget in permit.budgets} - known),
         ):
             if expected != actual:
                 raise Refused(code, "permit", expected, actual)
-        sealing_key = b""
+        keys = dict.fromkeys(_ROLES, b"")
         if permit.share and self._sealer:
             share = self._identity.open(b"unlock-share", permit.share)
-            secret = self._sealer.secret(bundle.owner_root)
-            sealing_key = sealing.role_key(secret, share, bundle.owner_root, Role.SIGNER)
-        permitted = encoding.pack(b"permit", message.payload, sealing_key)
-        self._workers["signer"].link.post(Kind.PERMIT, 0, permitted)
-        self._serial, self._continued = permit.serial, permit.signer_head
+            secret, root = self._sealer.secret(bundle.owner_root), bundle.owner_root
+            keys = {name: sealing.role_key(secret, share, root, _ROLES[name]) for name in _ROLES}
+        for name in _ROLES.keys() & self._workers:
+            permitted = encoding.pack(b"permit", message.payload, keys[name])
+            self._workers[name].link.post(Kind.PERMIT, 0, permitted)
+        self._serial, self._continued = permit.serial, heads
         return self._identity.answer(message.payload, Code.OK, encoding.u32(permit.serial))
 
-    def _signed_so_far(self, payload: bytes) -> None:
-        """Takes the head of the signer's log into the bundle, so that evidence commits to it."""
-        init, signer = self._boot.roles
-        head = LogHead.parse(payload)
-        self._boot = replace(self._boot, roles=(init, replace(signer, head=head)))
+    def _logged_so_far(self, role: Role, payload: bytes) -> None:
+        """Takes the head of a role's log into the bundle, so that evidence commits to it."""
+        head, known = LogHead.parse(payload), self._boot.roles
+        roles = tuple(replace(keys, head=head) if keys.role is role else keys for keys in known)
+        self._boot = replace(self._boot, roles=roles)
+
+    def _reach(self, name: str) -> links.Link:
+        """Returns the link of a process that is there, and has room for what may come.
+
+        Raises:
+            Refused: HALTED or BUSY.
+        """
+        if name not in self._workers:
+            raise Refused(Code.HALTED, name, "running", "not, in this boot")
+        link = self._workers[name].link
+        if len(link.unsent) > _MAX_UNSENT:
+            raise Refused(Code.BUSY, name, _MAX_UNSENT, len(link.unsent))
+        return link
 
     def _forward(self, message: links.Message) -> None:
-        self._workers["signer"].link.post(*message)
+        self._reach("signer").post(*message)
+
+    def _order(self, message: links.Message) -> None:
+        """Passes an owner order on to the process that it is for; what is none, to the signer."""
+        name = "signer"
+        with suppress(WireError):
+            order = statements.OwnerOrder.parse(owners.Statement.parse(message.payload).payload)
+            name = "record" if order.action is statements.Action.CONNECT else name
+        self._reach(name).post(*message)
 
     def _enroll(self, message: links.Message) -> None:
         """Starts the one-shot process with a connection to the host's proxy, and its job."""
@@ -239,14 +272,15 @@ class Init:
         self._workers["signer"].link.post(Kind.ENROLLED, self._enrolling, outcome)
 
     def _anchor(self) -> None:
-        """Gives the signer the platform's time, joined to the clock that both of us read."""
+        """Gives signer and record the platform's time, joined to the clock that all of us read."""
         self._anchored = time.monotonic()
-        if "signer" in self._workers:
+        if names := _ROLES.keys() & self._workers:
             before = time.monotonic_ns()
             authenticated = self._device.now_ms()
             middle = (before + time.monotonic_ns()) // 2
             anchor = encoding.u64(authenticated) + encoding.u64(middle)
-            self._workers["signer"].link.post(Kind.ANCHOR, 0, anchor)
+            for name in names:
+                self._workers[name].link.post(Kind.ANCHOR, 0, anchor)
 
     def _start(self, role: str, *sockets: Socket) -> bytes:
         """Starts a worker and returns what it registers as its first message."""

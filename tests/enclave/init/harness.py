@@ -94,6 +94,7 @@ class Processes:
         self.first = {
             "front": (Kind.REGISTER, b"certificate"),
             "signer": (Kind.REGISTER, b"\x01" * 32 + b"\x02" * 32),
+            "record": (Kind.REGISTER, b"\x03" * 32 + b"\x04" * 32),
         }
         self.links: dict[str, Link] = {}
         self.sockets: dict[str, tuple[socket, ...]] = {}
@@ -108,7 +109,7 @@ class Processes:
             return self._real(role, *sockets)
         ours, theirs = socketpair()
         link = self.links[role] = Link(theirs.detach())
-        self.sockets[role] = sockets
+        self.sockets[role] = tuple(sock.dup() if role == "record" else sock for sock in sockets)
         if role in self.first:
             kind, payload = self.first[role]
             link.send(kind, 0, payload)
@@ -154,6 +155,10 @@ class Harness:
     @property
     def signer(self) -> Link:
         return self.processes.links["signer"]
+
+    @property
+    def record(self) -> Link:
+        return self.processes.links["record"]
 
     def send(self, kind: int, payload: bytes = b"") -> int:
         """Sends a request as front and returns its number."""

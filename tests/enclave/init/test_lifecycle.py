@@ -181,11 +181,11 @@ def test_receipts_of_init_are_over_the_request() -> None:
         verify_receipt(key, bundle.boot_id, statement, Code.OK, answer.body, answer.signature)
 
 
-def refused_after_extend(spoil: Callable[[Harness], None]) -> None:
+def refused_after_extend(spoil: Callable[[Harness], None], manifest: bytes = MANIFEST) -> None:
     """Proves that a boot that fails half-way answers nothing but its status, ever."""
     with Harness() as harness:
         spoil(harness)
-        assert harness.ask(Kind.LOAD_MANIFEST, MANIFEST).code is Code.HALTED
+        assert harness.ask(Kind.LOAD_MANIFEST, manifest).code is Code.HALTED
         harness.machine.failing.clear()
         harness.processes.failing.clear()
         for kind in REQUESTS:
