@@ -1,4 +1,4 @@
-"""Users, their wrapped data keys, and the accounts they connected: names and ciphertext."""
+"""Users, their wrapped data keys, and the accounts they connected."""
 
 from psycopg.rows import class_row
 
@@ -12,7 +12,6 @@ __all__ = [
     "add_user",
     "connect_account",
     "keys_of",
-    "replace_credentials",
     "retire_key",
 ]
 
@@ -65,7 +64,7 @@ def keys_of(connection: Connection, user: str) -> list[DataEncryptionKey]:
 
 
 def connect_account(connection: Connection, row: ExchangeConnection) -> None:
-    """Stores an account with its sealed credentials; the same again is no error.
+    """Stores an account; the same again is no error.
 
     Raises:
         RowsConflict: there is another account of this name.
@@ -78,24 +77,6 @@ def connect_account(connection: Connection, row: ExchangeConnection) -> None:
         old = account_of(connection, row.account)
         if any(getattr(old, name) != value for name, value in values.items()):
             raise RowsConflict(f"another account is named {row.account} already")
-
-
-def replace_credentials(
-    connection: Connection, account: str, key: bytes, nonce: bytes, credentials: bytes
-) -> None:
-    """Stores other credentials for an account, under that data key.
-
-    Raises:
-        AccountUnknown: no such account was connected.
-    """
-    with transaction(connection):
-        changed = connection.execute(
-            "UPDATE exchange_connections SET key_id = %s, nonce = %s, credentials = %s,"
-            " updated_at = now() WHERE account = %s",
-            [key, nonce, credentials, account],
-        )
-        if not changed.rowcount:
-            raise AccountUnknown(f"no account {account} was ever connected")
 
 
 def account_of(connection: Connection, account: str) -> ExchangeConnection:

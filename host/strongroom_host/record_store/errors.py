@@ -9,6 +9,7 @@ __all__ = [
     "DatabaseUnavailable",
     "InitialisedAlready",
     "LeaseLost",
+    "LogUnavailable",
     "MigrationEdited",
     "MigrationFailed",
     "MigrationMissing",
@@ -16,10 +17,12 @@ __all__ = [
     "MigrationUnreadable",
     "NotInitialised",
     "NumberNotExact",
+    "PageRefused",
     "RowsConflict",
     "RowsLeaveGap",
     "ServerFailed",
     "ServerMissing",
+    "StatesMissing",
     "StoreError",
     "Unlimited",
 ]
@@ -71,6 +74,14 @@ class LeaseLost(StoreError):
     """A job is no longer this worker's: its lease ran out, or somebody ended it."""
 
 
+class StatesMissing(StoreError):
+    """The log commits to a state that is not stored."""
+
+
+class PageRefused(StoreError):
+    """A page of the record's log does not continue the stored one, or nobody vouches for it."""
+
+
 class AccountUnknown(BadInput):
     """No such account was ever connected."""
 
@@ -93,6 +104,11 @@ class NotInitialised(BadInput):
 
 class DatabaseUnavailable(EnvironmentFault):
     """The database cannot be reached, or went away."""
+
+
+class LogUnavailable(EnvironmentFault):
+    """The record's log cannot be written for now, or nobody says who signs it; asking again may
+    help."""
 
 
 class ServerMissing(EnvironmentFault):

@@ -7,45 +7,49 @@ sake: that nothing is replaced, and that what readers are shown is what the rece
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from itertools import combinations, product
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
-from strongroom_wire.encoding import digest, pack, u64, uint, unpack, unpack_fields
+from strongroom_wire.encoding import pack, uint, unpack, unpack_fields
 from strongroom_wire.errors import Malformed, WireError
 
 from strongroom_host.record_store.connecting import Connection
 from strongroom_host.record_store.connections import (
-    account_of,
     add_key,
     add_user,
     connect_account,
     keys_of,
-    replace_credentials,
 )
-from strongroom_host.record_store.disclosed import disclosed_rows
+from strongroom_host.record_store.desk import Desk
 from strongroom_host.record_store.errors import (
     AccountUnknown,
     DatabaseRefused,
     DatabaseUnavailable,
+    LeaseLost,
+    LogUnavailable,
     NumberNotExact,
+    PageRefused,
     RowsConflict,
     RowsLeaveGap,
+    StatesMissing,
 )
-from strongroom_host.record_store.publishing import publish
-from strongroom_host.record_store.rows import AccountState, ExchangeConnection
+from strongroom_host.record_store.port_jobs import PortJobs
+from strongroom_host.record_store.queue import JobQueue
+from strongroom_host.record_store.rows import ExchangeConnection
+from strongroom_host.record_store.staging import stage
 from strongroom_host.record_store.store import RecordStore, RowTable, SealedRow
 
-__all__ = ["MAX_MESSAGE", "StorePort", "states_with_root"]
+__all__ = ["MAX_MESSAGE", "PageKeeper", "StorePort"]
 
 MAX_MESSAGE: Final = 64 << 20
 """Bytes of a message, either way."""
-_ASK: Final = b"strongroom/store/ask/v1"
-_TOLD: Final = b"strongroom/store/told/v1"
-_STATE: Final = b"strongroom/record/state/v1"
-_ROOT: Final = b"strongroom/record/root/v1"
+_ASK: Final = b"strongroom/store/ask/v2"
+_TOLD: Final = b"strongroom/store/told/v2"
 _PAGE: Final = 16 << 20
+_ROWS: Final = 10_000
+"""Bytes and rows of an answer to `get`, about."""
+_NONE: Final = bytes(32)
+"""The root before anything was logged."""
 _NAME: Final = 32
 _KEY: Final = 16
 _NONCE: Final = 12
@@ -54,30 +58,72 @@ _OUTCOMES: Final = (
     (RowsLeaveGap, 2),
     (AccountUnknown, 3),
     (DatabaseUnavailable, 4),
+    (LogUnavailable, 4),
     (DatabaseRefused, 5),
     (NumberNotExact, 5),
     (WireError, 6),
+    (LeaseLost, 7),
+    (PageRefused, 8),
+    (StatesMissing, 8),
 )
 """What the record is told; 0 is done. The first that fits."""
 
 
-class StorePort:
-    """The database behind one connection of the record. One thread at a time uses it."""
+class PageKeeper(Protocol):
+    """Where pages of the record's log go; `origin` is its name."""
 
-    def __init__(self, connection: Connection) -> None:
+    @property
+    def origin(self) -> str: ...
+
+    def keep(self, connection: Connection, page: bytes) -> None:
+        """Returns when the log has the page's leaves, durably, under its signed head.
+
+        Raises:
+            WireError: it is no page.
+            PageRefused: they do not continue what is stored, or are not of the boot that runs.
+            LogUnavailable: not for now.
+            StoreError, DatabaseUnavailable: the database has not got them.
+        """
+
+
+class _NoLog:
+    origin = ""
+
+    def keep(self, connection: Connection, page: bytes) -> None:  # noqa: ARG002  the port's shape
+        raise PageRefused("this port keeps no log", remedy="serve it with a folder for the log")
+
+
+class StorePort:
+    """The database behind one connection of the record. One thread at a time uses it.
+
+    A job that it leased is this connection's: each later request renews the lease, and it goes
+    back to the queue when the connection ends before the job did.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        desk: Desk | None = None,
+        log: PageKeeper | None = None,
+        worker: str = "record",
+    ) -> None:
         """`connection` is that of the role `enclave`, in autocommit mode."""
         self._connection, self._store = connection, RecordStore(connection)
+        self._desk, self._log = desk or Desk(), log or _NoLog()
+        self._queue = JobQueue(connection, worker, self._desk.limits)
+        self._jobs = PortJobs(self._queue, self._desk)
         self._verbs: dict[bytes, Callable[[list[bytes]], list[bytes]]] = {
             b"put": self._put,
             b"get": self._get,
             b"put-state": self._put_state,
             b"states": self._states,
-            b"state": self._state,
             b"publish": self._publish,
             b"connect": self._connect,
-            b"connection": self._connection_of,
             b"put-key": self._put_key,
             b"keys": self._keys,
+            b"job": self._job,
+            b"ended": self._ended,
+            b"log": self._keep,
         }
 
     def answer(self, request: bytes) -> bytes:
@@ -86,10 +132,29 @@ class StorePort:
             verb, *fields = unpack(_ASK, request, limit=MAX_MESSAGE) or [b""]
             if verb not in self._verbs:
                 raise Malformed("verb", "a known one", verb[:40])
+            self._jobs.heard(verb)
             return pack(_TOLD, b"\0", *self._verbs[verb](fields))
         except tuple(kind for kind, _ in _OUTCOMES) as error:
             outcome = next(number for kind, number in _OUTCOMES if isinstance(error, kind))
             return pack(_TOLD, bytes([outcome]))
+
+    def close(self) -> None:
+        """Gives a job back that was not ended. The connection to the database stays open."""
+        self._jobs.release()
+
+    def _job(self, fields: list[bytes]) -> list[bytes]:
+        lease = self._jobs.next([_text(name) for name in fields])
+        return [] if lease is None else [lease.account.encode(), lease.kind.value.encode()]
+
+    def _ended(self, fields: list[bytes]) -> list[bytes]:
+        account, code, reason = _sized(fields, None, 8, 8)
+        self._jobs.ended(_text(account), uint(code, 8), uint(reason, 8))
+        return []
+
+    def _keep(self, fields: list[bytes]) -> list[bytes]:
+        [page] = _sized(fields, None)
+        self._log.keep(self._connection, page)
+        return []
 
     def _put(self, fields: list[bytes]) -> list[bytes]:
         table, account, first, *rows = _sized(fields, None, None, 8, more=True)
@@ -98,10 +163,9 @@ class StorePort:
         return []
 
     def _get(self, fields: list[bytes]) -> list[bytes]:
-        table, account, first, count = _sized(fields, None, None, 8, 4)
-        place = _table(table), _text(account), uint(first, 8), uint(count, 4)
+        table, account, first = _sized(fields, None, None, 8)
         rows, room = list[bytes](), _PAGE
-        for row in self._store.get(*place):
+        for row in self._store.get(_table(table), _text(account), uint(first, 8), _ROWS):
             rows.append(row.row_id + row.key_id + row.nonce + row.ciphertext)
             room -= len(rows[-1])
             if room < 0:
@@ -109,56 +173,35 @@ class StorePort:
         return rows
 
     def _put_state(self, fields: list[bytes]) -> list[bytes]:
-        account, version, sealed = _sized(fields, None, 8, None)
-        self._store.put_state(_text(account), uint(version, 8), _row(bytes(_NAME) + sealed))
+        account, root, sealed = _sized(fields, None, 32, None)
+        self._store.put_state(_text(account), root, _row(bytes(_NAME) + sealed))
         self._store.prune_states(_text(account))
         return []
 
     def _states(self, fields: list[bytes]) -> list[bytes]:
         [root] = _sized(fields, 32)
-        chosen = states_with_root(self._store.kept_states(), root)
-        return [u64(version) + account.encode() for account, version in chosen]
-
-    def _state(self, fields: list[bytes]) -> list[bytes]:
-        account, version = _sized(fields, None, 8)
-        state = self._store.state(_text(account), uint(version, 8))
-        if state is None:
-            raise AccountUnknown("no such state is kept", actual=account)
-        return [_sealed(state)]
+        found = [] if root == _NONE else self._store.states_at(self._log.origin, root)
+        return [
+            part
+            for state in found
+            for part in (state.account.encode(), state.key_id + state.nonce + state.ciphertext)
+        ]
 
     def _publish(self, fields: list[bytes]) -> list[bytes]:
-        account, index, opening, *rows = _sized(fields, None, 8, None, more=True)
-        owner = account_of(self._connection, _text(account))
-        publish(self._connection, *disclosed_rows(owner, opening, rows, uint(index, 8)))
+        account, root, *rows = _sized(fields, None, 32, more=True)
+        stage(self._connection, _text(account), root, rows)
         return []
 
     def _connect(self, fields: list[bytes]) -> list[bytes]:
-        account, user, venue, environment, kept = _sized(fields, None, None, None, None, None)
-        key, nonce, content = _split(kept)
+        account, user, venue, environment = map(_text, _sized(fields, None, None, None, None))
         row = ExchangeConnection(
-            account=_text(account),
-            user_id=_text(user),
-            venue=_text(venue),
-            environment=_text(environment),
-            key_id=key,
-            nonce=nonce,
-            credentials=content,
+            account=account, user_id=user, venue=venue, environment=environment
         )
-        try:
-            old = account_of(self._connection, row.account)
-        except AccountUnknown:
-            connect_account(self._connection, row)
-            return []
-        same = (old.user_id, old.venue, old.environment)
-        if same != (row.user_id, row.venue, row.environment):
-            raise RowsConflict(f"another account is named {row.account} already")
-        replace_credentials(self._connection, row.account, key, nonce, content)
+        add_user(self._connection, user)
+        connect_account(self._connection, row)
+        self._queue.follow(account, self._desk.every_s)
+        self._queue.revive(account)  # the owner has done what a failure may have asked for
         return []
-
-    def _connection_of(self, fields: list[bytes]) -> list[bytes]:
-        [account] = _sized(fields, None)
-        row = account_of(self._connection, _text(account))
-        return [row.user_id.encode(), row.key_id + row.nonce + row.credentials]
 
     def _put_key(self, fields: list[bytes]) -> list[bytes]:
         user, key, wrapped = _sized(fields, None, _KEY, None)
@@ -169,27 +212,6 @@ class StorePort:
     def _keys(self, fields: list[bytes]) -> list[bytes]:
         [user] = _sized(fields, None)
         return [key.wrapped for key in keys_of(self._connection, _text(user))]
-
-
-def states_with_root(kept: Sequence[AccountState], root: bytes) -> list[tuple[str, int]]:
-    """Returns account and version of the states that have this root, by account.
-
-    Those are the newest, but for an account or two whose last state was stored and never logged:
-    the record was killed in between. If there are none, the newest; the record will refuse them.
-    """
-    by_account: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
-    for state in kept:
-        place = pack(_STATE, state.account.encode(), u64(state.version))
-        by_account[state.account].append((state.version, digest(_ROOT, place, _sealed(state))))
-    chosen = {account: versions[0] for account, versions in sorted(by_account.items())}
-    for departing in range(min(len(chosen), 2) + 1):
-        for accounts in combinations(chosen, departing):
-            for older in product(*(by_account[account][1:] + [(-1, b"")] for account in accounts)):
-                tried = {**chosen, **dict(zip(accounts, older, strict=True))}
-                found = [(name, *entry) for name, entry in tried.items() if entry[1]]
-                if digest(_ROOT, *(entry for _, _, entry in found)) == root:
-                    return [(account, version) for account, version, _ in found]
-    return [(account, version) for account, (version, _) in chosen.items()]
 
 
 def _sized(fields: list[bytes], *sizes: int | None, more: bool = False) -> list[bytes]:
@@ -219,7 +241,3 @@ def _split(sealed: bytes) -> tuple[bytes, bytes, bytes]:
 
 def _row(row: bytes) -> SealedRow:
     return SealedRow(row[:_NAME], *_split(row[_NAME:]))
-
-
-def _sealed(state: AccountState) -> bytes:
-    return state.key_id + state.nonce + state.ciphertext

@@ -7,6 +7,7 @@ end what another one does by then. None of that is trusted: two enclaves on one 
 the account's chain of receipts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
@@ -36,6 +37,7 @@ RETURNING id
 _CLAIM: Final = """
 WITH next AS (
   SELECT id FROM sync_jobs WHERE state = 'QUEUED' AND run_after <= now()
+    AND (%(accounts)s::varchar[] IS NULL OR account = ANY (%(accounts)s::varchar[]))
   ORDER BY priority DESC, run_after, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), claimed AS (
   UPDATE sync_jobs AS job SET state = 'LEASED', worker = %(worker)s, lease = job.lease + 1,
@@ -186,9 +188,17 @@ class JobQueue:
         )
         return int(rows[0][0])
 
-    def claim(self) -> Lease | None:
-        """Returns the most urgent job that may run now, as this worker's; None if there is none."""
-        rows = self._run(_CLAIM, worker=self._worker, seconds=self._limits.lease_seconds)
+    def claim(self, accounts: Sequence[str] | None = None) -> Lease | None:
+        """Returns the most urgent job that may run now, as this worker's; None if there is none.
+
+        With `accounts` one of theirs: an enclave syncs those of its own manifest and no others.
+        """
+        rows = self._run(
+            _CLAIM,
+            worker=self._worker,
+            seconds=self._limits.lease_seconds,
+            accounts=None if accounts is None else list(accounts),
+        )
         for job, account, kind, number, attempt in rows:
             return Lease(job, account, JobKind(kind), number, attempt)
         return None

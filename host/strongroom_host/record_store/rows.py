@@ -21,7 +21,9 @@ __all__ = [
     "JobState",
     "LogHead",
     "LogLeaf",
+    "LoggedState",
     "ReaderLimit",
+    "StagedReturns",
     "SyncJob",
     "SyncStatus",
     "Trade",
@@ -61,37 +63,25 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeConnection:
-    """An account at a venue, by its name in the manifest. Credentials are sealed by the owner
-    and opened in the record process only; what is stored is its ciphertext."""
+    """An account at a venue, by its name in the manifest. Its credentials are in its states,
+    encrypted."""
 
     TABLE: ClassVar = "exchange_connections"
     KEY: ClassVar = ("account",)
-    GIVEN: ClassVar = (
-        "account",
-        "user_id",
-        "venue",
-        "environment",
-        "key_id",
-        "nonce",
-        "credentials",
-    )
+    GIVEN: ClassVar = ("account", "user_id", "venue", "environment")
     SELECT: ClassVar = (
-        'SELECT "account", "user_id", "venue", "environment", "key_id", "nonce", '
-        '"credentials", "created_at", "updated_at" FROM "exchange_connections"'
+        'SELECT "account", "user_id", "venue", "environment", "created_at", "updated_at" '
+        'FROM "exchange_connections"'
     )
     INSERT: ClassVar = (
-        'INSERT INTO "exchange_connections" ("account", "user_id", "venue", "environment", '
-        '"key_id", "nonce", "credentials") VALUES (%(account)s, %(user_id)s, %(venue)s, '
-        "%(environment)s, %(key_id)s, %(nonce)s, %(credentials)s)"
+        'INSERT INTO "exchange_connections" ("account", "user_id", "venue", "environment") '
+        "VALUES (%(account)s, %(user_id)s, %(venue)s, %(environment)s)"
     )
 
     account: str
     user_id: str
     venue: str
     environment: str
-    key_id: bytes
-    nonce: bytes
-    credentials: bytes
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -171,27 +161,70 @@ class CashFlow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
-    """What the record process has to remember of an account, encrypted. The newest version is
-    compared with the log at every boot, so an old one is refused there."""
+    """What the record process has to remember of an account, encrypted: credentials too. `root`
+    is that of all accounts' states once this one counts, which it does from the leaf on that
+    has this root; the log's end is compared with it at every boot, so an old state is refused
+    there."""
 
     TABLE: ClassVar = "account_states"
     KEY: ClassVar = ("account", "version")
-    GIVEN: ClassVar = ("account", "version", "key_id", "nonce", "ciphertext")
+    GIVEN: ClassVar = ("account", "version", "root", "key_id", "nonce", "ciphertext")
     SELECT: ClassVar = (
-        'SELECT "account", "version", "key_id", "nonce", "ciphertext", "created_at" FROM '
-        '"account_states"'
+        'SELECT "account", "version", "root", "key_id", "nonce", "ciphertext", '
+        '"created_at" FROM "account_states"'
     )
     INSERT: ClassVar = (
-        'INSERT INTO "account_states" ("account", "version", "key_id", "nonce", '
-        '"ciphertext") VALUES (%(account)s, %(version)s, %(key_id)s, %(nonce)s, '
+        'INSERT INTO "account_states" ("account", "version", "root", "key_id", "nonce", '
+        '"ciphertext") VALUES (%(account)s, %(version)s, %(root)s, %(key_id)s, %(nonce)s, '
         "%(ciphertext)s)"
     )
 
     account: str
     version: int
+    root: bytes
     key_id: bytes
     nonce: bytes
     ciphertext: bytes
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedState:
+    """Which state the leaf of a record's log at this index is about."""
+
+    TABLE: ClassVar = "logged_states"
+    KEY: ClassVar = ("origin", "leaf_index")
+    GIVEN: ClassVar = ("origin", "leaf_index", "account", "version")
+    SELECT: ClassVar = 'SELECT "origin", "leaf_index", "account", "version" FROM "logged_states"'
+    INSERT: ClassVar = (
+        'INSERT INTO "logged_states" ("origin", "leaf_index", "account", "version") VALUES '
+        "(%(origin)s, %(leaf_index)s, %(account)s, %(version)s)"
+    )
+
+    origin: str
+    leaf_index: int
+    account: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedReturns:
+    """Rows that the next returns receipt of an account is about, packed; `root` is the one it
+    will have. Nobody but the record process sees them before its leaf is in the log, which
+    moves them to `hourly_returns`."""
+
+    TABLE: ClassVar = "staged_returns"
+    KEY: ClassVar = ("account",)
+    GIVEN: ClassVar = ("account", "root", "rows")
+    SELECT: ClassVar = 'SELECT "account", "root", "rows", "created_at" FROM "staged_returns"'
+    INSERT: ClassVar = (
+        'INSERT INTO "staged_returns" ("account", "root", "rows") VALUES (%(account)s, '
+        "%(root)s, %(rows)s)"
+    )
+
+    account: str
+    root: bytes
+    rows: bytes
     created_at: datetime | None = None
 
 

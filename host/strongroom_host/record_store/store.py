@@ -44,6 +44,17 @@ class SealedRow:
 # Constant: with the table (an Identifier) all that is interpolated; values are bound.
 _SEALED: Final = "row_id, key_id, nonce, ciphertext"
 
+_STATES_AT: Final = """
+WITH newest AS (
+  SELECT max(leaf_index) AS leaf FROM logged_states JOIN account_states USING (account, version)
+  WHERE origin = %(origin)s AND root = %(root)s
+), chosen AS (
+  SELECT DISTINCT ON (account) account, version FROM logged_states, newest
+  WHERE origin = %(origin)s AND leaf_index <= leaf ORDER BY account, leaf_index DESC
+)
+SELECT state.* FROM account_states AS state JOIN chosen USING (account, version) ORDER BY account
+"""
+
 
 class RecordStore:
     """The tables, as the role `enclave`. One thread at a time uses it."""
@@ -100,65 +111,66 @@ class RecordStore:
             found = open_.execute(text.format(sql.Identifier(table.value)), [account]).fetchone()
         return 0 if found is None else int(found[0])
 
-    def put_state(self, account: str, version: int, row: SealedRow) -> None:
-        """Stores the state that follows the newest one (`row_id` is not kept).
+    def put_state(self, account: str, root: bytes, row: SealedRow) -> int:
+        """Stores a state after the newest one (`row_id` is not kept); returns its version.
+
+        `root` (32 bytes) is what the leaf will have from which on it counts. The newest one again
+        is no error.
 
         Raises:
             AccountUnknown: no such account was connected.
-            RowsConflict: another state has this version, or the newest is another one.
         """
         with transaction(self._connection) as open_:
             self._own(account)
             newest = self._newest(account)
-            if newest is not None and newest.version == version:
-                if (newest.key_id, newest.nonce, newest.ciphertext) == astuple(row)[1:]:
-                    return
-            following = 0 if newest is None else newest.version + 1
-            if version != following:
-                raise RowsConflict(
-                    f"the state of {account} is another one", expected=following, actual=version
-                )
-            values = (account, version, row.key_id, row.nonce, row.ciphertext)
+            if newest is not None:
+                known = (newest.root, newest.key_id, newest.nonce, newest.ciphertext)
+                if known == (root, *astuple(row)[1:]):
+                    return newest.version
+            version = 0 if newest is None else newest.version + 1
+            values = (account, version, root, row.key_id, row.nonce, row.ciphertext)
             open_.execute(
-                "INSERT INTO account_states (account, version, key_id, nonce, ciphertext)"
-                " VALUES (%s, %s, %s, %s, %s)",
+                "INSERT INTO account_states (account, version, root, key_id, nonce, ciphertext)"
+                " VALUES (%s, %s, %s, %s, %s, %s)",
                 values,
             )
+            return version
 
-    def states(self) -> list[AccountState]:
-        """Returns the newest state of every account, by account."""
+    def log_state(self, origin: str, index: int, root: bytes) -> bool:
+        """Notes that the newest state with this root counts from this leaf of the log on.
+
+        Returns whether there is one: not in a database that was put back from an old copy.
+        """
+        with guarded(self._connection) as open_:
+            return bool(
+                open_.execute(
+                    "INSERT INTO logged_states (origin, leaf_index, account, version)"
+                    " SELECT %s, %s, account, version FROM account_states WHERE root = %s"
+                    " ORDER BY created_at DESC, version DESC LIMIT 1",
+                    [origin, index, root],
+                ).rowcount
+            )
+
+    def states_at(self, origin: str, root: bytes) -> list[AccountState]:
+        """Returns the states that counted when a leaf with this root was the log's newest, one of
+        each account of this log; none if no such leaf is known."""
         with (
             guarded(self._connection) as open_,
             open_.cursor(row_factory=class_row(AccountState)) as cursor,
         ):
-            return cursor.execute(
-                "SELECT DISTINCT ON (account) * FROM account_states ORDER BY account, version DESC"
-            ).fetchall()
-
-    def kept_states(self) -> list[AccountState]:
-        """Returns every state that is kept, by account, newest first."""
-        text = "SELECT * FROM account_states ORDER BY account, version DESC"
-        with (
-            guarded(self._connection) as open_,
-            open_.cursor(row_factory=class_row(AccountState)) as cursor,
-        ):
-            return cursor.execute(text).fetchall()
-
-    def state(self, account: str, version: int) -> AccountState | None:
-        """Returns one state, None if it is not kept."""
-        text = "SELECT * FROM account_states WHERE account = %s AND version = %s"
-        with (
-            guarded(self._connection) as open_,
-            open_.cursor(row_factory=class_row(AccountState)) as cursor,
-        ):
-            return cursor.execute(text, [account, version]).fetchone()
+            return cursor.execute(_STATES_AT, {"origin": origin, "root": root}).fetchall()
 
     def prune_states(self, account: str) -> int:
-        """Removes states that 16 newer ones have followed; returns how many."""
+        """Removes states that 16 newer ones have followed, and one that counts; returns how many.
+
+        Where none counts yet, none is removed.
+        """
         with transaction(self._connection) as open_:
             return open_.execute(
                 "DELETE FROM account_states WHERE account = %(account)s AND version <="
-                " (SELECT max(version) - 16 FROM account_states WHERE account = %(account)s)",
+                " (SELECT max(version) - 16 FROM account_states WHERE account = %(account)s)"
+                " AND version < (SELECT max(version) FROM logged_states WHERE account ="
+                " %(account)s)",
                 {"account": account},
             ).rowcount
 

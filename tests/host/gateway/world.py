@@ -15,6 +15,7 @@ from strongroom_host.gateway.reading import Reader
 from strongroom_host.gateway.serving import Server as HttpServer
 from strongroom_host.gateway.serving import tls
 from strongroom_host.record_store.rows import BalanceSnapshot, HourlyReturn, Trade
+from strongroom_host.record_store.store import RecordStore, SealedRow
 from strongroom_host.testnet.certificates import ServerCertificate
 from strongroom_host.witness.server import listen
 
@@ -24,7 +25,7 @@ from tests.host.record_store.databases import Database, Server
 __all__ = ["HOURS", "MARK", "START", "Clock", "World", "filled_database", "running"]
 
 MARK = b"PLANTED-TRADE-7f3a91"
-"""In a trade, and in sealed credentials: must be in no answer."""
+"""In a trade, and in a state: must be in no answer."""
 HOURS = 60
 START = 500_000
 """The first hour, since the epoch."""
@@ -110,9 +111,8 @@ def filled_database(server: Server) -> Database:
                         )
                     ),
                 )
-        connection.execute(
-            "UPDATE exchange_connections SET credentials = %s", [MARK.ljust(48, b"-")]
-        )
+        state = SealedRow(bytes(32), KEYS["ada"], bytes(12), MARK.ljust(48, b"-"))
+        RecordStore(connection).put_state("ada-spot", bytes(32), state)
     return database
 
 

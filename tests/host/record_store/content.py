@@ -30,9 +30,6 @@ def add_account(connection: Connection, account: str, user: str, key: bytes) -> 
             "user_id": user,
             "venue": "binance",
             "environment": "test",
-            "key_id": key,
-            "nonce": bytes(12),
-            "credentials": bytes(48),
         },
     )
 

@@ -308,6 +308,7 @@ def test_accounts_are_due_on_a_grid_and_queued_once(crew: Crew) -> None:
     queue, other = crew.hire(), crew.hire()
     queue.follow("ada-spot", 3600)
     queue.follow("bob-perp", 60)
+    crew.pass_time(0.01)  # the column's milliseconds are rounded, up as well
     assert queue.tick().scheduled == 2
     assert other.tick().scheduled == 0
     crew.pass_time(3600 * 5 + 10)

@@ -1,4 +1,4 @@
-"""Rows, states, leaves and credentials: kept in order, once, and never replaced."""
+"""Rows, states and leaves: kept in order, once, and never replaced."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,6 @@ from strongroom_host.record_store.connections import (
     add_user,
     connect_account,
     keys_of,
-    replace_credentials,
     retire_key,
 )
 from strongroom_host.record_store.errors import (
@@ -91,7 +90,7 @@ def test_an_unknown_account_has_no_rows_or_states(store: RecordStore) -> None:
     with pytest.raises(AccountUnknown):
         store.put(TRADES, "nobody", 0, ROWS)
     with pytest.raises(AccountUnknown):
-        store.put_state("nobody", 0, ROWS[0])
+        store.put_state("nobody", bytes(32), ROWS[0])
 
 
 @pytest.fixture(scope="module")
@@ -150,33 +149,62 @@ def test_two_writers_of_one_account_take_turns(database: Database) -> None:
 # --- states
 
 
-def test_states_follow_each_other(store: RecordStore) -> None:
-    assert store.states() == []
-    for version in range(3):
-        store.put_state("ada-spot", version, sealed(version))
-    store.put_state("ada-spot", 2, sealed(2))  # again
-    for version, row in [(2, sealed(9)), (1, sealed(1)), (4, sealed(4))]:
-        with pytest.raises(RowsConflict):
-            store.put_state("ada-spot", version, row)
-    with pytest.raises(RowsConflict):
-        store.put_state("bob-perp", 1, sealed(1))
-    store.put_state("bob-perp", 0, sealed(7))
-    newest = [(state.account, state.version, state.ciphertext) for state in store.states()]
-    assert newest == [("ada-spot", 2, sealed(2).ciphertext), ("bob-perp", 0, sealed(7).ciphertext)]
+def root(number: int) -> bytes:
+    return number.to_bytes(32)
 
 
-def test_old_states_may_go_and_the_newest_never(database: Database) -> None:
+def test_states_follow_each_other_and_count_from_their_leaf_on(store: RecordStore) -> None:
+    assert [store.put_state("ada-spot", root(n), sealed(n)) for n in range(3)] == [0, 1, 2]
+    assert store.put_state("ada-spot", root(2), sealed(2)) == 2, "again"
+    assert store.put_state("bob-perp", root(7), sealed(7)) == 0
+    assert store.states_at("log", root(1)) == []
+    assert store.log_state("log", 0, root(1))
+    assert store.log_state("log", 3, root(7))
+    assert not store.log_state("log", 4, root(9))
+
+    def at(number: int, origin: str = "log") -> list[tuple[str, int, bytes]]:
+        found = store.states_at(origin, root(number))
+        return [(state.account, state.version, state.ciphertext) for state in found]
+
+    ada, bob = ("ada-spot", 1, sealed(1).ciphertext), ("bob-perp", 0, sealed(7).ciphertext)
+    assert at(1) == [ada]
+    assert at(7) == [ada, bob]
+    assert at(2) == [], "put and never logged"
+    assert at(7, "another log") == []
+    assert store.log_state("log", 5, root(2))
+    assert at(7) == [ada, bob], "what is newer than the root does not count for it"
+    assert at(2) == [("ada-spot", 2, sealed(2).ciphertext), bob]
+
+
+def test_a_state_that_was_put_twice_is_logged_once_it_is_the_newest(store: RecordStore) -> None:
+    store.put_state("ada-spot", root(1), sealed(1))
+    store.put_state("ada-spot", root(2), sealed(2))
+    store.put_state("ada-spot", root(1), sealed(1))
+    assert store.log_state("log", 0, root(1))
+    assert [state.version for state in store.states_at("log", root(1))] == [2]
+
+
+def test_old_states_may_go_and_the_newest_and_those_that_count_never(database: Database) -> None:
     with database.as_enclave() as connection:
         two_accounts(connection)
         store = RecordStore(connection)
         for version in range(20):
-            store.put_state("ada-spot", version, sealed(version))
-        assert store.prune_states("ada-spot") == 4
+            store.put_state("ada-spot", root(version), sealed(version))
+        assert store.prune_states("ada-spot") == 0, "none counts yet"
+        store.log_state("log", 0, root(2))
+        assert store.prune_states("ada-spot") == 2
+        store.log_state("log", 1, root(19))
+        assert store.prune_states("ada-spot") == 2
         assert store.prune_states("ada-spot") == 0
-        assert [state.version for state in store.states()] == [19]
+        assert len(store.states_at("log", root(19))) == 1
+        for version in range(20, 50):
+            store.put_state("ada-spot", root(version), sealed(version))
+            store.prune_states("ada-spot")
+        assert len(store.states_at("log", root(19))) == 1
     for dsn in (database.enclave, database.migrate):
-        with connect(dsn, "test") as connection, pytest.raises(Exception, match="newest 16"):
-            connection.execute("DELETE FROM account_states WHERE version = 4")
+        for version in (19, 49):
+            with connect(dsn, "test") as connection, pytest.raises(Exception, match="newest 16"):
+                connection.execute("DELETE FROM account_states WHERE version = %s", [version])
 
 
 # --- the log
@@ -217,9 +245,6 @@ def test_accounts_and_keys_are_connected_once(database: Database) -> None:
             user_id="ada",
             venue="kraken",
             environment="live",
-            key_id=b"k" * 16,
-            nonce=b"n" * 12,
-            credentials=b"c" * 40,
         )
         connect_account(connection, row)
         connect_account(connection, row)
@@ -229,12 +254,8 @@ def test_accounts_and_keys_are_connected_once(database: Database) -> None:
             connect_account(connection, replace(row, account="b", environment="real"))
         add_key(connection, "ada", b"l" * 16, b"x" * 60)
         retire_key(connection, b"k" * 16)
-        replace_credentials(connection, "a", b"l" * 16, b"m" * 12, b"d" * 40)
-        with pytest.raises(AccountUnknown):
-            replace_credentials(connection, "b", b"l" * 16, b"m" * 12, b"d" * 40)
         with pytest.raises(AccountUnknown):
             account_of(connection, "b")
-        found = account_of(connection, "a")
-        assert (found.key_id, found.nonce, found.credentials) == (b"l" * 16, b"m" * 12, b"d" * 40)
+        assert account_of(connection, "a").venue == "kraken"
         retired = {key.id: key.retired_at is not None for key in keys_of(connection, "ada")}
         assert retired == {b"k" * 16: True, b"l" * 16: False}

@@ -299,9 +299,6 @@ def test_what_is_refused_is_in_no_log_and_no_error(postgres: Server, filled: Dat
         user_id="ada",
         venue="MARKED",
         environment="real",
-        key_id=KEYS["ada"],
-        nonce=bytes(12),
-        credentials=b"MARKED" * 8,
     )
     with filled.as_enclave() as connection, pytest.raises(DatabaseRefused) as caught:
         connect_account(connection, marked)
