@@ -8,6 +8,7 @@ from strongroom_wire.manifest import Manifest
 from strongroom_host.cli.output import print_json, say, table
 from strongroom_host.owner.manifest_diff import Change, Effect
 from strongroom_host.owner.manifest_explain import (
+    explain_account,
     explain_clients,
     explain_key,
     explain_owners,
@@ -56,6 +57,7 @@ def print_explanation(manifest: Manifest, *, as_json: bool) -> None:
                 "owners": explain_owners(manifest),
                 "clients": {c.name: explain_clients(c) for c in manifest.clients},
                 "keys": [asdict(summary) for summary in summaries],
+                "accounts": {each.name: explain_account(each) for each in manifest.accounts},
                 "egress": [f"{venue.host}:{venue.port}" for venue in manifest.egress],
                 "witnesses": {witness.name: witness.key for witness in manifest.witnesses},
                 "witness_quorum": manifest.witness_quorum,
@@ -72,6 +74,10 @@ def print_explanation(manifest: Manifest, *, as_json: bool) -> None:
     hosts = ", ".join(f"{venue.host}:{venue.port}" for venue in manifest.egress)
     say(f"The enclave may connect to {hosts or 'nobody'}.", wrap=True)
     say(explain_witnesses(manifest), wrap=True)
+    for account in manifest.accounts:
+        say(f"The track record of {account.name} is kept, {explain_account(account)}.", wrap=True)
+    if not manifest.keys:
+        return
     rows = []
     for key, summary in zip(manifest.keys, summaries, strict=True):
         worst = [f"per order: {summary.per_order}"]

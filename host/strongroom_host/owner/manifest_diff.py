@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 
-from strongroom_wire.manifest import Egress, Key, Manifest, Market, OwnerSet, Policy
+from strongroom_wire.manifest import Account, Egress, Key, Manifest, Market, OwnerSet, Policy, Tier
 
 __all__ = ["Change", "Effect", "diff"]
 
@@ -47,6 +47,7 @@ def diff(old: Manifest, new: Manifest) -> list[Change]:
         *_egress(old, new),
         *_witnesses(old, new),
         *_keys(old, new),
+        *_accounts(old, new),
     ]
     order = list(Effect)
     return sorted(changes, key=lambda change: order.index(change.effect))
@@ -199,6 +200,64 @@ def _keys(old: Manifest, new: Manifest) -> Iterator[Change]:
     for name in [name for name in before if name in after]:
         yield from _key(f"key {name}", before[name], after[name])
     yield from _order("keys", list(before), list(after))
+
+
+def _accounts(old: Manifest, new: Manifest) -> Iterator[Change]:
+    """Compares the track records: an account more, and more of one to be seen, is wider."""
+    before = {account.name: account for account in old.accounts}
+    after = {account.name: account for account in new.accounts}
+    for name in _only(after, before):
+        yield Change(Effect.WIDER, f"account {name}", "-", _place(after[name]))
+    for name in _only(before, after):
+        # Whoever relies on the record sees an account of it leave.
+        yield Change(Effect.NARROWER, f"account {name}", _place(before[name]), "-")
+    for name in [name for name in before if name in after]:
+        yield from _account(f"account {name}", before[name], after[name])
+    yield from _order("accounts", list(before), list(after))
+
+
+def _place(account: Account) -> str:
+    return f"{account.environment} at {account.venue}, of {account.user}, in {account.currency}"
+
+
+def _account(where: str, old: Account, new: Account) -> Iterator[Change]:
+    for field in ("user", "venue", "environment", "currency"):
+        # Another account under the name of one that has a record already.
+        one, two = getattr(old, field), getattr(new, field)
+        if one != two:
+            yield Change(Effect.WIDER, f"{where}: {field}", one, two)
+    if old.since_ms != new.since_ms:
+        effect = Effect.WIDER if new.since_ms < old.since_ms else Effect.NARROWER
+        yield Change(effect, f"{where}: since ms", str(old.since_ms), str(new.since_ms))
+    yield from _tier(where, old.tier, new.tier)
+
+
+def _tier(where: str, old: Tier, new: Tier) -> Iterator[Change]:
+    """Compares what readers get: fewer hours, fewer trades, a finer grid and no wait show more."""
+    for field in ("hours", "least_trades"):
+        one, two = getattr(old, field), getattr(new, field)
+        if one != two:
+            effect = Effect.WIDER if two < one else Effect.NARROWER
+            yield Change(effect, f"{where}: {field.replace('_', ' ')}", str(one), str(two))
+    if str(old.grid) != str(new.grid):
+        finer = (new.grid or 0) < (old.grid or 0)
+        other = old.grid == new.grid
+        effect = Effect.OTHER if other else Effect.WIDER if finer else Effect.NARROWER
+        yield Change(effect, f"{where}: rounded to", _grid(old), _grid(new))
+    if (old.embargo, old.longest) != (new.embargo, new.longest):
+        longer = not new.longest or 0 < old.longest < new.longest
+        effect = Effect.NARROWER if new.embargo and (longer or not old.embargo) else Effect.WIDER
+        yield Change(effect, f"{where}: embargo", _wait(old), _wait(new))
+
+
+def _grid(tier: Tier) -> str:
+    return "nothing, exact" if tier.grid is None else str(tier.grid)
+
+
+def _wait(tier: Tier) -> str:
+    if not tier.embargo:
+        return "none"
+    return "until closed" + (f", or for {tier.longest} hours" if tier.longest else "")
 
 
 def _order(where: str, old: list[str], new: list[str]) -> Iterator[Change]:

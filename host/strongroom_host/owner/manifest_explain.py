@@ -5,13 +5,15 @@ worst price, and nothing the host reports (fills, cancels) gives any of it back.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from strongroom_wire.manifest import Client, Key, Manifest, OwnerSet, Policy
+from strongroom_wire.manifest import Account, Client, Key, Manifest, OwnerSet, Policy
 from strongroom_wire.statements import Budget
 
 __all__ = [
     "KeySummary",
+    "explain_account",
     "explain_clients",
     "explain_key",
     "explain_owners",
@@ -82,6 +84,25 @@ def explain_clients(client: Client) -> str:
     if not client.calls:
         return "may ask for nothing"
     return "may " + ", ".join(words[call] for call in client.calls)
+
+
+def explain_account(account: Account) -> str:
+    """Returns whose track record is kept and what readers see of it, in a sentence or two."""
+    tier = account.tier
+    since = "from the first event that the venue tells of"
+    if account.since_ms:
+        since = f"from {datetime.fromtimestamp(account.since_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC on"
+    kind = {"live": "", "paper": ", with paper money", "test": ", a test venue"}
+    seen = "each hour" if tier.hours == 1 else f"spans of {tier.hours} hours"
+    seen += f" with at least {tier.least_trades} trades" if tier.least_trades else ""
+    seen += ", exact" if tier.grid is None else f", rounded to {tier.grid}"
+    if tier.embargo:
+        seen += ", once what was opened in them is closed"
+        seen += f" or {tier.longest} hours later" if tier.longest else ""
+    return (
+        f"at {account.venue}{kind[account.environment]}, of {account.user}, in {account.currency},"
+        f" {since}. Readers see {seen}"
+    )
 
 
 def explain_key(key: Key, budget: Budget | None = None) -> KeySummary:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from strongroom_wire.errors import WireError
-from strongroom_wire.manifest import Key, Manifest, Policy
+from strongroom_wire.manifest import Account, Key, Manifest, Policy
 
 __all__ = ["Finding", "Severity", "lint"]
 
@@ -51,6 +51,8 @@ def lint(manifest: Manifest, data: bytes | None = None) -> list[Finding]:
     found += [*_mode(manifest), *_witnesses(manifest)]
     for key in manifest.keys:
         found += _key(key)
+    for account in manifest.accounts:
+        found += _account(account)
     order = list(Severity)
     return sorted(found, key=lambda finding: order.index(finding.severity))
 
@@ -137,8 +139,8 @@ def _clients(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _mode(manifest: Manifest) -> Iterator[Finding]:
-    if not manifest.keys:
-        yield Finding(Severity.NOTE, "keys", "no trading key is named", "add one")
+    if not manifest.keys and not manifest.accounts:
+        yield Finding(Severity.NOTE, "keys", "no trading key and no account is named", "add one")
     if manifest.mode == "development":
         yield Finding(
             Severity.NOTE,
@@ -155,7 +157,8 @@ def _mode(manifest: Manifest) -> Iterator[Finding]:
                 "TLS to this host trusts development roots: whoever holds them is the venue",
                 "leave development_roots empty in production",
             )
-        if venue.host not in {key.venue for key in manifest.keys}:
+        # Which hosts an account's venue has, the image says.
+        if not manifest.accounts and venue.host not in {key.venue for key in manifest.keys}:
             yield Finding(Severity.NOTE, f"egress {venue.host}", "no key trades there", "remove it")
 
 
@@ -174,6 +177,26 @@ def _witnesses(manifest: Manifest) -> Iterator[Finding]:
             "witnesses",
             "all witnesses must cosign, so with one of them gone no head is witnessed any more",
             "name one witness more than the quorum",
+        )
+
+
+def _account(account: Account) -> Iterator[Finding]:
+    tier, where = account.tier, f"account {account.name}"
+    if tier.hours == 1 and tier.grid is None and not tier.embargo:
+        yield Finding(
+            Severity.WARNING,
+            where,
+            "every hour is shown exactly and at once: with the venue's prices beside it, whoever"
+            " reads the series can often tell what is traded, and in which direction",
+            "coarsen it, or wait until positions are closed; `strongroom record leakage` shows how"
+            " much a reader could tell",
+        )
+    if account.environment != "live":
+        yield Finding(
+            Severity.NOTE,
+            where,
+            f"{account.environment}: its returns say so, and are no record of real money",
+            "use live for an account with real money",
         )
 
 

@@ -28,6 +28,7 @@ from strongroom_host.owner.manifest_draft import (
     with_key,
 )
 from strongroom_host.owner.manifest_explain import (
+    explain_account,
     explain_clients,
     explain_key,
     explain_owners,
@@ -36,7 +37,17 @@ from strongroom_host.owner.manifest_explain import (
     worst_cases,
 )
 from strongroom_host.owner.manifest_lint import Severity, lint
-from strongroom_wire.manifest import Client, Egress, Manifest, Market, OwnerChange, Window, Witness
+from strongroom_wire.manifest import (
+    Account,
+    Client,
+    Egress,
+    Manifest,
+    Market,
+    OwnerChange,
+    Tier,
+    Window,
+    Witness,
+)
 from strongroom_wire.statements import Budget
 
 from tests.host.owner.samples import OwnerKeys, sample_manifest
@@ -371,6 +382,92 @@ OTHER: list[Any] = [
 ]
 
 
+ACCOUNT = Account(
+    "main", "ada", "binance", "live", "USDT", 3_600_000, Tier(8, 5, Decimal("0.001"), True, 48)
+)
+KEPT = edit(BASE, accounts=(ACCOUNT, edit(ACCOUNT, name="second")))
+
+
+def with_account(**changes: object) -> Manifest:
+    return edit(KEPT, accounts=(edit(ACCOUNT, **changes), KEPT.accounts[1]))
+
+
+def with_tier(**changes: object) -> Manifest:
+    return with_account(tier=edit(ACCOUNT.tier, **changes))
+
+
+SHOWS_MORE: list[Any] = [
+    edit(KEPT, accounts=(*KEPT.accounts, edit(ACCOUNT, name="third"))),
+    with_account(since_ms=0),
+    with_tier(hours=1),
+    with_tier(least_trades=4),
+    with_tier(grid=Decimal("0.0009")),
+    with_tier(grid=None),
+    with_tier(longest=47),
+    with_tier(embargo=False, longest=0),
+]
+SHOWS_LESS: list[Any] = [
+    edit(KEPT, accounts=KEPT.accounts[:1]),
+    with_account(since_ms=7_200_000),
+    with_tier(hours=24),
+    with_tier(least_trades=6),
+    with_tier(grid=Decimal("0.0011")),
+    with_tier(longest=49),
+    with_tier(longest=0),
+]
+
+
+@pytest.mark.parametrize("after", SHOWS_MORE)
+def test_what_shows_more_of_an_account_is_wider_only(after: Manifest) -> None:
+    assert effects(diff(KEPT, after)) == {Effect.WIDER}
+    assert effects(diff(after, KEPT)) == {Effect.NARROWER}
+
+
+@pytest.mark.parametrize("after", SHOWS_LESS)
+def test_what_shows_less_of_an_account_is_narrower_only(after: Manifest) -> None:
+    assert effects(diff(KEPT, after)) == {Effect.NARROWER}
+    assert effects(diff(after, KEPT)) == {Effect.WIDER}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"user": "bob"}, {"venue": "kraken"}, {"environment": "paper"}, {"currency": "EUR"}],
+)
+def test_another_account_under_the_same_name_is_wider_both_ways(change: dict[str, str]) -> None:
+    assert effects(diff(KEPT, with_account(**change))) == {Effect.WIDER}
+    assert effects(diff(with_account(**change), KEPT)) == {Effect.WIDER}
+
+
+def test_what_shows_the_same_of_an_account_is_still_a_change() -> None:
+    for after in (edit(KEPT, accounts=KEPT.accounts[::-1]), with_tier(grid=Decimal("0.0010"))):
+        assert effects(diff(KEPT, after)) == {Effect.OTHER}
+
+
+def test_an_account_is_explained() -> None:
+    assert explain_account(ACCOUNT) == (
+        "at binance, of ada, in USDT, from 1970-01-01 01:00 UTC on. Readers see spans of 8 hours"
+        " with at least 5 trades, rounded to 0.001, once what was opened in them is closed or 48"
+        " hours later"
+    )
+    paper = edit(ACCOUNT, environment="paper", since_ms=0, tier=Tier(1, 0, None))
+    assert explain_account(paper) == (
+        "at binance, with paper money, of ada, in USDT, from the first event that the venue tells"
+        " of. Readers see each hour, exact"
+    )
+
+
+def test_lint_looks_at_accounts() -> None:
+    assert "account" not in texts(KEPT)
+    assert "no key trades there" not in texts(KEPT)
+    assert "no trading key" not in texts(edit(KEPT, keys=()))
+    assert "warning account main: every hour is shown exactly" in texts(
+        with_account(tier=Tier(1, 0, None))
+    )
+    assert "note account main: test" in texts(
+        edit(with_account(environment="test"), mode="development")
+    )
+
+
 def effects(changes: list[Change]) -> set[Effect]:
     return {change.effect for change in changes}
 
@@ -416,8 +513,12 @@ def test_every_field_of_the_schema_is_compared() -> None:
     }  # fmt: skip
     assert fields["manifest"] == (
         "format", "version", "mode", "account", "genesis", "owner_changes", "clients", "keys",
-        "egress", "witnesses", "witness_quorum",
+        "egress", "accounts", "witnesses", "witness_quorum",
     )  # fmt: skip
+    assert Account.__struct_fields__ == (
+        "name", "user", "venue", "environment", "currency", "since_ms", "tier",
+    )  # fmt: skip
+    assert Tier.__struct_fields__ == ("hours", "least_trades", "grid", "embargo", "longest")
     assert Witness.__struct_fields__ == ("name", "key")
     assert fields["market"] == ("token", "exchange", "sides", "min_price", "max_price")
     assert fields["client"] == ("name", "certificate", "frame_key", "calls")
