@@ -75,6 +75,9 @@ class WireError(Exception):
 
     code = Code.MALFORMED
 
+    def __init_subclass__(cls, code: Code | None = None) -> None:
+        cls.code = code or cls.code
+
     def __init__(self, what: str, expected: object = None, actual: object = None) -> None:
         compared = "" if expected is None else f": expected {expected}, got {actual}"
         super().__init__(what + compared)
@@ -85,28 +88,20 @@ class Malformed(WireError):
     """Bytes do not have the documented layout."""
 
 
-class TooLarge(WireError):
+class TooLarge(WireError, code=Code.TOO_LARGE):
     """A size limit, checked before allocation, is exceeded."""
 
-    code = Code.TOO_LARGE
 
-
-class ManifestInvalid(WireError):
+class ManifestInvalid(WireError, code=Code.MANIFEST_INVALID):
     """The manifest breaks its schema or contradicts itself."""
 
-    code = Code.MANIFEST_INVALID
 
-
-class BadSignature(WireError):
+class BadSignature(WireError, code=Code.BAD_SIGNATURE):
     """A signature does not verify under the key that must have made it."""
 
-    code = Code.BAD_SIGNATURE
 
-
-class QuorumMissing(WireError):
+class QuorumMissing(WireError, code=Code.QUORUM_MISSING):
     """Fewer distinct owners signed than the quorum asks for."""
-
-    code = Code.QUORUM_MISSING
 
 
 class Refused(WireError):

@@ -11,6 +11,7 @@ frame follows its u32 length.
 """
 
 import struct
+from collections.abc import Container
 from enum import IntEnum
 from hashlib import sha256
 from typing import ClassVar, Self
@@ -45,51 +46,49 @@ class Direction(IntEnum):
     FROM_ENCLAVE = 2
 
 
-class Kind(IntEnum):
-    """What an intent asks for. `argument` of each is given in brackets."""
+_TEXT = range(257)
 
-    ORDERS = 1
+
+class Kind(IntEnum):
+    """What an intent asks for: a number; the `call` that a client must be permitted; how many
+    `orders` it may carry, and how many bytes of `argument`, which is given in brackets."""
+
+    call: str
+    orders: range
+    argument: Container[int]
+
+    def __new__(cls, number: int, call: str, orders: range, argument: Container[int]) -> Self:
+        kind = int.__new__(cls, number)
+        kind._value_, kind.call, kind.orders, kind.argument = number, call, orders, argument
+        return kind
+
+    ORDERS = 1, "order", range(1, MAX_ORDERS + 1), (0, 64)
     """Sign and build `POST /order`, or `POST /orders` for 2 to 15 [empty, or what decided: SHA-256
     of the model, SHA-256 of its inputs; both go into the log]."""
-    TEMPLATE = 2
+    TEMPLATE = 2, "template", range(1, 2), range(9, MAX_FRAME)
     """Fill one order's template [u32 signature offset, u32 HMAC offset, request bytes]."""
-    CANCEL = 3
+    CANCEL = 3, "cancel", range(1), range(32, 32 * 1000 + 1, 32)
     """[1 to 1000 order hashes, 32 bytes each]"""
-    CANCEL_ALL = 4
-    CANCEL_MARKET = 5
+    CANCEL_ALL = 4, "cancel", range(1), range(1)
+    CANCEL_MARKET = 5, "cancel", range(1), range(64, 65)
     """[32-byte condition id, 32-byte token id]"""
-    HEARTBEAT = 6
+    HEARTBEAT = 6, "heartbeat", range(1), _TEXT
     """[heartbeat id, ASCII, up to 256 bytes, may be empty]"""
-    QUERY_ORDER = 7
+    QUERY_ORDER = 7, "query", range(1), range(32, 33)
     """[32-byte order hash]"""
-    QUERY_OPEN = 8
+    QUERY_OPEN = 8, "query", range(1), _TEXT
     """[pagination cursor, ASCII, up to 256 bytes, may be empty]"""
-    QUERY_TRADES = 9
+    QUERY_TRADES = 9, "query", range(1), _TEXT
     """[as QUERY_OPEN]"""
-    READ_LOG = 10
+    READ_LOG = 10, "log", range(1), range(8, 9)
     """The signed head and recent leaves, from an index on [u64]; see `pages`. It says that the
     client has all leaves before: those may be forgotten, and until then they take up room."""
-    MODEL = 11
+    MODEL = 11, "order", range(1), range(96, 97)
     """Log a decision of the client's model, which needs no key and yields no request [SHA-256 of
     the model, of its inputs, of its output]."""
 
 
-_NONE = range(1)
-_TEXT = range(257)
-_SHAPES = {
-    1: (Kind.ORDERS, range(1, MAX_ORDERS + 1), (0, 64)),
-    2: (Kind.TEMPLATE, range(1, 2), range(9, MAX_FRAME)),
-    3: (Kind.CANCEL, _NONE, range(32, 32 * 1000 + 1, 32)),
-    4: (Kind.CANCEL_ALL, _NONE, _NONE),
-    5: (Kind.CANCEL_MARKET, _NONE, range(64, 65)),
-    6: (Kind.HEARTBEAT, _NONE, _TEXT),
-    7: (Kind.QUERY_ORDER, _NONE, range(32, 33)),
-    8: (Kind.QUERY_OPEN, _NONE, _TEXT),
-    9: (Kind.QUERY_TRADES, _NONE, _TEXT),
-    10: (Kind.READ_LOG, _NONE, range(8, 9)),
-    11: (Kind.MODEL, _NONE, range(96, 97)),
-}
-"""By number: the kind, how many orders it may carry, and how many bytes of argument."""
+_KINDS = {int(kind): kind for kind in Kind}
 
 
 class OrderIntent(Struct, frozen=True):
@@ -119,9 +118,8 @@ class OrderIntent(Struct, frozen=True):
         Raises:
             Malformed: a number does not fit its field.
         """
-        enums = (self.side, self.order_type, self.tick, self.flags, 0)
-        numbers = (self.price, self.size, self.salt, self.timestamp, self.expiration)
-        return _packed(_ORDER, u256(self.token), *enums, *numbers)
+        token, side, kind, tick, flags, *numbers = structs.astuple(self)
+        return _packed(_ORDER, u256(token), side, kind, tick, flags, 0, *numbers)
 
     @classmethod
     def parse(cls, data: bytes, at: int) -> "OrderIntent":
@@ -172,15 +170,15 @@ class Intent(Struct, frozen=True):
         """
         if len(data) < _INTENT.size:
             raise Malformed("intent", f"{_INTENT.size} bytes", len(data))
-        kind, count, key, zero, timestamp, deadline = _INTENT.unpack_from(data)
-        if zero or kind not in _SHAPES:
+        number, count, key, zero, timestamp, deadline = _INTENT.unpack_from(data)
+        if zero or not (kind := _KINDS.get(number)):
             raise Malformed("intent head", "a known kind and zero padding", data[:8].hex())
-        which, counts, sizes = _SHAPES[kind]
         end = _INTENT.size + count * _ORDER.size
-        if count not in counts or len(data) - end not in sizes:
-            raise Malformed(f"intent to {which.name}", (counts, sizes), (count, len(data) - end))
+        if count not in kind.orders or len(data) - end not in kind.argument:
+            shape, found = (kind.orders, kind.argument), (count, len(data) - end)
+            raise Malformed(f"intent to {kind.name}", shape, found)
         orders = [OrderIntent.parse(data, at) for at in range(_INTENT.size, end, _ORDER.size)]
-        return cls(which, key, timestamp, deadline, tuple(orders), data[end:])
+        return cls(kind, key, timestamp, deadline, tuple(orders), data[end:])
 
 
 class Reply(Struct, frozen=True):

@@ -3,11 +3,13 @@
 Every word is 32 bytes, big-endian; addresses are 20 raw bytes, left-padded when hashed.
 """
 
+from strongroom_wire.encoding import u256
+
 from strongroom_enclave.signer.keccak import keccak256
 
 __all__ = ["CLOB_AUTH_TYPE", "DOMAIN_TYPE", "DOMAIN_TYPE_NO_CONTRACT", "ORDER_TYPE"]
 __all__ += ["ORDER_TYPE_HASH", "TYPED_DATA_SIGN_TYPE", "checksum_address", "clob_auth_digest"]
-__all__ += ["domain_separator", "struct_hash", "typed_data_sign_hash", "word"]
+__all__ += ["domain_separator", "struct_hash", "typed_data_sign_hash"]
 
 DOMAIN_TYPE_NO_CONTRACT = b"EIP712Domain(string name,string version,uint256 chainId)"
 DOMAIN_TYPE = DOMAIN_TYPE_NO_CONTRACT[:-1] + b",address verifyingContract)"
@@ -25,11 +27,6 @@ CLOB_AUTH_TYPE = b"ClobAuth(address address,string timestamp,uint256 nonce,strin
 _CLOB_AUTH_MESSAGE = keccak256(b"This message attests that I control the given wallet")
 
 
-def word(value: int) -> bytes:
-    """Returns an unsigned integer as one 32-byte word."""
-    return value.to_bytes(32, "big")
-
-
 def struct_hash(type_string: bytes, *words: bytes) -> bytes:
     """Returns hashStruct: keccak256(typeHash || words). Addresses (20 bytes) are padded here."""
     return keccak256(b"".join(part.rjust(32, b"\0") for part in (keccak256(type_string), *words)))
@@ -39,7 +36,7 @@ def domain_separator(name: str, version: str, chain_id: int, *contract: bytes) -
     """Returns the EIP-712 domain separator; without `contract` the domain has no such member."""
     texts = keccak256(name.encode()), keccak256(version.encode())
     domain_type = DOMAIN_TYPE if contract else DOMAIN_TYPE_NO_CONTRACT
-    return struct_hash(domain_type, *texts, word(chain_id), *contract)
+    return struct_hash(domain_type, *texts, u256(chain_id), *contract)
 
 
 # typeHash, and the wallet's name and version; in between goes the order.
@@ -53,7 +50,7 @@ def typed_data_sign_hash(contents: bytes, chain_id: int, wallet: bytes) -> bytes
     It names the Deposit Wallet (name "DepositWallet", version "1", salt 0) that will check it, and
     is digested under the *exchange's* domain (ERC-7739), so it is good for that wallet only.
     """
-    words = (_TYPED_DATA_SIGN, contents, _DEPOSIT_WALLET, word(chain_id), bytes(12), wallet)
+    words = (_TYPED_DATA_SIGN, contents, _DEPOSIT_WALLET, u256(chain_id), bytes(12), wallet)
     return keccak256(b"".join(words) + bytes(32))
 
 
@@ -63,7 +60,7 @@ def clob_auth_digest(address: bytes, chain_id: int, timestamp: int, nonce: int) 
     `timestamp` is in unix seconds. The struct carries it as a decimal string, and the domain has
     no verifying contract.
     """
-    words = address, keccak256(b"%d" % timestamp), word(nonce), _CLOB_AUTH_MESSAGE
+    words = address, keccak256(b"%d" % timestamp), u256(nonce), _CLOB_AUTH_MESSAGE
     domain = domain_separator("ClobAuthDomain", "1", chain_id)
     return keccak256(b"\x19\x01" + domain + struct_hash(CLOB_AUTH_TYPE, *words))
 

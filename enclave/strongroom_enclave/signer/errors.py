@@ -17,20 +17,16 @@ class SignerError(WireError):
     """
 
 
-class KeccakUnavailable(SignerError):
+class KeccakUnavailable(SignerError, code=Code.INTERNAL):
     """The library that was found does not compute Keccak-256. The image erred."""
-
-    code = Code.INTERNAL
 
 
 class PrivateKeyInvalid(SignerError):
     """The secret is not a secp256k1 scalar in [1, n-1] of exactly 32 bytes. The owner erred."""
 
 
-class CredentialError(SignerError):
+class CredentialError(SignerError, code=Code.NO_CREDENTIAL):
     """The owner, or the venue's answer to enrolment, supplied an unusable API credential."""
-
-    code = Code.NO_CREDENTIAL
 
 
 class SecretMalformed(CredentialError):
@@ -65,10 +61,8 @@ class TermsContradict(SignerError):
     """Order type, expiration and postOnly cannot go together."""
 
 
-class AmountError(SignerError):
+class AmountError(SignerError, code=Code.BAD_AMOUNT):
     """Price, size and tick do not make an order."""
-
-    code = Code.BAD_AMOUNT
 
 
 class PriceOutOfRange(AmountError):
@@ -87,10 +81,8 @@ class AmountOutOfRange(AmountError):
     """A resulting amount does not fit 64 bits."""
 
 
-class TemplateError(SignerError):
+class TemplateError(SignerError, code=Code.TEMPLATE_MISMATCH):
     """The host's template is not the request that was approved."""
-
-    code = Code.TEMPLATE_MISMATCH
 
 
 class HoleMismatch(TemplateError):

@@ -25,12 +25,10 @@ __all__ = ["Desk"]
 
 _TICKS = tuple(amounts.Tick)
 _MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
-_CALLS = "order", "template", *["cancel"] * 3, "heartbeat", *["query"] * 3, "log", "order"
-"""The permission that each `Kind` needs, in the order of their numbers."""
 _ROOM = 7, 7, 8, 8, 8, 0, 0, 0, 0, 0, 7
-"""How many eighths of the log's room each may fill with leaves that nobody has read, in that order:
-the last is for cancels, of clients who may cancel. What has none decides nothing and is not logged.
-"""
+"""How many eighths of the log's room each `Kind` may fill with leaves that nobody has read, in the
+order of their numbers: the last is for cancels, of clients who may cancel. What has none decides
+nothing and is not logged."""
 
 
 class Desk:
@@ -69,9 +67,8 @@ class Desk:
         approved = reply.code is Code.OK
         if not self._ledger.opened:
             return Reply(Code.WRONG_PHASE, self._decision) if approved else reply
-        known = intent.key < len(self._keys)
-        name = self._keys[intent.key].spec.name if known else ""
-        counted = self._keys[intent.key].engine.counted if known else (0, 0)
+        key = self._keys[intent.key] if intent.key < len(self._keys) else None
+        name, counted = (key.spec.name, key.engine.counted) if key else ("", (0, 0))
         sent = sha256(reply.request).digest() if approved else bytes(32)
         told, context = replace(reply, request=b""), intent.context
         record = leaves.Decision(name, client, digest, sent, *counted, context, told).serialise()
@@ -85,7 +82,7 @@ class Desk:
         return replace(reply, leaf=leaf, opening=opening)
 
     def _answer(self, intent: Intent, client: manifest.Client) -> Reply:
-        if _CALLS[intent.kind - 1] not in client.calls:
+        if intent.kind.call not in client.calls:
             raise Refused(Code.CALL_NOT_PERMITTED, "call", client.calls, intent.kind)
         if intent.kind is Kind.READ_LOG:
             start = int.from_bytes(intent.argument)

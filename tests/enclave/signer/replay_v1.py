@@ -6,8 +6,9 @@ The enclave has no V1 contract and cannot sign one; this module uses its primiti
 from typing import Any
 
 from eth_keys.datatypes import PrivateKey
-from strongroom_enclave.signer.eip712 import domain_separator, struct_hash, word
+from strongroom_enclave.signer.eip712 import domain_separator, struct_hash
 from strongroom_enclave.signer.keccak import keccak256
+from strongroom_wire.encoding import u256
 
 __all__ = ["ORDER_V1_TYPE", "domain_v1", "sign_v1", "struct_hash_v1"]
 
@@ -32,7 +33,7 @@ def struct_hash_v1(message: dict[str, Any]) -> bytes:
     words = []
     for name in _FIELDS:
         value = str(message[name])
-        words.append(bytes.fromhex(value[2:]) if value.startswith("0x") else word(int(value)))
+        words.append(bytes.fromhex(value[2:]) if value.startswith("0x") else u256(int(value)))
     return struct_hash(ORDER_V1_TYPE, *words)
 
 
