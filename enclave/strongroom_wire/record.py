@@ -69,13 +69,14 @@ class Receipt(_Canonical, frozen=True):
 
 
 class SyncReceipt(Receipt, frozen=True, tag="strongroom-sync/1"):
-    """All that was fetched of an account: complete from `since_ms` up to `until_ms`, but for so
-    many `gaps`."""
+    """All that was fetched of an account: complete from `since_ms` (0: with its first event) up to
+    `until_ms`, but for so many `gaps`. It explained all that the venue held at `balanced_ms`."""
 
     trades: Tip
     flows: Tip
     since_ms: Count
     until_ms: Count
+    balanced_ms: Count
     gaps: Count
 
 

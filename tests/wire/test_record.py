@@ -18,7 +18,7 @@ from strongroom_wire.record import (
 
 Value = SyncReceipt | ReturnsReceipt | PublishedHour | Credentials
 HEX = "0123456789abcdef" * 4
-SYNC = SyncReceipt("ada", "binance", "live", 1, HEX, (2, HEX), (0, HEX), 5, 7, 0)
+SYNC = SyncReceipt("ada", "binance", "live", 1, HEX, (2, HEX), (0, HEX), 5, 7, 6, 0)
 RETURNS = ReturnsReceipt(
     "ada",
     "binance",
@@ -67,7 +67,7 @@ def digits(places: int) -> st.SearchStrategy[str | None]:
 
 CHAINED = (NAMES, NAMES, ENVIRONMENTS, NUMBERS, HEX32)
 VALUES: st.SearchStrategy[Value] = st.one_of(
-    st.builds(SyncReceipt, *CHAINED, TIPS, TIPS, NUMBERS, NUMBERS, NUMBERS),
+    st.builds(SyncReceipt, *CHAINED, TIPS, TIPS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
     st.builds(
         ReturnsReceipt,
         *CHAINED,
@@ -114,7 +114,7 @@ def test_layouts_are_the_documented_ones() -> None:
         == (
             '{"format":"strongroom-sync/1","account":"ada","venue":"binance","environment":"live",'
             f'"number":1,"previous":"{HEX}","trades":[2,"{HEX}"],"flows":[0,"{HEX}"],'
-            '"since_ms":5,"until_ms":7,"gaps":0}'
+            '"since_ms":5,"until_ms":7,"balanced_ms":6,"gaps":0}'
         ).encode()
     )
     assert (

@@ -4,8 +4,8 @@ from strongroom_wire.errors import Code, WireError
 
 __all__ = ["EventDoubled", "EventInvalid", "MarketInvalid", "MarketUnknown", "PrecisionExhausted"]
 __all__ += ["RecordError", "SeriesBroken", "TierInvalid"]
-__all__ += ["AccountForked", "CredentialsSwapped", "HistoryForked", "KeyUnknown", "RowsMissing"]
-__all__ += ["RowsReplaced", "SealForged", "StatesOld", "StoreBroken", "StoreError", "StoreRefused"]
+__all__ += ["AccountForked", "CredentialsSwapped", "RowsMissing"]
+__all__ += ["RowsReplaced", "StatesOld", "StoreBroken", "StoreError", "StoreRefused"]
 
 
 class RecordError(WireError):
@@ -61,18 +61,11 @@ class StoreError(RecordError):
 class StoreBroken(StoreError):
     """The database went away, is too slow, or does not speak the port's protocol."""
 
+    code = Code.PLATFORM
+
 
 class StoreRefused(StoreError):
     """The database says that it will not; `actual` is the reason it gives, which is only a hint."""
-
-
-class KeyUnknown(StoreError):
-    """A ciphertext names a data key that its user does not have."""
-
-
-class SealForged(StoreError):
-    """A ciphertext is not what was sealed for this place: edited, or another account's, table's,
-    row's or version's."""
 
 
 class RowsMissing(StoreError):
@@ -84,14 +77,8 @@ class RowsReplaced(StoreError):
 
 
 class AccountForked(StoreError):
-    """Two went on from one state of an account: it was leased twice."""
-
-
-class HistoryForked(StoreError):
-    """The leaves handed over do not lead to the head that the owners named."""
-
-    code = Code.WRONG_LOG_HEAD
+    """Two went on from one state of an account, or the manifest has another under its name."""
 
 
 class StatesOld(StoreError):
-    """The states handed over are not those that the newest leaf names: an old database."""
+    """The states handed over are not those that the start permit names: an old database."""

@@ -16,9 +16,9 @@ from strongroom_wire.encoding import digest, pack, u64
 from strongroom_wire.errors import Malformed
 from strongroom_wire.record import Tip
 
+from strongroom_enclave.datakeys import DataKey, Keys, opened
 from strongroom_enclave.record.errors import RowsMissing, RowsReplaced
 from strongroom_enclave.record.events import Event, Flow, Trade
-from strongroom_enclave.record.vault import DataKey, Keys, opened
 
 __all__ = ["FLOWS", "TRADES", "Chain"]
 
@@ -36,7 +36,7 @@ class Chain:
     def __init__(self, account: str, venue: str, table: str) -> None:
         self._place = pack(_ROW, account.encode(), venue.encode(), table.encode())
         self._kind = _KINDS[table]
-        self._count, self._digest = 0, digest(_CHAIN, self._place)
+        self._count, self._digest = 0, bytes(32)
 
     @property
     def tip(self) -> Tip:

@@ -1,129 +1,154 @@
-"""What the record remembers of its accounts, and the one digest of it all that leaves carry.
+"""What the record remembers of its accounts, and the log that says which memory is the newest.
 
-The host keeps the states. Which are the newest, the log says: each SYNC and RETURNS leaf has the
-root over all of them, and the log's head is in the start permit. So an old state, a dropped account
-or another boot's history is found before anything is opened.
+The host keeps the states. Each SYNC and RETURNS leaf has the root over all of them, and the owners'
+start permit has the root in the newest one: so an old state, a dropped account or another boot's
+history is found before anything is opened.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from threading import Lock
 
 from msgspec import DecodeError, Struct, msgpack
-from strongroom_wire.bundle import LogHead
-from strongroom_wire.encoding import digest, pack, u64
-from strongroom_wire.errors import Malformed
-from strongroom_wire.leaves import Kind, Leaf
-from strongroom_wire.merkle import Frontier, leaf_hash
-from strongroom_wire.record import ReturnsReceipt, SyncReceipt
+from strongroom_wire.bundle import Role
+from strongroom_wire.encoding import digest, pack
+from strongroom_wire.errors import Code, Malformed, Refused
+from strongroom_wire.leaves import Kind
+from strongroom_wire.pages import Entry, LogPage
+from strongroom_wire.record import Credentials, Receipt, ReturnsReceipt, SyncReceipt
+from strongroom_wire.statements import Permit
 
-from strongroom_enclave.record.errors import AccountForked, HistoryForked, StatesOld
-from strongroom_enclave.record.vault import DataKey, Keys, opened
+from strongroom_enclave.datakeys import DataKey, Keys, opened
+from strongroom_enclave.log.ledger import Ledger
+from strongroom_enclave.record.connectors.rules import Cursor
+from strongroom_enclave.record.errors import AccountForked, StatesOld
+from strongroom_enclave.record.events import Flow, Market, Trade
+from strongroom_enclave.record.returns import Doubt
+from strongroom_enclave.record.store import Store
 
-__all__ = ["AccountState", "Book", "SealedState", "resumed"]
+__all__ = ["AccountState", "Book", "root_of"]
 
-_STATE = b"strongroom/record/state/v1"
-_ROOT = b"strongroom/record/root/v1"
-_ENCODER = msgpack.Encoder(order="deterministic")
+_STATE = b"strongroom/record/state/v2"
+_ROOT = b"strongroom/record/root/v2"
 
 
-class AccountState(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an account stands. The receipts are the newest of their chains; `credentials` is the
-    SHA-256 of the stored ones. By stream: `cursors` are (next, last ms, last key) of a connector's
-    `Cursor`, `coverage` the spans in ms, first and last, that are complete."""
+class AccountState(Struct, forbid_unknown_fields=True):
+    """Where an account stands. The receipts are the newest of their chains. `cursors` say by stream
+    how far it was read; `markets` are those that were ever traded in, listed or not. `openings` and
+    `positions` are events that no venue told: what it held that its history does not explain."""
 
+    credentials: Credentials
     sync: SyncReceipt
-    returns: ReturnsReceipt | None
-    credentials: bytes
-    cursors: dict[str, tuple[int, int, str]]
-    coverage: dict[str, tuple[tuple[int, int], ...]]
-    symbols: tuple[str, ...]
+    returns: ReturnsReceipt | None = None
+    cursors: dict[str, Cursor] = {}
+    markets: dict[str, Market] = {}
+    openings: list[Flow] = []
+    positions: list[Trade] = []
+    doubts: list[Doubt] = []
 
-
-class SealedState(Struct, frozen=True):
-    """A state as the host keeps it. `version` grows; it opens for no other account or version."""
-
-    account: str
-    version: int
-    sealed: bytes
+    def seal(self, key: DataKey) -> bytes:
+        """Returns the state as the host keeps it."""
+        return key.seal(_place(self.sync.account), msgpack.encode(self))
 
     @classmethod
-    def seal(cls, key: DataKey, version: int, state: AccountState) -> "SealedState":
-        """Returns the state under the account's newest data key."""
-        account = state.sync.account
-        return cls(account, version, key.seal(_place(account, version), _ENCODER.encode(state)))
-
-    def open(self, keys: Keys) -> AccountState:
-        """Returns the state.
+    def open(cls, keys: Keys, account: str, sealed: bytes) -> "AccountState":
+        """Returns the state of an account.
 
         Raises:
-            SealForged, KeyUnknown: it is not what was sealed as this.
+            SealForged, KeyUnknown: it is not what was sealed for this account.
             Malformed: it is, in a layout that is not this image's.
         """
-        content = opened(keys, _place(self.account, self.version), self.sealed)
         try:
-            return msgpack.decode(content, type=AccountState)
+            return msgpack.decode(opened(keys, _place(account), sealed), type=cls)
         except DecodeError as error:
             raise Malformed("state", "this image's layout", "another") from error
 
-    @property
-    def digest(self) -> bytes:
-        """What the root has of it, 32 bytes."""
-        return digest(_ROOT, _place(self.account, self.version), self.sealed)
+
+def root_of(states: Mapping[str, bytes]) -> bytes:
+    """Returns what a leaf says of all sealed states: 32 bytes, zero where there are none."""
+    fields = [field for name in sorted(states) for field in (name.encode(), states[name])]
+    return digest(_ROOT, *fields) if fields else bytes(32)
 
 
 class Book:
-    """Every account that was ever connected, and the digest of its `newest` state."""
+    """The newest sealed state of every account that was ever connected, and the log of them.
 
-    def __init__(self, states: Iterable[SealedState] = ()) -> None:
-        self.newest = dict[str, bytes]()
-        for state in states:
-            self.advance(None, state)
+    Whoever has `lock` may append to the log. `head` is how far the host has it: leaves that die
+    with this process before are nobody's history, so nothing signed says anything of them.
+    """
 
-    @property
-    def root(self) -> bytes:
-        """What a leaf says of all of them, 32 bytes."""
-        return digest(_ROOT, *(entry for _, entry in sorted(self.newest.items())))
+    def __init__(self, ledger: Ledger, now_ms: Callable[[], int]) -> None:
+        """`ledger` is closed until there is a permit; `now_ms` is ms since the epoch."""
+        self.lock, self.states, self.head = Lock(), dict[str, bytes](), ledger.head
+        self._ledger, self._now, self._not_after = ledger, now_ms, 0
+        self._pushed, self._awaited = 0, bytes(32)
 
-    def advance(self, before: SealedState | None, after: SealedState) -> None:
-        """Puts a state in the place of the one that it was made from, None for a new account.
+    def permit(self, permit: Permit) -> None:
+        """Takes a permit that is in the log. The first says which history and states go on."""
+        if not self._not_after:
+            self.head, self._awaited = permit.continues(Role.RECORD).head, permit.record_root
+            self._pushed = self.head.size
+        self._not_after = permit.not_after
+
+    def resume(self, store: Store) -> None:
+        """Asks for the states of the permit, until there are some, and hands over the log.
 
         Raises:
-            AccountForked: the newest is another one, or does not come before.
+            StatesOld: the states handed over are not those.
+            Refused: PERMIT_STALE.
         """
-        known, least = (before.digest, before.version + 1) if before else (None, 0)
-        if self.newest.get(after.account) != known or after.version < least:
-            raise AccountForked(f"state of {after.account}", "the newest", "another")
-        self.newest[after.account] = after.digest
+        with self.lock:
+            self._require_permit()
+            if not self.states:
+                found = store.ask("states", self._awaited)
+                names = (str(name, "latin-1") for name in found[::2])
+                states = dict(zip(names, found[1::2], strict=False))
+                if (root := root_of(states)) != self._awaited:
+                    raise StatesOld("states", self._awaited.hex(), root.hex())
+                self.states = states
+            self._push(store)
+
+    def commit(
+        self,
+        store: Store,
+        before: bytes | None,
+        state: AccountState,
+        key: DataKey,
+        receipt: Receipt,
+    ) -> tuple[bytes, Entry]:
+        """Puts a state in the place of the one that it was made from (None: of no account yet) and
+        its newest receipt in the log; returns it sealed, and the leaf, when the host has both.
+
+        Whoever is killed before the host has the leaf leaves a state that is no root's, or nothing.
+
+        Raises:
+            AccountForked: the newest is another one: of another run, or of a new connection.
+            Refused: PERMIT_STALE; or BUSY, the log has no room.
+        """
+        kind = Kind.RETURNS if isinstance(receipt, ReturnsReceipt) else Kind.SYNC
+        name, sealed = receipt.account, state.seal(key)
+        with self.lock:
+            self._require_permit()
+            if self.states.get(name) != before:
+                raise AccountForked("state", "the newest", "another")
+            self._ledger.admit()
+            states = {**self.states, name: sealed}
+            store.ask("put-state", name, root_of(states), sealed)
+            entry = self._ledger.append(kind, receipt.serialise(), root_of(states))
+            self.states = states
+            self._push(store)
+            return sealed, entry
+
+    def _require_permit(self) -> None:
+        if (now_ms := self._now()) > self._not_after:
+            raise Refused(Code.PERMIT_STALE, "permit", self._not_after, now_ms)
+
+    def _push(self, store: Store) -> None:
+        while self._pushed < self._ledger.head.size:
+            page = self._ledger.page(self._pushed, opened=True)
+            store.ask("log", page)
+            self._pushed += len(LogPage.parse(page).entries)
+        self.head = self._ledger.head
 
 
-def resumed(
-    head: LogHead,
-    tree: Frontier,
-    leaves: Iterable[bytes],
-    states: Callable[[bytes], Iterable[SealedState]],
-) -> Book:
-    """Returns the book of all accounts after proving that it is what the log ends with.
-
-    `head` is in the start permit. The rest is the host's word: `tree`, an earlier frontier of the
-    log (which becomes that of the head); all `leaves` since, from the newest with a root on at
-    least; and the `states` that have this root. Only the true ones lead to the head, and to it.
-
-    Raises:
-        HistoryForked: the leaves do not.
-        StatesOld: the states do not, or no root is among the leaves.
-        AccountForked: an account comes twice.
-    """
-    root = b"" if tree.size else Book().root
-    for data in leaves:
-        leaf = Leaf.parse(data)
-        tree.append(leaf_hash(data))
-        root = leaf.public if leaf.kind in (Kind.SYNC, Kind.RETURNS) else root
-    if tree.head != head:
-        raise HistoryForked("log", head, tree.head)
-    book = Book(states(root))
-    if book.root != root:
-        raise StatesOld("states", root.hex() or "with their leaf", book.root.hex())
-    return book
-
-
-def _place(account: str, version: int) -> bytes:
-    return pack(_STATE, account.encode(), u64(version))
+def _place(account: str) -> bytes:
+    return pack(_STATE, account.encode())

@@ -1,15 +1,16 @@
-"""Keys, events and states to keep, and a log that carries their root."""
+"""Keys, events and states to keep."""
 
 from decimal import Decimal
 
 from hypothesis import strategies as st
-from strongroom_enclave.record.events import Event, Flow, FlowKind, Side, Trade
-from strongroom_enclave.record.state import AccountState, Book, SealedState
-from strongroom_enclave.record.vault import DataKey
-from strongroom_wire.leaves import Kind, Leaf
-from strongroom_wire.record import UNCHAINED, SyncReceipt
+from strongroom_enclave.datakeys import DataKey
+from strongroom_enclave.record.connectors.rules import Cursor
+from strongroom_enclave.record.events import Event, Flow, FlowKind, Kind, Market, Side, Trade
+from strongroom_enclave.record.returns import Doubt, Flag
+from strongroom_enclave.record.state import AccountState
+from strongroom_wire.record import UNCHAINED, Credentials, SyncReceipt
 
-__all__ = ["EVENTS", "KEY", "KEYS", "OTHER", "VENUE", "flow", "leaf", "sealed", "state", "trade"]
+__all__ = ["EVENTS", "KEY", "KEYS", "OTHER", "VENUE", "flow", "sealed", "state", "trade"]
 __all__ += ["texts"]
 
 VENUE = "binance"
@@ -60,18 +61,18 @@ def flow(number: int) -> Flow:
 
 def state(account: str = "ada", number: int = 0, until_ms: int = 0) -> AccountState:
     tip = 0, UNCHAINED
-    receipt = SyncReceipt(account, VENUE, "test", number, UNCHAINED, tip, tip, 0, until_ms, 0)
-    spans = {"deposits": ((0, 5), (9, 12)), "trades BTC/USDT": ()}
-    cursors = {"trades BTC/USDT": (5, 3, "k"), "deposits": (1, -1, "")}
-    return AccountState(receipt, None, b"c" * 32, cursors, spans, ("BTC/USDT",))
+    receipt = SyncReceipt(account, VENUE, "test", number, UNCHAINED, tip, tip, 0, until_ms, 0, 0)
+    return AccountState(
+        Credentials(account, VENUE, "the key", "the secret", ""),
+        receipt,
+        None,
+        {"trades BTC/USDT": Cursor(5, 3, "k"), "deposits ": Cursor(1)},
+        {"BTC/USDT": Market("BTC/USDT", "BTC", "USDT", "USDT", Kind.SPOT)},
+        [Flow(0, "opening 0", "USDT", Decimal(5), FlowKind.OPENING)],
+        [trade(1)],
+        [Doubt(3, 7, Flag.GAP)],
+    )
 
 
-def sealed(account: str = "ada", version: int = 0, number: int = 0) -> SealedState:
-    return SealedState.seal(KEY, version, state(account, number))
-
-
-def leaf(index: int, states: list[SealedState] | None, kind: Kind = Kind.SYNC) -> bytes:
-    """A leaf with the root of these states, one without a root if that is None."""
-    if states is None:
-        return Leaf(Kind.KILL, b"e" * 32, index, 1, b"c" * 32).serialise()
-    return Leaf(kind, b"e" * 32, index, 1, b"c" * 32, Book(states).root).serialise()
+def sealed(account: str = "ada", number: int = 0) -> bytes:
+    return state(account, number).seal(KEY)

@@ -7,16 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import msgpack
-from strongroom_enclave.record.errors import (
-    EventInvalid,
-    KeyUnknown,
-    RowsMissing,
-    RowsReplaced,
-    SealForged,
-)
+from strongroom_enclave.datakeys import DataKey, KeyUnknown, SealForged
+from strongroom_enclave.record.errors import EventInvalid, RowsMissing, RowsReplaced
 from strongroom_enclave.record.events import Event, Side
 from strongroom_enclave.record.rows import FLOWS, TRADES, Chain
-from strongroom_enclave.record.vault import DataKey
 from strongroom_wire.encoding import digest, pack, u64
 from strongroom_wire.errors import Malformed, WireError
 from strongroom_wire.record import Tip
@@ -72,7 +66,7 @@ def test_what_was_added_comes_back_to_the_last_digit(
 
 def test_rows_are_the_documented_ones() -> None:
     place = pack(b"strongroom/record/row/v1", b"ada", b"binance", b"trades")
-    found = digest(b"strongroom/record/chain/v1", place)
+    found = bytes(32)
     for number, row in enumerate(ROWS):
         name = KEY.name(place, b"BTC/USDT", b"\0", b"t%d" % number)
         here = pack(b"strongroom/record/row/v1", place, u64(number), name)

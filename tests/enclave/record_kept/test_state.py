@@ -1,250 +1,252 @@
 """States, their root, and what a boot believes of the states that it is handed."""
 
-from collections.abc import Iterable
-from hashlib import sha256
+from dataclasses import replace as altered
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import msgpack
 from msgspec.structs import replace
-from strongroom_enclave.record.errors import (
-    AccountForked,
-    HistoryForked,
-    KeyUnknown,
-    SealForged,
-    StatesOld,
-)
-from strongroom_enclave.record.state import AccountState, Book, SealedState, resumed
-from strongroom_wire.bundle import LogHead
-from strongroom_wire.encoding import digest, pack, u64
-from strongroom_wire.errors import Malformed, WireError
+from strongroom_enclave.datakeys import KeyUnknown, SealForged
+from strongroom_enclave.record.connectors.rules import Cursor
+from strongroom_enclave.record.errors import AccountForked, StatesOld, StoreBroken, StoreRefused
+from strongroom_enclave.record.returns import Doubt, Flag
+from strongroom_enclave.record.state import AccountState, root_of
+from strongroom_wire.encoding import digest, pack
+from strongroom_wire.errors import Malformed, Refused
 from strongroom_wire.leaves import Kind
-from strongroom_wire.merkle import Frontier, leaf_hash
+from strongroom_wire.record import Receipt
 
-from tests.enclave.record_kept.samples import KEY, KEYS, OTHER, leaf, sealed, state, texts
+from tests.enclave.record_kept.logs import NOW, Host, Log
+from tests.enclave.record_kept.samples import EVENTS, KEY, KEYS, OTHER, sealed, state, texts
 from tests.wire.test_record import RETURNS, SYNC
 
 TIMES = st.integers(0, 2**63 - 1)
 STATES = st.builds(
     AccountState,
+    st.just(state().credentials),
     st.builds(lambda number: replace(SYNC, number=number), TIMES),
     st.none() | st.just(RETURNS),
-    st.binary(min_size=32, max_size=32),
-    st.dictionaries(texts(), st.tuples(TIMES, st.integers(-1, 2**60), st.text()), max_size=4),
-    st.dictionaries(texts(), st.lists(st.tuples(TIMES, TIMES), max_size=3).map(tuple), max_size=4),
-    st.lists(texts(), max_size=4).map(tuple),
+    st.dictionaries(
+        texts(), st.builds(Cursor, TIMES, st.integers(-1, 2**60), st.text()), max_size=4
+    ),
+    st.just(state().markets),
+    st.lists(EVENTS["cash_flows"], max_size=3),
+    st.lists(EVENTS["trades"], max_size=3),
+    st.lists(
+        st.builds(Doubt, TIMES, TIMES, st.sampled_from([Flag.GAP, Flag.UNEXPLAINED])), max_size=3
+    ),
 )
 
 
-@given(STATES, st.integers(0, 2**63))
-def test_a_state_opens_as_what_it_was(value: AccountState, version: int) -> None:
-    made = SealedState.seal(KEY, version, value)
-    assert made.open(KEYS) == value
-    assert made == SealedState.seal(KEY, version, value)
-    assert made.account == value.sync.account
-
-
-def test_the_order_of_streams_says_nothing() -> None:
-    value = state()
-    turned = replace(value, cursors=dict(reversed(value.cursors.items())))
-    assert SealedState.seal(KEY, 1, turned) == SealedState.seal(KEY, 1, value)
+@given(STATES)
+def test_a_state_opens_as_what_it_was(value: AccountState) -> None:
+    made = value.seal(KEY)
+    assert AccountState.open(KEYS, value.sync.account, made) == value
+    assert made == value.seal(KEY)
 
 
 def test_a_state_opens_as_itself_only() -> None:
-    made = sealed("ada", 3)
-    for flaw, error in (
-        (replace(made, account="eve"), SealForged),
-        (replace(made, version=4), SealForged),
-        (replace(made, sealed=made.sealed[:-1]), SealForged),
-        (replace(made, sealed=sealed("ada", 4).sealed), SealForged),
-        (SealedState("ada", 3, OTHER.seal(b"", b"")), KeyUnknown),
+    made = sealed("ada")
+    for account, flaw, error in (
+        ("eve", made, SealForged),
+        ("ada", made[:-1], SealForged),
+        ("ada", sealed("eve"), SealForged),
+        ("ada", OTHER.seal(b"", b""), KeyUnknown),
+        ("ada", b"", KeyUnknown),
     ):
         with pytest.raises(error):
-            flaw.open(KEYS)
+            AccountState.open(KEYS, account, flaw)
 
 
 def test_a_state_of_another_layout_is_refused() -> None:
-    place = pack(b"strongroom/record/state/v1", b"ada", u64(0))
+    place = pack(b"strongroom/record/state/v2", b"ada")
     content = msgpack.decode(msgpack.encode(state()))
     for flaw in (b"", msgpack.encode({}), msgpack.encode({**content, "more": 1})):
         with pytest.raises(Malformed):
-            SealedState("ada", 0, KEY.seal(place, flaw)).open(KEYS)
+            AccountState.open(KEYS, "ada", KEY.seal(place, flaw))
 
 
-def test_the_root_is_the_documented_one() -> None:
-    made = [sealed("eve", 2), sealed("ada", 7)]
-    entries = [
-        digest(
-            b"strongroom/record/root/v1",
-            pack(b"strongroom/record/state/v1", each.account.encode(), u64(each.version)),
-            each.sealed,
-        )
-        for each in reversed(made)
-    ]
-    assert Book(made).root == digest(b"strongroom/record/root/v1", *entries)
-    assert Book(reversed(made)).root == Book(made).root
-    assert Book().root == sha256(pack(b"strongroom/record/root/v1")).digest()
-    assert len(Book(made).newest) == 2
+def test_credentials_are_nowhere_in_clear() -> None:
+    assert b"the secret" not in sealed()
+    assert "secret" not in repr(state())
 
 
-def test_the_root_changes_with_every_part_of_every_state() -> None:
-    ada, eve = sealed("ada", 7), sealed("eve", 2)
+def test_the_root_is_the_documented_one_and_changes_with_every_part() -> None:
+    ada, eve = sealed("ada", 1), sealed("eve", 2)
+    whole = {"eve": eve, "ada": ada}
+    assert root_of(whole) == digest(b"strongroom/record/root/v2", b"ada", ada, b"eve", eve)
+    assert root_of({}) == bytes(32)
     roots = {
-        Book(states).root
+        root_of(states)
         for states in (
-            [],
-            [ada],
-            [eve],
-            [ada, eve],
-            [ada, replace(eve, version=3)],
-            [ada, replace(eve, account="eva")],
-            [ada, replace(eve, sealed=eve.sealed[:-1] + b"\0\0")],
-            [ada, replace(eve, sealed=ada.sealed)],
-            [replace(ada, sealed=eve.sealed), replace(eve, sealed=ada.sealed)],
+            {},
+            {"ada": ada},
+            {"eve": eve},
+            whole,
+            {"ada": ada, "eva": eve},
+            {"ada": ada, "eve": eve[:-1] + b"\0\0"},
+            {"ada": ada, "eve": ada},
+            {"ada": eve, "eve": ada},
         )
     }
-    assert len(roots) == 9
+    assert len(roots) == 8
 
 
-def test_one_account_leased_twice_is_refused() -> None:
-    start = sealed("ada", 0)
-    book = Book([start, sealed("eve")])
-    one, other = sealed("ada", 1, number=1), sealed("ada", 1, number=2)
-    root = book.root
-    book.advance(start, one)
-    assert book.root != root
-    assert book.root == Book([one, sealed("eve")]).root
-    for before, after in (
-        (start, other),
-        (start, one),
-        (None, sealed("ada", 9)),
-        (None, sealed("eve", 9)),
-        (sealed("eve"), sealed("ada", 9)),
-        (one, one),
-        (one, sealed("ada", 0)),
-        (sealed("new"), sealed("new", 1)),
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+def test_states_of_the_permit_go_on_in_the_next_boot(log: Log) -> None:
+    host = Host()
+    book = log.boot(host)
+    made = [log.commit(book, host, account, number) for account, number in (("ada", 0), ("eve", 0))]
+    made += [log.commit(book, host, "ada", 1)]
+    leaves = host.leaves()
+    assert [leaf.kind for leaf in leaves] == [Kind.BOOT, Kind.SYNC, Kind.SYNC, Kind.SYNC]
+    assert [leaf.public for leaf in leaves[1:]] == [
+        root_of({"ada": made[0]}),
+        root_of({"ada": made[0], "eve": made[1]}),
+        root_of({"ada": made[2], "eve": made[1]}),
+    ]
+    assert book.head.size == 4
+    again = log.boot(host)
+    assert again.states == {"ada": made[2], "eve": made[1]} == book.states
+    log.commit(again, host, "eve", 1)
+    assert [leaf.kind for leaf in host.leaves()] == [leaf.kind for leaf in leaves] + [
+        Kind.BOOT,
+        Kind.SYNC,
+    ]
+
+
+def test_what_is_not_the_permits_is_refused(log: Log) -> None:
+    host = Host()
+    book = log.boot(host)
+    old = log.commit(book, host, "ada", 0)
+    eve = log.commit(book, host, "eve", 0)
+    new = log.commit(book, host, "ada", 1)
+    for states in (
+        {"ada": old, "eve": eve},
+        {"ada": new},
+        {"eve": eve},
+        {},
+        {"ada": new, "eve": eve, "new": sealed("new")},
+        {"ada": new, "eve": new},
+        {"eve": new, "ada": eve},
+        {"ada": sealed("ada", 99), "eve": eve},
     ):
+        host.told = [field for name in states for field in (name.encode(), states[name])]
+        with pytest.raises(StatesOld):
+            log.boot(host)
+    host.told = [b"ada", new, b"ada", old, b"eve", eve]
+    with pytest.raises(StatesOld):
+        log.boot(host)
+    host.told = [b"ada", old, b"eve", eve, b"ada", new, b"odd"]
+    assert log.boot(host).states == {"ada": new, "eve": eve}
+
+
+def test_before_there_is_a_state_none_is_believed(log: Log) -> None:
+    host = Host()
+    host.told = [b"ada", sealed("ada")]
+    with pytest.raises(StatesOld):
+        log.boot(host)
+
+
+def test_one_state_goes_on_once(log: Log) -> None:
+    host = Host()
+    book = log.boot(host)
+    first = log.commit(book, host, "ada", 0)
+    second = log.commit(book, host, "ada", 1)
+    size = len(host.leaves())
+    for before in (None, first, b"", sealed("eve")):
+        value = state("ada", 2)
         with pytest.raises(AccountForked):
-            book.advance(before, after)
-    assert book.root == Book([one, sealed("eve")]).root
-    book.advance(one, sealed("ada", 5))
-    book.advance(None, sealed("new"))
-    assert len(book.newest) == 3
+            book.commit(host.store, before, value, KEY, value.sync)
+    assert book.states == {"ada": second}
+    assert len(host.leaves()) == size
+    assert host.puts == 2
 
 
-def test_an_account_that_comes_twice_is_refused() -> None:
-    with pytest.raises(AccountForked):
-        Book([sealed("ada", 0), sealed("ada", 1)])
+def test_without_a_permit_that_is_valid_nothing_is_asked_or_logged(log: Log) -> None:
+    host = Host()
+    book = log.boot(host, resume=False)
+    log.now = NOW + 10_001
+    value = state("ada")
+    with pytest.raises(Refused):
+        book.resume(host.store)
+    with pytest.raises(Refused):
+        book.commit(host.store, None, value, KEY, value.sync)
+    assert not host.asked
+    book.permit(altered(log.permit, not_after=NOW + 20_000))
+    book.resume(host.store)
+    book.commit(host.store, None, value, KEY, value.sync)
+    assert [leaf.kind for leaf in host.leaves()] == [Kind.BOOT, Kind.SYNC]
 
 
-class Log:
-    """Two accounts: connected, synchronised, published; with a boot and a kill between."""
-
-    def __init__(self) -> None:
-        ada, eve = [sealed("ada", n, n) for n in range(3)], [sealed("eve", n, n) for n in range(2)]
-        self.history = [ada[:1], [ada[0], eve[0]], [ada[1], eve[0]], [ada[1], eve[1]]]
-        self.newest = [ada[2], eve[1]]
-        self.leaves = [leaf(0, None)]
-        for states in self.history:
-            self.leaves.append(leaf(len(self.leaves), states))
-        self.leaves.append(leaf(len(self.leaves), None))
-        self.leaves.append(leaf(len(self.leaves), self.newest, Kind.RETURNS))
-        self.leaves.append(leaf(len(self.leaves), None))
-
-    def tree(self, size: int | None = None) -> Frontier:
-        tree = Frontier()
-        for each in self.leaves[:size]:
-            tree.append(leaf_hash(each))
-        return tree
-
-    def resume(
-        self,
-        states: Iterable[SealedState],
-        *,
-        start: int = 0,
-        leaves: list[bytes] | None = None,
-        head: LogHead | None = None,
-    ) -> Book:
-        tree = self.tree(start) if start else Frontier()
-        given_ = self.leaves[start:] if leaves is None else leaves
-        made = resumed(head or self.tree().head, tree, given_, lambda root: states)
-        assert tree.head == self.tree().head
-        return made
+def test_a_later_permit_does_not_turn_states_back(log: Log) -> None:
+    host = Host()
+    book = log.boot(host)
+    first = log.commit(book, host, "ada", 0)
+    book.permit(altered(log.permit, record_root=root_of({"ada": first})))
+    second = log.commit(book, host, "ada", 1)
+    book.resume(host.store)
+    assert book.states == {"ada": second}
 
 
-LOG = Log()
-SIZE = len(LOG.leaves)
+def test_a_state_that_is_not_stored_is_not_logged(log: Log) -> None:
+    host = Host()
+    book = log.boot(host)
+    host.refused = {"put-state"}
+    with pytest.raises(StoreRefused):
+        log.commit(book, host, "ada", 0)
+    assert book.states == {}
+    assert len(host.leaves()) == 1
+    host.refused = set()
+    log.commit(book, host, "ada", 0)
+    assert len(host.leaves()) == 2
 
 
-@pytest.mark.parametrize("start", range(SIZE - 1))
-def test_a_boot_believes_the_newest_states(start: int) -> None:
-    book = LOG.resume(LOG.newest, start=start)
-    assert book.root == Book(LOG.newest).root
+def test_nothing_tells_of_leaves_that_the_host_does_not_have(log: Log) -> None:
+    host = Host()
+    book = log.boot(host)
+    head = book.head
+    assert head.size == 1
+    host.lost = {"log"}
+    with pytest.raises(StoreBroken):
+        log.commit(book, host, "ada", 0)
+    assert book.head == head
+    assert len(host.leaves()) == 1
+    # The next one over a connection that holds hands over both.
+    host.lost = set()
+    log.commit(book, host, "eve", 0)
+    assert [leaf.index for leaf in host.leaves()] == [0, 1, 2]
+    assert book.head == log.ledger.head
 
 
-def test_the_states_are_asked_for_by_the_newest_root() -> None:
-    asked = []
-
-    def states(root: bytes) -> list[SealedState]:
-        asked.append(root)
-        return LOG.newest
-
-    resumed(LOG.tree().head, Frontier(), LOG.leaves, states)
-    assert asked == [Book(LOG.newest).root]
-
-
-def test_a_new_log_starts_without_accounts() -> None:
-    assert resumed(Frontier().head, Frontier(), [], lambda _: []).newest == {}
-    with pytest.raises(StatesOld):
-        resumed(Frontier().head, Frontier(), [], lambda _: [sealed()])
+def test_a_log_of_many_leaves_is_handed_over_page_by_page(log: Log) -> None:
+    host = Host()
+    book = log.boot(host)
+    host.lost = {"log"}
+    for number in range(300):
+        with pytest.raises(StoreBroken):
+            log.commit(book, host, "ada", number)
+    host.lost = set()
+    book.resume(host.store)
+    assert [leaf.index for leaf in host.leaves()] == list(range(301))
+    assert host.pages > 2
+    assert book.head == log.ledger.head
 
 
-def test_a_log_without_accounts_has_none() -> None:
-    tree, only = Frontier(), leaf(0, None)
-    tree.append(leaf_hash(only))
-    assert resumed(tree.head, Frontier(), [only], lambda _: []).newest == {}
-    with pytest.raises(StatesOld):
-        resumed(tree.head, tree, [], lambda _: [])
-
-
-def _leaves(start: int, **changed: bytes) -> list[bytes]:
-    return [changed.get(f"at_{at}", LOG.leaves[at]) for at in range(start, SIZE)]
-
-
-REFUSED: dict[str, tuple[type[WireError], dict[str, object]]] = {
-    "an old database": (StatesOld, {"states": LOG.history[-1]}),
-    "older still": (StatesOld, {"states": LOG.history[0]}),
-    "an account dropped": (StatesOld, {"states": LOG.newest[:1]}),
-    "an account more": (StatesOld, {"states": [*LOG.newest, sealed("new")]}),
-    "no account": (StatesOld, {"states": []}),
-    "a state of a fork": (StatesOld, {"states": [sealed("ada", 2, 99), LOG.newest[1]]}),
-    "an account twice": (AccountForked, {"states": [*LOG.newest, LOG.history[0][0]]}),
-    "no leaf with a root": (StatesOld, {"start": SIZE - 1}),
-    "no leaves": (StatesOld, {"start": SIZE}),
-    "an old log": (HistoryForked, {"leaves": LOG.leaves[:-2], "states": LOG.history[-1]}),
-    "the last leaf dropped": (HistoryForked, {"leaves": LOG.leaves[:-1]}),
-    "a leaf dropped": (HistoryForked, {"leaves": LOG.leaves[:3] + LOG.leaves[4:]}),
-    "a leaf more": (HistoryForked, {"leaves": [*LOG.leaves, leaf(SIZE, LOG.newest)]}),
-    "a leaf changed": (
-        HistoryForked,
-        {
-            "leaves": _leaves(0, **{f"at_{SIZE - 2}": leaf(SIZE - 2, LOG.history[-1])}),
-            "states": LOG.history[-1],
-        },
-    ),
-    "two leaves in another order": (
-        HistoryForked,
-        {"leaves": [*LOG.leaves[:3], LOG.leaves[4], LOG.leaves[3], *LOG.leaves[5:]]},
-    ),
-    "from another frontier": (HistoryForked, {"start": 2, "leaves": LOG.leaves[3:]}),
-    "another permit's head": (HistoryForked, {"head": LOG.tree(SIZE - 1).head}),
-    "bytes that are no leaf": (Malformed, {"leaves": [*LOG.leaves[:-1], b"?"]}),
-}
-
-
-@pytest.mark.parametrize("how", REFUSED)
-def test_what_does_not_lead_to_the_permit_is_refused(how: str) -> None:
-    error, handed = REFUSED[how]
-    with pytest.raises(error):
-        LOG.resume(**{"states": LOG.newest, **handed})  # type: ignore[arg-type]
+def test_the_receipt_says_which_kind_of_leaf_it_is(log: Log) -> None:
+    host = Host()
+    book = log.boot(host)
+    kinds = list[Kind]()
+    before = None
+    receipts: tuple[Receipt, ...] = (state().sync, replace(RETURNS, account="ada"))
+    for receipt in receipts:
+        before, entry = book.commit(host.store, before, state("ada"), KEY, receipt)
+        leaf = host.leaves()[-1]
+        assert (entry.leaf, leaf.record(entry.opening)) == (leaf.serialise(), receipt.serialise())
+        kinds.append(leaf.kind)
+    assert kinds == [Kind.SYNC, Kind.RETURNS]

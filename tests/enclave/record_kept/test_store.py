@@ -8,21 +8,16 @@ from contextlib import contextmanager, suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strongroom_enclave.record.errors import (
-    AccountForked,
-    SealForged,
-    StoreBroken,
-    StoreRefused,
-)
+from strongroom_enclave.datakeys import SealForged
+from strongroom_enclave.record.errors import StoreBroken, StoreRefused
 from strongroom_enclave.record.rows import TRADES, Chain
-from strongroom_enclave.record.state import Book
 from strongroom_enclave.record.store import Store
 from strongroom_wire.encoding import pack, u32, u64, unpack
-from strongroom_wire.errors import WireError
+from strongroom_wire.errors import Malformed, WireError
 
-from tests.enclave.record_kept.samples import KEY, KEYS, VENUE, sealed, trade
+from tests.enclave.record_kept.samples import KEY, KEYS, VENUE, trade
 
-ASK, TOLD = b"strongroom/store/ask/v1", b"strongroom/store/told/v1"
+ASK, TOLD = b"strongroom/store/ask/v2", b"strongroom/store/told/v2"
 Host = Callable[[list[bytes]], bytes]
 """From a request's verb and fields to all bytes of the answer; empty to hang up."""
 
@@ -65,29 +60,19 @@ def test_requests_are_the_documented_ones() -> None:
 
     def host(request: list[bytes]) -> bytes:
         asked.append(request)
-        return told(*([b"ada", b"kept"] if request[0] == b"connection" else []))
+        return told(*([b"ada", b"kept"] if request[0] == b"job" else []))
 
     with hosted(host) as store:
         store.put(TRADES, "ada", 7, [b"one", b"two"])
+        store.put(TRADES, "ada", 9, [])
         assert list(store.rows(TRADES, "ada")) == []
-        state = sealed("ada", 3)
-        store.put_state(state)
-        assert list(store.states(b"r" * 32)) == []
-        store.publish("ada", 9, b"opening", [b"row"])
-        store.connect("ada", "user", VENUE, "test", b"kept")
-        assert store.connection("ada") == ("ada", b"kept")
-        store.put_key(KEY, b"wrapped")
-        assert store.keys("ada") == []
+        assert store.ask("job", "ada", 2**64 - 1, b"three") == [b"ada", b"kept"]
+        with pytest.raises(Malformed):
+            store.ask("ended", 2**64)
     assert asked == [
         [b"put", b"trades", b"ada", u64(7), b"one", b"two"],
-        [b"get", b"trades", b"ada", u64(0), u32(1000)],
-        [b"put-state", b"ada", u64(3), state.sealed],
-        [b"states", b"r" * 32],
-        [b"publish", b"ada", u64(9), b"opening", b"row"],
-        [b"connect", b"ada", b"user", b"binance", b"test", b"kept"],
-        [b"connection", b"ada"],
-        [b"put-key", b"ada", KEY.id, b"wrapped"],
-        [b"keys", b"ada"],
+        [b"get", b"trades", b"ada", u64(0)],
+        [b"job", b"ada", b"\xff" * 8, b"three"],
     ]
 
 
@@ -127,7 +112,7 @@ BROKEN: dict[str, bytes] = {
 @pytest.mark.parametrize("how", BROKEN)
 def test_what_is_no_answer_is_refused(how: str) -> None:
     with hosted(lambda _: BROKEN[how], once=True) as store, pytest.raises(StoreBroken):
-        store.keys("ada")
+        store.ask("keys", "ada")
 
 
 def test_a_host_that_does_not_answer_is_given_up() -> None:
@@ -139,51 +124,24 @@ def test_a_host_that_does_not_answer_is_given_up() -> None:
 
     with hosted(host, timeout=0.05) as store:
         with pytest.raises(StoreBroken):
-            store.keys("ada")
+            store.ask("keys", "ada")
         held.set()
 
 
 @pytest.mark.parametrize("outcome", range(1, 256))
 def test_every_other_outcome_is_a_refusal(outcome: int) -> None:
     with hosted(lambda _: told(outcome=bytes([outcome]))) as store, pytest.raises(StoreRefused):
-        store.keys("ada")
+        store.ask("keys", "ada")
 
 
 @given(st.lists(st.binary(max_size=60), max_size=4))
 def test_only_our_own_errors_come_out_whatever_is_said(fields: list[bytes]) -> None:
     with hosted(lambda request: told(*fields) if request[0] != b"get" else b"") as store:
-        for ask in (
-            lambda: store.connection("ada"),
-            lambda: store.keys("ada"),
-            lambda: list(store.rows(TRADES, "ada")),
-            lambda: [state.open(KEYS) for state in store.states(bytes(32))],
-        ):
+        for verb in ("job", "keys"):
             with suppress(WireError):
-                ask()
-
-
-def test_a_host_that_names_another_account_or_state_is_found_out() -> None:
-    ada, eve = sealed("ada", 1), sealed("eve", 1)
-
-    def host(request: list[bytes]) -> bytes:
-        if request[0] == b"states":
-            return told(u64(1) + b"ada")
-        return told(eve.sealed)
-
-    with hosted(host) as store:
-        [found] = store.states(bytes(32))
-        assert Book([found]).root != Book([ada]).root
-        with pytest.raises(SealForged):
-            found.open(KEYS)
-
-
-def test_a_host_that_offers_an_account_twice_is_found_out() -> None:
-    def host(request: list[bytes]) -> bytes:
-        both = told(u64(1) + b"ada", u64(2) + b"ada")
-        return both if request[0] == b"states" else told(bytes(44))
-
-    with hosted(host) as store, pytest.raises(AccountForked):
-        Book(store.states(bytes(32)))
+                store.ask(verb, "ada")
+        with suppress(WireError):
+            list(store.rows(TRADES, "ada"))
 
 
 def test_rows_that_never_end_end_at_the_first_that_is_not_ours() -> None:

@@ -4,14 +4,10 @@ A user's data key is made here, and leaves only under the role's sealing key. Tw
 it: one encrypts, the other makes nonces and names, from content. So the same content in the same
 place is the same ciphertext: whoever was interrupted writes it again, and says nothing new by it.
 A ciphertext is stored as the key's name (16 bytes), the nonce (12), the content and its tag (16).
-
-Keys are rotated by sealing the next state, and the credentials, under a new one. Rows stay under
-theirs: the host keeps what it was given anyway.
 """
 
 import hmac
 from collections.abc import Mapping
-from hashlib import sha256
 from secrets import token_bytes
 
 from cryptography.exceptions import InvalidTag
@@ -19,19 +15,24 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from strongroom_wire.encoding import digest, pack, unpack_fields
-from strongroom_wire.record import Credentials
+from strongroom_wire.errors import Code, WireError
 
-from strongroom_enclave.identity import Identity
-from strongroom_enclave.record.errors import CredentialsSwapped, KeyUnknown, SealForged
 from strongroom_enclave.sealing import seal, unseal
 
-__all__ = ["PURPOSE", "DataKey", "Keys", "admitted", "kept", "opened", "recalled"]
+__all__ = ["DataKey", "KeyUnknown", "Keys", "SealForged", "opened"]
 
-PURPOSE = b"record-credentials"
-"""What an owner seals credentials to the record's HPKE key for."""
-_CREDENTIALS = b"strongroom/record/credentials/v1"
 _KEY = b"strongroom/record/data-key/v1"
 _SEALED = b"strongroom/record/sealed/v1"
+
+
+class SealForged(WireError):
+    """A ciphertext is not what was sealed for this place: edited, or from another one."""
+
+    code = Code.SEALED_STATE_REFUSED
+
+
+class KeyUnknown(SealForged):
+    """A ciphertext names a data key that its user does not have."""
 
 
 class DataKey:
@@ -95,35 +96,3 @@ def opened(keys: Keys, place: bytes, sealed: bytes) -> bytes:
     if (key := keys.get(sealed[:16])) is None:
         raise KeyUnknown("data key", "one of the user's", sealed[:16].hex())
     return key.open(place, sealed)
-
-
-def admitted(identity: Identity, sealed: bytes, account: str, venue: str) -> Credentials:
-    """Returns the credentials that an owner sealed to this boot for this account.
-
-    Raises:
-        Malformed, BadSignature: see `Identity.open` and `Credentials.parse`.
-        CredentialsSwapped: they were sealed for another account or venue.
-    """
-    found = Credentials.parse(identity.open(PURPOSE, sealed))
-    if (found.account, found.venue) != (account, venue):
-        raise CredentialsSwapped("credentials", (account, venue), (found.account, found.venue))
-    return found
-
-
-def kept(key: DataKey, credentials: Credentials) -> bytes:
-    """Returns credentials as they are stored. The account's state has the SHA-256 of that, so that
-    those that were replaced are not taken for the newest."""
-    place = pack(_CREDENTIALS, credentials.account.encode(), credentials.venue.encode())
-    return key.seal(place, credentials.serialise())
-
-
-def recalled(keys: Keys, sealed: bytes, account: str, venue: str, newest: bytes) -> Credentials:
-    """Returns the credentials of an account; `newest` is what its state has.
-
-    Raises:
-        KeyUnknown, SealForged: they are another account's, replaced ones, or altered.
-    """
-    if sha256(sealed).digest() != newest:
-        raise SealForged("credentials", "the newest", "others")
-    place = pack(_CREDENTIALS, account.encode(), venue.encode())
-    return Credentials.parse(opened(keys, place, sealed))

@@ -1,0 +1,173 @@
+"""The record process: one thread answers init, the others ask the host what to synchronise.
+
+The first never waits for a venue. What the others do ends in a code for the host, whatever happens:
+texts hold what an account holds, so none leaves. What all have in common is behind one lock.
+"""
+
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import closing, suppress
+from functools import partial
+from threading import Thread
+from typing import Final
+
+from strongroom_wire.bundle import LogHead, Role
+from strongroom_wire.errors import Code, WireError
+from strongroom_wire.manifest import Account
+from strongroom_wire.pages import answer_body
+from strongroom_wire.record import UNCHAINED, Credentials, SyncReceipt
+from strongroom_wire.statements import OwnerOrder
+
+from strongroom_enclave.datakeys import DataKey, Keys
+from strongroom_enclave.messages import Kind
+from strongroom_enclave.platform import Socket, hardening, links
+from strongroom_enclave.record.connectors.connector import connector_for
+from strongroom_enclave.record.errors import CredentialsSwapped, StoreBroken
+from strongroom_enclave.record.state import AccountState, Book
+from strongroom_enclave.record.store import Store
+from strongroom_enclave.record.sync import Run, following
+from strongroom_enclave.role import RoleProcess
+
+__all__ = ["PURPOSE", "Service", "main"]
+
+PURPOSE: Final = b"record-credentials"
+"""What an owner seals credentials to the record's HPKE key for."""
+_STORE: Final = "store.strongroom", 1
+_TIMEOUT_S: Final = 60
+_PAUSE_S: Final = 1
+_WORKERS: Final = 4
+
+
+class Service(RoleProcess):
+    """The record's state: that of its role, the book, and which accounts are worked on."""
+
+    def __init__(self, link: links.Link, passed: Socket) -> None:
+        """`passed` is where init passes connections to the host's proxy."""
+        super().__init__(link, Role.RECORD)
+        self._dial = links.Dialler(partial(link.send, Kind.DIAL), passed)
+        self._accounts = {account.name: account for account in self.manifest.accounts}
+        self._book, self._busy = Book(self.ledger, self.now_ms), set[str]()
+        self._workers = [Thread(target=self._work, daemon=True) for _ in range(_WORKERS)]
+        self._sealing = b""
+
+    @property
+    def head(self) -> LogHead:
+        """The head of the log as far as the host has it."""
+        return self._book.head
+
+    def run(self) -> None:
+        """Serves until init's link closes, which ends this process and its keys."""
+        while True:
+            kind, number, payload = self.link.receive()
+            match kind:
+                case Kind.ANCHOR:
+                    self.anchor(payload)
+                case Kind.PERMIT:
+                    self._permit(payload)
+                case Kind.SUBMIT_ORDER:
+                    self.order(number, payload, self._accounts, self._connect)
+                case _:
+                    raise links.LinkClosed(f"init sent kind {kind}")
+
+    def _permit(self, payload: bytes) -> None:
+        with self._book.lock:
+            permit, sealing = self.permitted(payload)
+            self._book.permit(permit)
+        self._sealing = sealing or self._sealing
+        while self._workers:
+            self._workers.pop().start()
+
+    def _connect(self, order: OwnerOrder) -> bytes:
+        """Takes an account's credentials, and makes a new key to keep them and its state under."""
+        account = self._accounts[order.key]
+        credentials = Credentials.parse(self.identity.open(PURPOSE, order.body))
+        if (credentials.account, credentials.venue) != (account.name, account.venue):
+            raise CredentialsSwapped("credentials", "the account's", "another's")
+        key, name, whose = (
+            DataKey.generate(account.user),
+            account.name,
+            (account.user, account.venue),
+        )
+        wrapped = key.wrapped(self._sealing, self.manifest.version)
+        with closing(self._store()) as store:
+            self._book.resume(store)
+            if before := self._book.states.get(name):
+                state = AccountState.open(self._keys(store, account.user), name, before)
+                state.credentials, state.sync = credentials, following(state.sync)
+            else:
+                rows = 0, UNCHAINED
+                known = name, account.venue, account.environment, 0, UNCHAINED, rows, rows
+                state = AccountState(credentials, SyncReceipt(*known, 0, 0, 0, 0))
+            store.ask("connect", name, *whose, account.environment)
+            store.ask("put-key", account.user, key.id, wrapped)
+            _, entry = self._book.commit(store, before, state, key, state.sync)
+        return answer_body(b"", entry)
+
+    def _work(self) -> None:
+        while True:
+            with suppress(Exception), closing(self._store()) as store:
+                while True:
+                    self._book.resume(store)
+                    self._serve(store)
+            time.sleep(_PAUSE_S)
+
+    def _serve(self, store: Store) -> None:
+        """Asks for a job, and does it."""
+        names = [
+            name for name in self._accounts.keys() & self._book.states if name not in self._busy
+        ]
+        if not (job := store.ask("job", *names) if names else []):
+            time.sleep(_PAUSE_S)
+            return
+        name, full = str(job[0], "latin-1"), job[1:] == [b"FULL"]
+        with self._book.lock:
+            if name not in names or name in self._busy:
+                raise StoreBroken("job", "an account that is free", "another")
+            self._busy.add(name)
+        code, reason = Code.OK, 0
+        try:
+            self._synchronise(store, self._accounts[name], full)
+        except StoreBroken:
+            raise
+        except WireError as error:
+            code, reason = error.code, getattr(error, "reason", 0)
+        except Exception:  # noqa: BLE001  what a venue sent must not end more than its own job
+            code = Code.INTERNAL
+        finally:
+            self._busy.discard(name)
+        store.ask("ended", name, code, reason)
+
+    def _synchronise(self, store: Store, account: Account, full: bool) -> None:
+        run = Run(self._book, store, self._keys(store, account.user), account, self.manifest.mode)
+        held = run.state.credentials
+        credentials = held.key, held.secret, held.passphrase
+        where = account.venue, account.environment, credentials, self.manifest.egress
+        with closing(connector_for(*where, self._dial, self.now_ms, _sleep)) as connector:
+            run.run(connector, full, _sleep)
+
+    def _keys(self, store: Store, user: str) -> Keys:
+        place = self._sealing, self.manifest.version, user
+        keys = [DataKey.unwrapped(*place, wrapped) for wrapped in store.ask("keys", user)]
+        return {key.id: key for key in keys}
+
+    def _store(self) -> Store:
+        try:
+            with links.open_tunnel(self._dial(), *_STORE, _TIMEOUT_S) as tunnel:
+                return Store(tunnel.makefile("rwb"))
+        except OSError as error:
+            raise StoreBroken("store", "a connection", type(error).__name__) from error
+
+
+def _sleep(ms: int) -> None:
+    time.sleep(ms / 1000)
+
+
+def main(arguments: Iterable[str]) -> None:
+    """Runs the record: link descriptor, descriptor for connections that init passes."""
+    descriptor, passed = arguments
+    hardening.harden()
+    hardening.confine()
+    with suppress(links.LinkClosed):
+        Service(links.Link(int(descriptor)), links.inherited(passed)).run()
+    sys.exit(0)
