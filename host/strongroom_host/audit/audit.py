@@ -37,6 +37,7 @@ from strongroom_host.audit.comparison import (
     unusable_release,
 )
 from strongroom_host.audit.dependencies import check_debian, check_licences, python_packages
+from strongroom_host.audit.figures import check_figures
 from strongroom_host.audit.findings import Finding, Report, Result, failed
 from strongroom_host.audit.live import Expected, check_document, check_enclave, nothing_live
 from strongroom_host.audit.promises import check_promises
@@ -174,7 +175,7 @@ def audit(
         _live(running, product)
     # 6. The promises: what only a test can show, then row by row.
     running.progress("running the tests that the promises rest on")
-    running.add(*check_promises(source, run=request.rebuild))
+    running.add(*check_promises(source, run=request.rebuild), check_figures(source))
     running.add(*check_rows(source, running.findings))
     finished = clock()
     image: dict[str, object] = {}

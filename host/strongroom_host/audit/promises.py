@@ -43,7 +43,18 @@ class Promise:
     component: str = _RECORD
 
 
-PROMISES: Final[tuple[Promise, ...]] = ()
+PROMISES: Final = (
+    Promise("record.sealed", "What the host keeps of an account reveals nothing of it",
+            ("tests/enclave/record_kept",)),
+    Promise("record.histories", "Connectors read whole histories inside TLS of their own, or say "
+            "which part is missing", ("tests/enclave/record_connectors",)),
+    Promise("record.repeated", "Whatever is done again or killed, the ledger is the same",
+            ("tests/enclave/record_kept/test_store.py", "tests/enclave/record_kept/test_state.py")),
+    Promise("record.exact", "Returns are those of an oracle in fractions, to the last digit",
+            ("tests/enclave/record",)),
+    Promise("record.calls", "The published calls give what is disclosed, and no more",
+            ("tests/host/record_serving",)),
+)  # fmt: skip
 
 
 def check_promises(

@@ -21,6 +21,7 @@ __all__ = [
     "check_lock",
     "check_placeholders",
     "check_source",
+    "commit_of",
 ]
 
 PACKAGE_ROOTS: Final = ("enclave", "attestation", "eif", "host")
@@ -34,7 +35,7 @@ def check_source(source: Path) -> Finding:
     """Returns which source this is about: the digest of what decides the image, and the commit."""
     title = "The source is known: a digest of everything that decides the image, and its commit"
     digest = source_digest(source)
-    commit, changed = _commit(source)
+    commit, changed = commit_of(source)
     evidence = {"tree": digest, "commit": commit or None, "covers": list(INPUTS)}
     if commit and not changed:
         return passed("source.known", title, f"commit {commit}", evidence)
@@ -170,7 +171,7 @@ def _digests(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, found[0]
 
 
-def _commit(source: Path) -> tuple[str, bool]:
+def commit_of(source: Path) -> tuple[str, bool]:
     """Returns the commit that is checked out, empty if none, and whether anything differs."""
     try:
         head = _git(source, "rev-parse", "HEAD")

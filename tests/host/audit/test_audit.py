@@ -13,6 +13,7 @@ from strongroom_eif.recipe.record import parse_record
 from strongroom_host.audit.audit import published
 from strongroom_host.audit.findings import Finding, Report, Result
 from strongroom_host.audit.lines import BUDGET_ENCLAVE
+from strongroom_host.audit.promises import PROMISES
 from strongroom_host.audit.rebuild import SECOND, BuildStopped, Circumstances, Product
 from strongroom_host.errors import BadInput
 
@@ -40,6 +41,9 @@ NOT_PASSED = {
     "gateway.doors": "not-applicable",
     "gateway.grants": "not-applicable",
     "gateway.logins": "not-applicable",
+    # Nor a record.
+    "bench.record": "not-applicable",
+    **{promise.id: "not-applicable" for promise in PROMISES},
 }
 
 
