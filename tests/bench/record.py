@@ -12,7 +12,7 @@ from random import Random
 from time import perf_counter
 from typing import Any
 
-from strongroom_enclave.record.disclosure import EXACT, Tier, disclosed
+from strongroom_enclave.record.disclosure import disclosed
 from strongroom_enclave.record.events import (
     Event,
     Flow,
@@ -25,8 +25,8 @@ from strongroom_enclave.record.events import (
 )
 from strongroom_enclave.record.exact import exactly
 from strongroom_enclave.record.ledger import Ledger
-from strongroom_enclave.record.lots import Lots
 from strongroom_enclave.record.returns import HOUR_MS, Account, Basis, Hour, Mark
+from strongroom_wire.manifest import Tier
 
 from tests.enclave.record.oracle import History
 
@@ -110,12 +110,6 @@ def _fold(events: Sequence[Event]) -> None:
         Ledger(MARKETS).fold(events)
 
 
-def _fold_both(events: Sequence[Event], trades: Sequence[Trade]) -> None:
-    with exactly():
-        Ledger(MARKETS).fold(events)
-        Lots(MARKETS).fold(trades)
-
-
 def _fold_floats(trades: Sequence[tuple[str, int, float, float, float]]) -> None:
     """What a careless program does: the same sums in binary floating point."""
     cash: dict[str, float] = {}
@@ -139,7 +133,6 @@ def rows(trades: int = 200_000, year: int = 8_760) -> list[dict[str, Any]]:
     plain = [(t.symbol, int(t.side), float(t.amount), float(t.price), float(t.fee)) for t in fills]
     floats = _rate(lambda: _fold_floats(plain), trades)
     folded = _rate(lambda: _fold(events), len(events))
-    both = _rate(lambda: _fold_both(events, fills), len(events))
     few = _history(year * 2, year * HOUR_MS)
     span = (START, START + year * HOUR_MS)
     series = _hours(few, basis, span)
@@ -150,16 +143,15 @@ def rows(trades: int = 200_000, year: int = 8_760) -> list[dict[str, Any]]:
     since = series[-1].start_ms
     tier = Tier(embargo=True, least_trades=5)
     return [
-        _row("trades folded exactly", "1/s", folded, "goal", GOAL_TRADES),
+        _row("trades folded exactly, with lots", "1/s", folded, "goal", GOAL_TRADES),
         _row("beside careless floats", "1/s", folded, "three float sums", floats),
-        _row("trades folded, with lots by both methods", "1/s", both, "without lots", folded),
         {"name": "events put in order", "unit": "1/s",
          "value": _rate(lambda: canonical(reversed(events)), len(events))},
         _row("account-hours, 2 trades each", "1/s", quiet, "goal", GOAL_HOURS),
         _row(f"account-hours, {trades // year} trades each", "1/s", busy, "2 trades each", quiet),
         _row("account-hours, 24 h and 200 trades replayed", "1/s", quiet, "fractions", slow),
         {"name": "hours disclosed, exact", "unit": "1/s",
-         "value": _rate(lambda: disclosed(series, EXACT, None), year)},
+         "value": _rate(lambda: disclosed(series, Tier(hours=1, grid=None), None), year)},
         {"name": "hours disclosed, daily and rounded", "unit": "1/s",
          "value": _rate(lambda: disclosed(series, tier, since), year)},
     ]  # fmt: skip

@@ -4,13 +4,13 @@ Pure: the ledger's own identity (README.md, "Against a venue's balance") the oth
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from strongroom_enclave.record.events import Event, Flow, FlowKind, Market, Side, Trade, canonical
+from strongroom_enclave.record.events import Event, Flow, FlowKind, Markets, Side, Trade, canonical
 from strongroom_enclave.record.exact import FINEST, ONE, UNKNOWN, exactly, quotient
-from strongroom_enclave.record.ledger import Ledger, market_of, worth
+from strongroom_enclave.record.ledger import Amounts, Ledger, less, worth
 from strongroom_enclave.record.returns import Marks
 
 __all__ = ["Rest", "differences", "openings"]
@@ -18,6 +18,7 @@ __all__ = ["Rest", "differences", "openings"]
 _BOOKED: Final = Decimal("1e-8")
 _SHOWN: Final = Decimal("1e-7")
 _ENTRY: Final = Decimal("1e-4")
+_Positions = Sequence[tuple[str, Decimal, Decimal]]
 
 
 class Rest(NamedTuple):
@@ -29,59 +30,62 @@ class Rest(NamedTuple):
 
 
 def differences(
-    events: Sequence[Event],
-    markets: Mapping[str, Market],
-    balances: Mapping[str, Decimal],
-    positions: Iterable[tuple[str, Decimal, Decimal]],
+    events: Sequence[Event], markets: Markets, balances: Amounts, positions: _Positions
 ) -> Rest:
     """Returns what the ledger of all these events does not explain of what the venue says: wallet
     balances by asset, without open profit; open positions as (symbol, contracts with the sign of
     the side, entry price). What the venue's rounding may explain is left out.
 
     Raises:
+        EventInvalid: a number of the venue's is out of range.
         MarketUnknown: a trade or a position is in a market that was not described.
-        PrecisionExhausted: the numbers do not fit, or an entry price is 0.
+        PrecisionExhausted: the numbers do not fit, or an inverse contract was entered at 0.
     """
-    ledger, spare = Ledger(markets), defaultdict[str, Decimal](lambda: _SHOWN)
-    cash, contracts = defaultdict(Decimal, balances), defaultdict[str, Decimal](Decimal)
+    ledger, told = Ledger(markets), Ledger(markets)
+    spare = defaultdict[str, Decimal](lambda: _SHOWN)
     with exactly():
         ledger.fold(events)
+        told.fold(_as_events(balances, positions, 0))
         for event in events:
             if isinstance(event, Trade):
                 spare[markets[event.symbol].settle] += _BOOKED
         for symbol, held, entry in positions:
-            market = market_of(markets, symbol)
-            cost = worth(market, held * market.size, entry)
-            last = ONE.scaleb((entry * 0).adjusted())
-            spare[market.settle] += quotient(abs(cost) * min(last, entry * _ENTRY), entry, FINEST)
-            cash[market.settle] -= cost
-            contracts[symbol] += held
-        for asset, amount in ledger.cash.items():
-            cash[asset] -= amount
-        for symbol, quantity in ledger.contracts.items():
-            contracts[symbol] -= quantity / markets[symbol].size
+            market, last = markets[symbol], ONE.scaleb((entry * 0).adjusted())
+            prices = entry, entry + min(last, entry * _ENTRY)
+            cost, other = (worth(market, held * market.size, price) for price in prices)
+            spare[market.settle] += abs(cost - other)
+        cash, contracts = less(told.cash, ledger.cash), less(told.contracts, ledger.contracts)
         return Rest(
             {asset: amount for asset, amount in cash.items() if abs(amount) > spare[asset]},
-            {symbol: held for symbol, held in contracts.items() if held},
+            {symbol: held / markets[symbol].size for symbol, held in contracts.items() if held},
         )
 
 
-def openings(rest: Rest, markets: Mapping[str, Market], marks: Marks, time_ms: int) -> list[Event]:
+def openings(rest: Rest, markets: Markets, marks: Marks, time_ms: int) -> list[Event]:
     """Returns the events of a record's start that explain this rest: each position as a trade at
     the mark of that time, and for each asset one OPENING, which has their open profit in it.
 
     Raises:
         EventInvalid: a position has no mark at that time, or a number is out of range.
         PrecisionExhausted: the mark of an inverse contract is 0.
+        VenueFault: marks cannot be had now.
     """
-    name, events, cash = f"opening {time_ms}", list[Event](), defaultdict(Decimal, rest.cash)
+    ledger, positions = Ledger(markets), list[tuple[str, Decimal, Decimal]]()
+    for symbol, held in rest.contracts.items():
+        mark = marks.at(symbol, time_ms)
+        positions.append((symbol, held, mark.price if mark else UNKNOWN))
     with exactly():
-        for symbol, held in rest.contracts.items():
-            mark, market = marks.at(symbol, time_ms), market_of(markets, symbol)
-            side, price = Side.BUY if held > 0 else Side.SELL, mark.price if mark else UNKNOWN
-            events.append(Trade(time_ms, name, symbol, side, abs(held), price))
-            cash[market.settle] += worth(market, held * market.size, price)
-        for asset, amount in cash.items():
-            opening = quotient(amount, ONE, FINEST)
-            events.append(Flow(time_ms, name, asset, opening, FlowKind.OPENING))
-    return canonical(events)
+        ledger.fold(_as_events({}, positions, time_ms))
+        cash = less(rest.cash, ledger.cash)
+        cash = {asset: quotient(amount, ONE, FINEST) for asset, amount in cash.items()}
+    return canonical(_as_events(cash, positions, time_ms))
+
+
+def _as_events(cash: Amounts, positions: _Positions, time_ms: int) -> list[Event]:
+    """Returns events of one time that make up such cash and such positions."""
+    name, opening = f"opening {time_ms}", FlowKind.OPENING
+    events: list[Event] = [Flow(time_ms, name, asset, cash[asset], opening) for asset in cash]
+    for symbol, held, price in positions:
+        side = Side.BUY if held > 0 else Side.SELL
+        events.append(Trade(time_ms, name, symbol, side, abs(held), price))
+    return events

@@ -12,48 +12,18 @@ from itertools import pairwise
 from operator import or_
 
 from msgspec import Struct
+from strongroom_wire.manifest import Tier
 
-from strongroom_enclave.record.errors import SeriesBroken, TierInvalid
-from strongroom_enclave.record.exact import RETURN, exactly, linked, money, quotient
+from strongroom_enclave.record.errors import SeriesBroken
+from strongroom_enclave.record.exact import ONE, RETURN, exactly, money, product, quotient
 from strongroom_enclave.record.returns import HOUR_MS, Flag, Hour
 
-__all__ = ["EXACT", "Period", "Tier", "disclosed"]
-
-
-class Tier(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of an account may be seen. As it starts out: daily, rounded to a basis point.
-
-    `hours` in a period; `least_trades` in one; `grid` of returns, None for exact ones; whether
-    hours wait until what was opened in them is closed, and for at most how many hours (0: any).
-
-    Raises:
-        TierInvalid: periods that do not divide a day, a grid that is none, a negative number.
-    """
-
-    hours: int = 24
-    least_trades: int = 0
-    grid: Decimal | None = Decimal("0.0001")
-    embargo: bool = False
-    longest: int = 0
-
-    def __post_init__(self) -> None:
-        if self.hours < 1 or 24 % self.hours:
-            raise TierInvalid("hours", "a divisor of 24", self.hours)
-        if self.least_trades < 0 or self.longest < 0 or (self.longest and not self.embargo):
-            raise TierInvalid("counts", "none below zero", (self.least_trades, self.longest))
-        if (grid := self.grid) is not None and not (
-            grid.is_finite() and RETURN <= grid <= 1 and not grid % RETURN
-        ):
-            raise TierInvalid("grid", "a multiple of 1e-12 up to 1", self.grid)
-
-
-EXACT = Tier(hours=1, grid=None)
-"""Every hour as it is, at once."""
+__all__ = ["Period", "disclosed"]
 
 
 class Period(Struct, frozen=True):
-    """Some hours as one: `value` is its return, `closing` the equity at its end; under `EXACT`, or
-    it with an embargo, also the hour itself."""
+    """Some hours as one: `value` is its return, `closing` the equity at its end; if it is one
+    hour, and neither rounded nor held for more trades, also that hour itself."""
 
     start_ms: int
     hours: int
@@ -67,7 +37,7 @@ def disclosed(series: Sequence[Hour], tier: Tier, open_since_ms: int | None) -> 
     """Returns what may leave of an account's hours, from its first to its latest.
 
     `open_since_ms` is the time of the oldest lot open at the end of the latest hour, None if there
-    is none (`Lots.open_since`).
+    is none (`Ledger.open_since`).
 
     Raises:
         SeriesBroken: the hours do not follow each other.
@@ -97,13 +67,14 @@ def _periods(series: Iterable[Hour], tier: Tier) -> Iterator[list[Hour]]:
 def _period(hours: list[Hour], tier: Tier) -> Period:
     first, last, grid = hours[0], hours[-1], tier.grid
     values = [hour.value for hour in hours if hour.value is not None]
-    value = linked((1 + each, Decimal(1)) for each in values) if len(values) == len(hours) else None
+    whole = len(values) == len(hours)
+    value = product(((1 + each, ONE) for each in values), 12) - 1 if whole else None
     closing, flags = last.closing, reduce(or_, (hour.flags for hour in hours))
     if grid is not None and value is not None:
-        value = (quotient(value, grid, Decimal(1)) * grid).quantize(RETURN)
+        value = (quotient(value, grid, ONE) * grid).quantize(RETURN)
     if grid is not None and closing:
         width = abs(closing) * grid
-        power = width.adjusted() + (width != Decimal(1).scaleb(width.adjusted()))
-        closing = money(quotient(closing, Decimal(1), Decimal(1).scaleb(power)))
+        power = width.adjusted() + (width != ONE.scaleb(width.adjusted()))
+        closing = money(quotient(closing, ONE, ONE.scaleb(power)))
     alone = grid is None and tier.hours == 1 and not tier.least_trades
     return Period(first.start_ms, len(hours), closing, value, flags, first if alone else None)

@@ -4,7 +4,7 @@ Numbers are decimals from the venue's own text. An event that exists is well-for
 them, and whatever a venue or a database made up is refused here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from enum import IntEnum
 from operator import attrgetter
@@ -14,7 +14,7 @@ from msgspec import Struct
 from strongroom_enclave.record.errors import EventDoubled, EventInvalid, MarketInvalid
 from strongroom_enclave.record.exact import bounded
 
-__all__ = ["Event", "Flow", "FlowKind", "Kind", "Market", "Side", "Trade", "canonical"]
+__all__ = ["Event", "Flow", "FlowKind", "Kind", "Market", "Markets", "Side", "Trade", "canonical"]
 
 
 class Side(IntEnum):
@@ -67,6 +67,9 @@ class Market(Struct, frozen=True):
             raise MarketInvalid(f"settlement of {self.symbol}", settle, self.settle)
         if bounded("size", self.size) <= 0 or (self.kind is Kind.SPOT and self.size != 1):
             raise MarketInvalid(f"size of {self.symbol}", "above zero, 1 for spot", self.size)
+
+
+Markets = Mapping[str, Market]
 
 
 class Trade(Struct, frozen=True, gc=False):

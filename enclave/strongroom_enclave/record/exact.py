@@ -16,7 +16,7 @@ from typing import Final
 from strongroom_enclave.record.errors import EventInvalid, PrecisionExhausted
 
 __all__ = ["FINEST", "MONEY", "ONE", "RETURN", "UNKNOWN", "ZERO"]
-__all__ += ["bounded", "exactly", "known", "linked", "money", "quotient"]
+__all__ += ["bounded", "exactly", "known", "money", "product", "quotient"]
 
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
@@ -26,20 +26,13 @@ RETURN: Final = Decimal("1e-12")
 FINEST: Final = Decimal("1e-30")
 
 
-def _context(precision: int, rounding: str, *signals: type[DecimalException]) -> Context:
-    """Returns a context that fails on these signals and on whatever is no number."""
-    fatal: list[type[DecimalException]] = [decimal.InvalidOperation, decimal.DivisionByZero]
-    fatal += [decimal.Clamped, decimal.FloatOperation, *signals]
-    return Context(precision, rounding, Emin=-9999, Emax=9999, traps=fatal)
-
-
-_EXACT: Final = _context(400, ROUND_HALF_EVEN, decimal.Inexact)
+_FATAL = [decimal.InvalidOperation, decimal.DivisionByZero, decimal.Clamped, decimal.FloatOperation]
+_EXACT: Final = Context(400, ROUND_HALF_EVEN, -9999, 9999, traps=[*_FATAL, decimal.Inexact])
 # Rounding by 05UP first and half to even after it is rounding half to even once: the first leaves a
 # last digit of 0 or 5 only where the quotient ends there. It needs digits that the second takes
 # away, hence the smaller precision there, which also refuses what does not fit.
-_DIVIDE: Final = _context(200, ROUND_05UP)
-_ROUND: Final = _context(198, ROUND_HALF_EVEN)
-_INPUT: Final = _context(60, ROUND_HALF_EVEN, decimal.Rounded)
+_DIVIDE: Final = Context(200, ROUND_05UP, -9999, 9999, traps=_FATAL)
+_ROUND: Final = Context(198, ROUND_HALF_EVEN, -9999, 9999, traps=_FATAL)
 
 
 @contextmanager
@@ -63,13 +56,10 @@ def bounded(what: str, value: Decimal) -> Decimal:
     Raises:
         EventInvalid: it is not finite, has more than 30 decimals, or is not below 10**30.
     """
-    try:
-        if value.is_finite():
-            value.quantize(FINEST, context=_INPUT)
-            return value
-    except DecimalException:
-        pass
-    raise EventInvalid(what, "below 10**30, at most 30 decimals", value)
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -30 or value.adjusted() >= 30:
+        raise EventInvalid(what, "below 10**30, at most 30 decimals", value)
+    return value
 
 
 def quotient(numerator: Decimal, denominator: Decimal, unit: Decimal) -> Decimal:
@@ -88,16 +78,16 @@ def known(value: Decimal) -> Decimal | None:
     return None if value.is_nan() else value
 
 
-def linked(factors: Iterable[tuple[Decimal, Decimal]]) -> Decimal:
-    """Returns the product of end / base over (end, base), less 1, with 12 places, half to even.
+def product(factors: Iterable[tuple[Decimal, Decimal]], places: int) -> Decimal:
+    """Returns the product of above / below over (above, below), half to even.
 
-    Integers, since the product over many flows has more digits than any context should hold. Every
-    base is above zero.
+    Integers, since the product over many flows has more digits than any context should hold.
+    Nothing below is zero or less.
     """
     above = below = 1
-    for end, base in factors:
-        (n, d), (p, q) = end.as_integer_ratio(), base.as_integer_ratio()
+    for one, other in factors:
+        (n, d), (p, q) = one.as_integer_ratio(), other.as_integer_ratio()
         above, below = above * n * q, below * d * p
-    whole, rest = divmod((above - below) * 10**12, below)
+    whole, rest = divmod(above * 10**places, below)
     whole += (2 * rest, whole & 1) > (below, 0)
-    return Decimal(whole).scaleb(-12)
+    return Decimal(whole).scaleb(-places, context=_EXACT)

@@ -1,43 +1,45 @@
-"""Cash and contracts after some events. Only sums, so the order of events does not matter.
+"""What an account holds, has open and has made after some events.
 
 A contract is held as if it had been bought for cash (README.md): no entry price, no average, and
-nothing to round but the cost of inverse fills.
+nothing to round but the cost of inverse fills. Only lots depend on the order of events.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 from strongroom_enclave.record.errors import MarketUnknown
-from strongroom_enclave.record.events import Event, Kind, Market, Trade
+from strongroom_enclave.record.events import Event, FlowKind, Kind, Market, Markets, Trade
 from strongroom_enclave.record.exact import MONEY, UNKNOWN, ZERO, quotient
+from strongroom_enclave.record.lots import Position
 
-__all__ = ["Ledger", "Prices", "cash_value", "market_of", "valued", "worth"]
+__all__ = ["Amounts", "Ledger", "Prices", "less", "value", "worth"]
 
+Amounts = Mapping[str, Decimal]
 Prices = Callable[[str], Decimal]
 """Of an asset: in the account's currency; of a contract's symbol: quote per base; or UNKNOWN."""
 
 
-def market_of(markets: Mapping[str, Market], symbol: str) -> Market:
-    """Returns the market of a symbol.
-
-    Raises:
-        MarketUnknown: it was not described.
-    """
-    if (market := markets.get(symbol)) is None:
-        raise MarketUnknown("market", "a described one", symbol)
-    return market
-
-
 def worth(market: Market, quantity: Decimal, price: Decimal) -> Decimal:
     """Returns what a quantity costs or is worth at a price, in settle units with the sign of the
-    quantity; of an inverse contract with the other one, since who is long owes it."""
+    quantity; of an inverse contract with the other one, since who is long owes it. So the `s` of
+    README.md is in every cost."""
     inverse = market.kind is Kind.INVERSE
     return -quotient(quantity, price, MONEY) if inverse else quantity * price
 
 
+def value(amounts: Amounts, price: Prices) -> Decimal:
+    """Returns what assets are worth in the account's currency. What is not there needs no mark, but
+    every other one is asked for even when one is missing: what is noted about marks on the way does
+    not depend on an order."""
+    return sum((amount * price(name) for name, amount in amounts.items() if amount), ZERO)
+
+
 def valued(market: Market, quantity: Decimal, price: Prices) -> Decimal:
-    """Returns what is held in a market is worth in the account's currency. At a mark of 0 an
-    inverse contract is worth no number."""
+    """Returns what is held in a market is worth in the account's currency; nothing needs no mark.
+    At a mark of 0 an inverse contract is worth no number."""
+    if not quantity:
+        return ZERO
     if market.kind is Kind.SPOT:
         return quantity * price(market.base)
     mark = price(market.symbol)
@@ -45,47 +47,79 @@ def valued(market: Market, quantity: Decimal, price: Prices) -> Decimal:
     return worth(market, quantity, mark if known else UNKNOWN) * price(market.settle)
 
 
-def cash_value(cash: Mapping[str, Decimal], price: Prices) -> Decimal:
-    """Returns what amounts of assets are worth in the account's currency; none needs no mark."""
-    return sum((held * price(asset) for asset, held in cash.items() if held), ZERO)
+def less(some: Amounts, other: Amounts) -> dict[str, Decimal]:
+    """Returns the first amounts less the second."""
+    return {name: some.get(name, ZERO) - other.get(name, ZERO) for name in some.keys() | other}
 
 
 class Ledger:
-    """What an account holds. Everything in it is exact; call its methods within `exactly()`."""
+    """Cash, by asset; positions, by symbol; and by asset, since the beginning: profit realised in
+    markets by average cost, fees paid, funding and the like received.
 
-    def __init__(self, markets: Mapping[str, Market]) -> None:
-        self.markets = markets
-        self.cash: dict[str, Decimal] = {}
-        self.contracts: dict[str, Decimal] = {}
+    All of it is exact. Call its methods within `exactly()`.
+    """
+
+    def __init__(self, markets: Markets) -> None:
+        self.markets, self.positions = markets, defaultdict[str, Position](Position)
+        self.cash, self.realised, self.fees, self.funding = (
+            defaultdict[str, Decimal](Decimal) for _ in range(4)
+        )
 
     def fold(self, events: Iterable[Event]) -> None:
-        """Adds events.
+        """Adds events. They come in canonical order; cash and quantities are the same in any.
 
         Raises:
             MarketUnknown: a trade is in a market that was not described.
         """
-        cash, contracts, markets = self.cash, self.contracts, self.markets
         for event in events:
-            if not isinstance(event, Trade):
-                cash[event.asset] = cash.get(event.asset, ZERO) + event.amount
+            if isinstance(event, Trade):
+                self._trade(event)
                 continue
-            market = market_of(markets, event.symbol)
-            quantity, settle = event.amount * event.side * market.size, market.settle
-            at_once = market.kind is Kind.SPOT
-            held, name = (cash, market.base) if at_once else (contracts, event.symbol)
-            held[name] = held.get(name, ZERO) + quantity
-            cash[settle] = cash.get(settle, ZERO) - worth(market, quantity, event.price)
-            if event.fee:
-                cash[event.fee_asset] = cash.get(event.fee_asset, ZERO) - event.fee
+            self.cash[event.asset] += event.amount
+            if event.kind in (FlowKind.FEE, FlowKind.REBATE):
+                self.fees[event.asset] -= event.amount
+            elif not event.external:
+                self.funding[event.asset] += event.amount
+
+    def _trade(self, trade: Trade) -> None:
+        if (market := self.markets.get(trade.symbol)) is None:
+            raise MarketUnknown("market", "a described one", trade.symbol)
+        quantity, spot = trade.amount * trade.side * market.size, market.kind is Kind.SPOT
+        cost = worth(market, quantity, trade.price)
+        self.cash[market.settle] -= cost
+        if spot:
+            self.cash[market.base] += quantity
+        if trade.fee:
+            self.cash[trade.fee_asset] -= trade.fee
+            self.fees[trade.fee_asset] += trade.fee
+            if spot and trade.fee_asset == market.base:
+                quantity -= trade.fee
+                cost = worth(market, quantity, trade.price)
+        position = self.positions[trade.symbol]
+        self.realised[market.settle] -= position.realised()
+        position.fill(trade.time_ms, quantity, cost)
+        self.realised[market.settle] += position.realised()
+
+    @property
+    def contracts(self) -> dict[str, Decimal]:
+        """The quantity that is held of each contract, by its symbol."""
+        kinds = [(symbol, self.markets[symbol].kind) for symbol in self.positions]
+        return {
+            name: self.positions[name].quantity for name, kind in kinds if kind is not Kind.SPOT
+        }
 
     def equity(self, price: Prices) -> Decimal:
-        """Returns what it is all worth in the account's currency, exactly; UNKNOWN without a mark.
+        """Returns what all of it is worth in the account's currency; UNKNOWN without a mark."""
+        worths = [valued(self.markets[name], held, price) for name, held in self.contracts.items()]
+        return sum(worths, value(self.cash, price))
 
-        Every mark is asked for even when one is missing, so that what the caller notes about marks
-        does not depend on an order.
-        """
-        contracts = [
-            (self.markets[symbol], held) for symbol, held in self.contracts.items() if held
-        ]
-        positions = (valued(market, held, price) for market, held in contracts)
-        return sum(positions, cash_value(self.cash, price))
+    def unrealised(self, symbol: str, price: Prices, *, fifo: bool = False) -> Decimal:
+        """Returns the profit of what is open in a market, in the account's currency."""
+        position, market = self.positions[symbol], self.markets[symbol]
+        cost = value({market.settle: position.cost(fifo=fifo)}, price)
+        return valued(market, position.quantity, price) - cost
+
+    def open_since(self) -> int | None:
+        """Returns the time in ms of the oldest lot that is open, None if there is none."""
+        lots = (lot for position in self.positions.values() for lot in position.lots)
+        return min((lot.time_ms for lot in lots if lot.open), default=None)

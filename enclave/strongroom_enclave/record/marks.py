@@ -4,28 +4,25 @@ A mark is a closing price that the venue told, with its age and the way to it, o
 README.md ("Marks") defines which.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
-from math import prod
-from operator import itemgetter
 from typing import Final
 
 from strongroom_enclave.record.connectors.rules import Reason, VenueFault
-from strongroom_enclave.record.events import Kind, Market
-from strongroom_enclave.record.exact import FINEST, ONE, bounded, quotient
+from strongroom_enclave.record.events import Kind, Markets
+from strongroom_enclave.record.exact import ONE, bounded, product
 from strongroom_enclave.record.returns import HOUR_MS, STALE_MS, Mark
 
 __all__ = ["Candles"]
 
-_MINUTE_MS: Final = 60_000
-_WEEK_MS: Final = 168 * HOUR_MS
-_WINDOWS: Final = 1024
-_NONE: Final = (Reason.UNKNOWN_MARKET, Reason.REFUSED)
+_MINUTES: Final = (60_000, HOUR_MS, "1m")
+_HOURS: Final = (HOUR_MS, 168 * HOUR_MS, "1h")
+_WEEK_MS: Final = _HOURS[1]
 _BETWEEN: Final = ((), ("USDT",), ("USDC",), ("USD",), ("EUR",), ("BTC",), ("ETH",), ("BNB",))
 _Told = Callable[[str, int, int, int], Iterable[tuple[int, Decimal]]]
+_Leg = tuple[int, tuple[Decimal, Decimal], str]
 
 
 class Candles:
@@ -36,13 +33,13 @@ class Candles:
     is asked twice, so that the same question has the same answer.
     """
 
-    def __init__(self, candles: _Told, markets: Mapping[str, Market], currency: str) -> None:
+    def __init__(self, candles: _Told, markets: Markets, currency: str) -> None:
         spot = [market for market in markets.values() if market.kind is Kind.SPOT]
         self._contracts = markets.keys() - {pair.symbol for pair in spot}
         self._pairs = {(pair.quote, pair.base): (pair.symbol, True) for pair in spot}
         self._pairs |= {(pair.base, pair.quote): (pair.symbol, False) for pair in spot}
         self._candles, self._currency = candles, currency
-        self._window = lru_cache(_WINDOWS)(self._asked)
+        self._window = lru_cache(1024)(self._asked)
 
     def at(self, name: str, time_ms: int) -> Mark | None:
         """Returns the mark of an asset or of a contract's symbol at a time, as `Marks` has it: by
@@ -57,12 +54,10 @@ class Candles:
             return Mark(ONE, name)
         found = list[Mark]()
         for way in self._ways(name):
-            legs = [self._last(symbol, time_ms, inverse) for symbol, inverse in way]
-            known = [leg for leg in legs if leg is not None]
-            if len(known) == len(legs):
-                ages, above, below, sources = zip(*known, strict=True)
-                price = quotient(prod(above), prod(below), FINEST)
-                found.append(Mark(price, ", ".join(sources), max(ages)))
+            legs = [leg for pair in way if (leg := self._last(*pair, time_ms))]
+            if len(legs) == len(way):
+                ages, factors, sources = zip(*legs, strict=True)
+                found.append(Mark(product(factors, 30), ", ".join(sources), max(ages)))
                 if max(ages) <= STALE_MS:
                     break
         return min(found, key=lambda mark: mark.age_ms, default=None)
@@ -76,33 +71,28 @@ class Candles:
             if self._pairs.keys() >= {*legs}:
                 yield [self._pairs[leg] for leg in legs]
 
-    def _last(
-        self, symbol: str, time_ms: int, inverse: bool
-    ) -> tuple[int, Decimal, Decimal, str] | None:
+    def _last(self, symbol: str, inverse: bool, time_ms: int) -> _Leg | None:
         """Returns age, price as a fraction and source of the last candle: of a minute of the hour
         that runs, else of an hour that ended at most a week ago."""
         hour = time_ms - time_ms % HOUR_MS
         week = (hour - 1) // _WEEK_MS * _WEEK_MS
-        for interval, interval_ms, start_ms, span_ms in (
-            ("1m", _MINUTE_MS, hour, HOUR_MS),
-            ("1h", HOUR_MS, week, _WEEK_MS),
-            ("1h", HOUR_MS, week - _WEEK_MS, _WEEK_MS),
-        ):
-            if start_ms == time_ms:  # at a full hour no minute of the next one is of use
+        for kind, start_ms in (_MINUTES, hour), (_HOURS, week), (_HOURS, week - _WEEK_MS):
+            if start_ms == time_ms:  # no minute of the hour that begins is of use
                 continue
+            interval_ms, span_ms, named = kind
             closes = self._window(symbol, interval_ms, start_ms, start_ms + span_ms)
-            place = bisect_right(closes, time_ms, key=itemgetter(0))
-            if place and (age_ms := time_ms - closes[place - 1][0]) <= _WEEK_MS:
-                close = closes[place - 1][1]
-                price = (ONE, close) if inverse else (close, ONE)
-                return age_ms, *price, f"{symbol} {interval}"
+            past = [told for told in closes if time_ms - _WEEK_MS <= told[0] <= time_ms]
+            if past:
+                end_ms, close = past[-1]
+                factor = (ONE, close) if inverse else (close, ONE)
+                return time_ms - end_ms, factor, f"{symbol} {named}"
         return None
 
     def _asked(self, symbol: str, *window: int) -> list[tuple[int, Decimal]]:
         try:
             told = list(self._candles(symbol, *window))
         except VenueFault as fault:
-            if fault.reason not in _NONE:
+            if fault.reason not in (Reason.UNKNOWN_MARKET, Reason.REFUSED):
                 raise
             return []
         return [(end_ms, close) for end_ms, close in told if bounded("close", close) > 0]

@@ -4,8 +4,7 @@ The hour is cut wherever money comes or goes, and its pieces are linked. Where a
 invented rather than computed there is none, and a flag says why. README.md defines each number.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from enum import IntFlag
 from functools import cache
@@ -15,10 +14,9 @@ from typing import Final, NamedTuple, Protocol
 from msgspec import Struct
 
 from strongroom_enclave.record.errors import EventInvalid, SeriesBroken
-from strongroom_enclave.record.events import Event, Flow, FlowKind, Market, Trade, canonical
-from strongroom_enclave.record.exact import UNKNOWN, ZERO, bounded, exactly, known, linked, money
-from strongroom_enclave.record.ledger import Ledger, Prices, cash_value
-from strongroom_enclave.record.lots import Lots
+from strongroom_enclave.record.events import Event, Flow, Markets, Trade, canonical
+from strongroom_enclave.record.exact import UNKNOWN, ZERO, bounded, exactly, known, money, product
+from strongroom_enclave.record.ledger import Ledger, Prices, less, value
 
 __all__ = ["HOUR_MS", "INSTEAD", "STALE_MS", "Account", "Basis", "Doubt", "Flag", "Hour"]
 __all__ += ["Mark", "Marks"]
@@ -135,18 +133,16 @@ class Account:
     """
 
     def __init__(
-        self, events: Iterable[Event], markets: Mapping[str, Market], basis: Basis, time_ms: int
+        self, events: Iterable[Event], markets: Markets, basis: Basis, time_ms: int
     ) -> None:
         if time_ms % HOUR_MS:
             raise SeriesBroken("start", "a full hour", time_ms)
-        self.ledger, self.lots, self._basis = Ledger(markets), Lots(markets), basis
+        self.ledger, self._basis = Ledger(markets), basis
         ordered = canonical(events)
-        before = [event for event in ordered if event.time_ms < time_ms]
         grouped = groupby(ordered, lambda event: event.time_ms // HOUR_MS * HOUR_MS)
         self._events = {start_ms: list(group) for start_ms, group in grouped}
         with exactly():
-            self.ledger.fold(before)
-            self.lots.fold(before)
+            self.ledger.fold(event for event in ordered if event.time_ms < time_ms)
             self._value(time_ms)
 
     def hours(self, until_ms: int) -> Iterator[Hour]:
@@ -166,46 +162,34 @@ class Account:
         return prices
 
     def _hour(self, start_ms: int, events: Sequence[Event]) -> Hour:
-        end_ms, flows, basis = start_ms + HOUR_MS, ZERO, self._basis
+        end_ms, flows, ledger, basis = start_ms + HOUR_MS, ZERO, self.ledger, self._basis
         opening, ages, pieces = self._equity, [self._age_ms], list[_Piece]()
-        base = opening
+        base, books = opening, (ledger.realised, ledger.fees, ledger.funding)
+        before = [dict(book) for book in books]
         for cut_ms, group in groupby(events, _cut):
             if cut_ms is None:
-                self.ledger.fold(group)
+                ledger.fold(group)
                 continue
             prices = _prices(basis.marks, cut_ms, ages)
-            pieces.append((base, before := self.ledger.equity(prices)))
-            self.ledger.fold(group)
-            base = self.ledger.equity(prices)
-            flows += base - before
+            pieces.append((base, end := ledger.equity(prices)))
+            ledger.fold(group)
+            base = ledger.equity(prices)
+            flows += base - end
         prices = self._value(end_ms)
-        value, flags = _linked([*pieces, (base, self._equity)], basis.dust)
+        found, flags = _linked([*pieces, (base, self._equity)], basis.dust)
         for doubt in basis.doubts:
             if doubt.start_ms < end_ms and doubt.end_ms > start_ms:
                 flags |= doubt.flag
         age_ms = max(*ages, self._age_ms)
         flags |= Flag.STALE_MARK if age_ms > basis.stale_ms else Flag(0)
-        trades = sum(isinstance(event, Trade) for event in events)
+        open_now = [ledger.unrealised(symbol, prices) for symbol in ledger.positions]
+        changes = [less(book, then) for book, then in zip(books, before, strict=True)]
+        realised, fees, funding = (value(change, prices) for change in changes)
+        earned = map(money, (realised, sum(open_now, ZERO), fees, funding))
         first, last, moved = map(money, (opening, self._equity, flows))
-        numbers = first, last, moved, last - first - moved, *self._explained(events, prices)
-        found = None if flags & INSTEAD else value
-        return Hour(start_ms, trades, age_ms, found, flags, *map(known, numbers))
-
-    def _explained(self, events: Sequence[Event], prices: Prices) -> Iterator[Decimal]:
-        """Folds the hour's trades into lots; returns what explains its profit, at its end's marks:
-        realised, unrealised, fees, funding."""
-        made, paid = self.lots.fold(events), defaultdict[str, Decimal](Decimal)
-        received = defaultdict[str, Decimal](Decimal)
-        for event in events:
-            if isinstance(event, Trade):
-                paid[event.fee_asset] += event.fee
-            elif event.kind in (FlowKind.FEE, FlowKind.REBATE):
-                paid[event.asset] -= event.amount
-            elif not event.external:
-                received[event.asset] += event.amount
-        open_now = [self.lots.unrealised(symbol, prices) for symbol in self.lots.positions]
-        realised, fees, funding = (cash_value(each, prices) for each in (made, paid, received))
-        return map(money, (realised, sum(open_now, ZERO), fees, funding))
+        numbers = map(known, (first, last, moved, last - first - moved, *earned))
+        trades = sum(isinstance(event, Trade) for event in events)
+        return Hour(start_ms, trades, age_ms, None if flags & INSTEAD else found, flags, *numbers)
 
 
 def _linked(pieces: Sequence[_Piece], dust: Decimal) -> tuple[Decimal, Flag]:
@@ -223,7 +207,7 @@ def _linked(pieces: Sequence[_Piece], dust: Decimal) -> tuple[Decimal, Flag]:
             flags |= Flag.NEGATIVE_EQUITY
         else:
             factors.append((end, base))
-    return linked(factors), flags
+    return product(factors, 12) - 1, flags
 
 
 def _cut(event: Event) -> int | None:

@@ -19,7 +19,6 @@ from strongroom_enclave.record.events import (
 )
 from strongroom_enclave.record.exact import UNKNOWN, exactly
 from strongroom_enclave.record.ledger import Ledger
-from strongroom_enclave.record.lots import Lots
 from strongroom_enclave.record.returns import HOUR_MS
 
 from tests.conftest import SOAK
@@ -30,35 +29,35 @@ END = START + 5 * HOUR_MS
 LINEAR, INVERSE, SPOT = "BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDT"
 
 
-def folded(events: list[Event], until: int = END) -> Lots:
-    lots = Lots(MARKETS)
+def folded(events: list[Event], until: int = END) -> Ledger:
+    ledger = Ledger(MARKETS)
     with exactly():
-        lots.fold(e for e in canonical(events) if isinstance(e, Trade) and e.time_ms < until)
-    return lots
+        ledger.fold(event for event in canonical(events) if event.time_ms < until)
+    return ledger
 
 
 def agree(events: list[Event], seed: int) -> None:
-    lots, marks = folded(events), RandomMarks(seed)
+    ledger, marks = folded(events), RandomMarks(seed)
     oracle = History(events, MARKETS, marks)
 
     def price(name: str) -> Decimal:
         mark = marks.at(name, END)
         return UNKNOWN if mark is None else mark.price
 
-    ledger = Ledger(MARKETS)
     with exactly():
-        ledger.fold(canonical(events))
         assert "" not in ledger.cash
-        for symbol, position in lots.positions.items():
+        realised: dict[str, Decimal] = {}
+        for symbol, position in ledger.positions.items():
             assert position.quantity == sum(lot.quantity for lot in position.lots)
             assert position.cost(fifo=True) == sum(lot.cost for lot in position.lots)
-            if MARKETS[symbol].kind is not Kind.SPOT:
-                assert position.quantity == ledger.contracts[symbol]
             for fifo in (False, True):
-                found = lots.realised(symbol, fifo=fifo), lots.unrealised(symbol, price, fifo=fifo)
-                assert Fraction(found[0]) == oracle.realised(symbol, END, fifo)
-                assert Fraction(found[1]) == oracle.unrealised(symbol, END, END, fifo)
-        assert lots.open_since() == oracle.open_since(END)
+                unrealised = ledger.unrealised(symbol, price, fifo=fifo)
+                assert Fraction(unrealised) == oracle.unrealised(symbol, END, END, fifo)
+                assert Fraction(position.realised(fifo=fifo)) == oracle.realised(symbol, END, fifo)
+            settle = MARKETS[symbol].settle
+            realised[settle] = realised.get(settle, Decimal(0)) + position.realised()
+        assert realised == ledger.realised
+        assert ledger.open_since() == oracle.open_since(END)
 
 
 @given(histories(), st.integers(0, 10**6))
@@ -90,9 +89,9 @@ def trades(
 
 
 def profits(symbol: str, *fills: tuple[str, str]) -> tuple[str, str]:
-    lots = folded(trades(symbol, *fills))
+    position = folded(trades(symbol, *fills)).positions[symbol]
     with exactly():
-        found = [lots.realised(symbol, fifo=fifo) for fifo in (False, True)]
+        found = [position.realised(fifo=fifo) for fifo in (False, True)]
     return f"{found[0].normalize():f}", f"{found[1].normalize():f}"
 
 
@@ -134,7 +133,7 @@ def test_a_fee_in_base_leaves_no_lot_behind() -> None:
     closed = folded([*bought, Trade(START + 9, "9", *sold_fields(sold))])
     assert closed.open_since() is None
     with exactly():
-        assert closed.realised(SPOT) == 0
+        assert closed.positions[SPOT].realised() == 0
 
 
 def sold_fields(trade: Event) -> tuple[str, Side, Decimal, Decimal]:
@@ -160,10 +159,8 @@ def test_what_is_open_since_when(fills: list[tuple[str, str]], since: int | None
 
 def test_a_market_nobody_described() -> None:
     with pytest.raises(MarketUnknown) as caught, exactly():
-        Lots({}).fold(e for e in trades(SPOT, ("1", "1")) if isinstance(e, Trade))
-    assert caught.value.actual == SPOT
-    with pytest.raises(MarketUnknown), exactly():
         Ledger({}).fold(trades(SPOT, ("1", "1")))
+    assert caught.value.actual == SPOT
 
 
 def test_the_venues_wallet_follows_from_cash_and_entry_prices() -> None:

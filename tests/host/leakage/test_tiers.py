@@ -5,11 +5,12 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strongroom_enclave.record.disclosure import Tier, disclosed
+from strongroom_enclave.record.disclosure import disclosed
 from strongroom_enclave.record.returns import Flag as EnclaveFlag
 from strongroom_enclave.record.returns import Hour
 from strongroom_host.leakage.tiers import TIERS, View, as_given, seen_under
 from strongroom_host.metrics.series import HOUR_MS, ONE, Flag, Period, Series
+from strongroom_wire.manifest import Tier
 
 from tests.host.metrics.made import MIDNIGHT, returns, series_of
 
@@ -42,8 +43,9 @@ def test_the_enclave_discloses_the_same(
     values: list[Decimal | None], late: int, view: View
 ) -> None:
     series = series_of(values, start_ms=MIDNIGHT + late * HOUR_MS)
-    grid = None if view.grid == 1 else Decimal(view.grid).scaleb(-12)
-    periods = disclosed([hour(each) for each in series.periods], Tier(view.hours, grid=grid), None)
+    grid = None if view.grid == 1 else Decimal(view.grid).scaleb(-12).normalize()
+    tier = Tier(hours=view.hours, grid=grid)  # type: ignore[arg-type]  a divisor of 24
+    periods = disclosed([hour(each) for each in series.periods], tier, None)
     assert [(each.start_ms, each.hours, each.value, int(each.flags)) for each in periods] == [
         (each.start_ms, each.hours, each.value, int(each.flags))
         for each in seen_under(series, view).periods
