@@ -3,7 +3,7 @@
 from strongroom_wire.errors import Code, WireError
 
 __all__ = ["EventDoubled", "EventInvalid", "MarketInvalid", "MarketUnknown", "PrecisionExhausted"]
-__all__ += ["RecordError", "SeriesBroken", "TierInvalid"]
+__all__ += ["RecordError", "SeriesBroken"]
 __all__ += ["AccountForked", "CredentialsSwapped", "RowsMissing"]
 __all__ += ["RowsReplaced", "StatesOld", "StoreBroken", "StoreError", "StoreRefused"]
 
@@ -38,12 +38,6 @@ class SeriesBroken(RecordError):
     """Hours do not begin at full hours, or do not follow each other."""
 
     code = Code.INTERNAL
-
-
-class TierInvalid(RecordError):
-    """The owner's disclosure tier contradicts itself."""
-
-    code = Code.MANIFEST_INVALID
 
 
 class CredentialsSwapped(RecordError):

@@ -44,7 +44,7 @@ def test_the_enclave_discloses_the_same(
 ) -> None:
     series = series_of(values, start_ms=MIDNIGHT + late * HOUR_MS)
     grid = None if view.grid == 1 else Decimal(view.grid).scaleb(-12).normalize()
-    tier = Tier(hours=view.hours, grid=grid)  # type: ignore[arg-type]  a divisor of 24
+    tier = Tier(hours=view.hours, grid=grid)  # type: ignore[arg-type]  # a divisor of 24
     periods = disclosed([hour(each) for each in series.periods], tier, None)
     assert [(each.start_ms, each.hours, each.value, int(each.flags)) for each in periods] == [
         (each.start_ms, each.hours, each.value, int(each.flags))
