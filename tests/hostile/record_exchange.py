@@ -105,14 +105,13 @@ class Told:
             page = [event for event in fresh if event.time_ms <= last]
             again = told[: told.index(page[0])][-3:] if self._unlucky(4) else []
             fresh = fresh[len(page) :]
-            covered = cursor.next_ms, last
             cursor = Cursor(last + 1, last, page[-1].id)
-            yield Page((*again, *page), cursor, covered)
+            yield Page((*again, *page), cursor)
         if self._unlucky(25):
             yield self._gap(cursor, until_ms)
             return
         end = Cursor(max(until_ms + 1, cursor.next_ms), cursor.last_ms, cursor.last_key)
-        yield Page((), end, (cursor.next_ms, until_ms), complete=True)
+        yield Page((), end)
 
     def candles(
         self, symbol: str, interval_ms: int, start_ms: int, end_ms: int

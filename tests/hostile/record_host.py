@@ -7,10 +7,13 @@ a restart of the enclave.
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
+from psycopg.rows import class_row
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.keeper import Source
 from strongroom_host.log.notes import VerifierKey
@@ -38,7 +41,16 @@ from tests.hostile.driver import Desk, Enclave, now_ms, to_proto
 from tests.hostile.record_port import LyingPort
 from tests.hostile.recording import Exchanges, Tap
 
-__all__ = ["COARSE", "EXACT", "STORE", "RecordBoot", "RecordHost", "account", "recording_desk"]
+__all__ = [
+    "COARSE",
+    "EXACT",
+    "STORE",
+    "RecordBoot",
+    "RecordHost",
+    "Shown",
+    "account",
+    "recording_desk",
+]
 
 STORE = "store.strongroom:1"
 EXACT = manifest.Tier(hours=1, least_trades=0, grid=None)
@@ -67,11 +79,38 @@ def _venues(accounts: tuple[manifest.Account, ...]) -> set[str]:
     return {each.venue for each in accounts}
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A disclosed period as a reader of the database finds it."""
+
+    start_ms: int
+    hours: int
+    value: Decimal | None
+    closing: Decimal | None
+    opening: Decimal | None
+    flows: Decimal | None
+    pnl: Decimal | None
+    realised: Decimal | None
+    unrealised: Decimal | None
+    fees: Decimal | None
+    funding: Decimal | None
+    trades: int | None
+    flags: int
+
+    @property
+    def money(self) -> list[Decimal]:
+        """Every amount that is there, and the return."""
+        whole = self.value, self.closing, self.opening, self.flows, self.pnl
+        parts = self.realised, self.unrealised, self.fees, self.funding
+        return [number for number in (*whole, *parts) if number is not None]
+
+
 class RecordHost:
     """Everything of a host that outlives a boot. A context manager.
 
     Attributes:
         port: The store port, which a test may make lie.
+        dial: Connects to the host's egress proxy.
         said: What an operator would have been told.
     """
 
@@ -88,9 +127,10 @@ class RecordHost:
             KeptLog(self.log_folder, self.origin, self._vouched, self.said.append)
         )
         self.port = self._running.enter_context(LyingPort(database.enclave, self.jobs, self.log))
-        mapping = {**exchanges.server.mapping, STORE: self.port.address}
-        where = self._running.enter_context(Proxy(mapping)).removeprefix("http://")
-        self.proxy = where.partition(":")[0], int(where.partition(":")[2])
+        self.mapping = {**exchanges.server.mapping, STORE: self.port.address}
+        where = self._running.enter_context(Proxy(self.mapping)).removeprefix("http://")
+        proxy = where.partition(":")[0], int(where.partition(":")[2])
+        self.dial = lambda: socket.create_connection(proxy, 10)
 
     def __enter__(self) -> "RecordHost":
         return self
@@ -130,10 +170,13 @@ class RecordHost:
         assert found is not None
         return int(found[0])
 
-    def published(self, account: str) -> list[tuple[object, ...]]:
+    def published(self, account: str) -> list[Shown]:
         """Returns what was disclosed of an account, in order, without its salts and receipts."""
-        with self.database.as_admin() as admin:
-            return admin.execute(
+        with (
+            self.database.as_admin() as admin,
+            admin.cursor(row_factory=class_row(Shown)) as cursor,
+        ):
+            return cursor.execute(
                 "SELECT start_ms, hours, value, closing, opening, flows, pnl, realised, unrealised,"
                 " fees, funding, trades, flags FROM hourly_returns WHERE account = %s"
                 " ORDER BY start_ms",
@@ -168,14 +211,12 @@ class RecordBoot:
     def __init__(self, host: RecordHost, enclave: Enclave, desk: Desk) -> None:
         self.host, self.enclave = host, enclave
         try:
-            self.tap = Tap(
-                enclave.run / "egress.sock", lambda: socket.create_connection(host.proxy, 10)
-            )
+            self.tap = Tap(enclave.run / "egress.sock", host.dial)
             self.tap.__enter__()
             self.boot = enclave.configure(desk)
-        except BaseException:
+        except BaseException as error:
             enclave.stop()
-            raise
+            raise AssertionError(enclave.console.read_text()[-2000:]) from error
 
     def stop(self) -> None:
         """Ends it."""
@@ -225,10 +266,16 @@ class RecordBoot:
             verify_receipt(key, bundle.boot_id, request, code, receipt.answer, receipt.signature)
         return code
 
-    def sync(self, name: str, kind: JobKind = JobKind.INCREMENTAL, *, within: float = 90) -> int:
+    def connected(self, name: str, login: Login, *, within: float = 90) -> int:
+        """Connects an account, which queues its first synchronisation; returns how that ended."""
+        since = len(self.host.port.asked)
+        assert self.connect(name, login) is Code.OK
+        return self.host.port.ended(name, since=since, within=within)
+
+    def sync(self, name: str, *, full: bool = False, within: float = 90) -> int:
         """Queues a synchronisation and returns the code with which it ended."""
         since = len(self.host.port.asked)
-        self.queue(name, kind)
+        self.queue(name, JobKind.FULL if full else JobKind.INCREMENTAL)
         return self.host.port.ended(name, since=since, within=within)
 
     def queue(self, name: str, kind: JobKind = JobKind.INCREMENTAL) -> None:

@@ -19,7 +19,7 @@ from strongroom_host.record_store.port import PageKeeper, StorePort
 from strongroom_host.record_store.port_serving import serve_stream
 from strongroom_wire.encoding import pack, unpack
 
-__all__ = ["Asked", "Break", "Lie", "LyingPort"]
+__all__ = ["Asked", "Lie", "LyingPort", "Strike"]
 
 
 @dataclass
@@ -40,8 +40,8 @@ class Asked:
 
 Lie = Callable[[Asked], None]
 """Is shown each request with its honest answer, and may change `outcome` and `told`."""
-Break = Callable[[Asked], str]
-"""Says whether to break the connection "before" a request is obeyed, "after" it, or "" neither."""
+Strike = Callable[[Asked, str], bool]
+"""Is called "before" a request is obeyed and "after" it; true breaks the connection there."""
 
 
 class Broken(Exception):
@@ -56,13 +56,12 @@ class _Between(StorePort):
     def answer(self, request: bytes) -> bytes:
         verb, *fields = unpack(honest._ASK, request, limit=honest.MAX_MESSAGE)
         asked = Asked(verb.decode("latin-1"), fields)
-        when = self.owner.breaks(asked)
-        if when == "before":
+        if self.owner.strike(asked, "before"):
             raise Broken
         told = unpack(honest._TOLD, super().answer(request), limit=honest.MAX_MESSAGE)
         asked.outcome, asked.told = told[0][0], told[1:]
         self.owner.note(asked)
-        if when == "after":
+        if self.owner.strike(asked, "after"):
             raise Broken
         self.owner.lie(asked)
         return pack(honest._TOLD, bytes([asked.outcome]), *asked.told)
@@ -75,7 +74,7 @@ class LyingPort:
     def __init__(self, dsn: str, desk: Desk, log: PageKeeper | None = None) -> None:
         self.dsn, self.desk, self.log = dsn, desk, log
         self.lie: Lie = lambda _asked: None
-        self.breaks: Break = lambda _asked: ""
+        self.strike: Strike = lambda _asked, _when: False
         self.asked: list[Asked] = []
         self._news = threading.Condition()
         self._numbers = itertools.count()
