@@ -99,11 +99,6 @@ class Permit:
         """Returns the log of a role that this boot continues."""
         return Frontier.parse(self.record_log if role is Role.RECORD else self.signer_log)
 
-    @property
-    def signer_head(self) -> LogHead:
-        """The head of the signer's log that this boot continues."""
-        return self.continues(Role.SIGNER).head
-
 
 class Action(IntEnum):
     """What an owner order asks for. Each is idempotent within a boot."""

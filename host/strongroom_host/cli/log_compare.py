@@ -15,8 +15,10 @@ from strongroom_host.cli.log_meant import (
     CacheOption,
     ClientFolderOption,
     KeyOption,
+    LogRole,
     ManifestFileOption,
     OwnerFolderOption,
+    RoleOption,
     TrustFileOption,
     whose_log,
 )
@@ -50,6 +52,7 @@ def compare_logs(
     manifest: ManifestFileOption = None,
     cache: CacheOption = None,
     json: JsonOption = False,
+    role: RoleOption = LogRole.SIGNER,
     owner: OwnerFolderOption = DEFAULT_OWNER,
     client: ClientFolderOption = DEFAULT_CLIENT,
 ) -> None:
@@ -60,7 +63,7 @@ def compare_logs(
     with ExitStack() as stack:
         views = [stack.enter_context(_view(place, cache)) for place in (one, other)]
         found = compare(*views, every_leaf=every_leaf)
-        signed = _signed(views, _meant(trust, manifest, key, owner, client))
+        signed = _signed(views, _meant(trust, manifest, key, owner, client, role))
     if json:
         leaves = [_leaf(entry) for entry in found.leaves or ()]
         names = {view.name: each for view, each in zip(views, signed, strict=True)}
@@ -104,11 +107,16 @@ def _view(place: str, cache: Path | None) -> Iterator[View]:
 
 
 def _meant(
-    trust: Path | None, manifest: Path | None, key: list[str], owner: Path, client: Path
+    trust: Path | None,
+    manifest: Path | None,
+    key: list[str],
+    owner: Path,
+    client: Path,
+    role: LogRole,
 ) -> Meant | None:
     """Whose log it is, or None where nothing says so and nobody asked."""
     try:
-        return whose_log(trust, manifest, key, owner, client)
+        return whose_log(trust, manifest, key, owner, client, role)
     except HostError:
         if trust or manifest or key:
             raise
@@ -126,7 +134,8 @@ def _signed(views: list[View], meant: Meant | None) -> list[str]:
             continue
         try:
             for boot_id in boot_ids(view.source):
-                proved = prove_boot(read_boot(view.source, boot_id), meant.trust, meant.owner_root)
+                stored = read_boot(view.source, boot_id)
+                proved = prove_boot(stored, meant.trust, meant.owner_root, meant.role)
                 keys[proved.key] = f"boot {boot_id.hex()[:16]}"
         except LogError as error:
             warn(f"{view.name}: {error.what}")

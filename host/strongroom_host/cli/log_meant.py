@@ -1,5 +1,6 @@
 """Which log commands read, and whose it has to be: the options that say so, and what they mean."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,6 +10,7 @@ from strongroom_wire.checkpoint import log_origin
 
 from strongroom_host.cli.log_time import shown_time
 from strongroom_host.errors import BadInput
+from strongroom_host.log.attested import role_of
 from strongroom_host.log.examination import Meant
 from strongroom_host.log.notes import VerifierKey
 from strongroom_host.log.openings import Openings
@@ -23,15 +25,33 @@ __all__ = [
     "CacheOption",
     "ClientFolderOption",
     "KeyOption",
+    "LogRole",
     "ManifestFileOption",
     "OpeningsOption",
     "OwnerFolderOption",
     "PlaceOption",
+    "RoleOption",
     "TrustFileOption",
     "open_openings",
     "whose_log",
 ]
 
+
+class LogRole(Enum):
+    """Which log of an account: of what was signed, or of its track record."""
+
+    SIGNER = "signer"
+    RECORD = "record"
+
+    @property
+    def role(self) -> Role:
+        """The process whose log it is."""
+        return Role[self.name]
+
+
+RoleOption = Annotated[
+    LogRole, typer.Option("--role", help="Whose log: of what was signed, or of the track record.")
+]
 DEFAULT_PLACE: Final = "~/.strongroom/owner/log"
 PlaceOption = Annotated[
     str, typer.Option("--log", metavar="DIR|URL", help="The log: a folder, or where it is served.")
@@ -72,7 +92,12 @@ ClientFolderOption = Annotated[
 
 
 def whose_log(
-    trust: Path | None, manifest: Path | None, keys: list[str], owner: Path, client: Path
+    trust: Path | None,
+    manifest: Path | None,
+    keys: list[str],
+    owner: Path,
+    client: Path,
+    role: LogRole = LogRole.SIGNER,
 ) -> Meant:
     """Returns what the log is held against.
 
@@ -86,7 +111,7 @@ def whose_log(
     """
     known = tuple(map(VerifierKey.parse, keys))
     if trust is None and known:
-        return Meant(keys=known, origin=known[0].name)
+        return Meant(keys=known, origin=known[0].name, role=role_of(known[0].name))
     folders = [owner.expanduser(), client.expanduser()]
     record = Trust.load(trust or _found(folders, "trust.json") or folders[0] / "trust.json")
     path = manifest or _found(folders, "manifest.signed.json")
@@ -96,12 +121,13 @@ def whose_log(
                 "nothing says whose log this is: the trust file names no owners",
                 remedy="give a signed manifest of the account: --manifest FILE",
             )
-        return Meant(record, bytes.fromhex(record.owner_root), known)
+        return Meant(record, bytes.fromhex(record.owner_root), known, role=role.role)
     verified, _ = read_manifest(path)
     record = record.pinned_to(verified)
     root = verified.manifest.owner_root
-    origin = log_origin(root, verified.manifest.account, Role.SIGNER)
-    return Meant(record, root, known, origin, heads=_remembered(folders[0], origin))
+    origin = log_origin(root, verified.manifest.account, role.role)
+    heads = _remembered(folders[0], origin)
+    return Meant(record, root, known, origin, heads=heads, role=role.role)
 
 
 def open_openings(place: str, folder: Path | None) -> Openings | None:

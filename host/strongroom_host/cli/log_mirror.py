@@ -8,8 +8,10 @@ import typer
 from strongroom_host.cli.log_meant import (
     ClientFolderOption,
     KeyOption,
+    LogRole,
     ManifestFileOption,
     OwnerFolderOption,
+    RoleOption,
     TrustFileOption,
     whose_log,
 )
@@ -36,6 +38,7 @@ def mirror_command(
     key: KeyOption = [],  # noqa: B006  typer takes no other default for a list
     trust: TrustFileOption = None,
     manifest: ManifestFileOption = None,
+    role: RoleOption = LogRole.SIGNER,
     owner: OwnerFolderOption = DEFAULT_OWNER,
     client: ClientFolderOption = DEFAULT_CLIENT,
 ) -> None:
@@ -45,7 +48,7 @@ def mirror_command(
     that a boot of the log signed it, where a trust file says what that is. `log verify` proves the
     rest, and so does `permit` before it continues the copy.
     """
-    meant = _meant(key, trust, manifest, owner, client)
+    meant = _meant(key, trust, manifest, owner, client, role)
     if meant is None:
         warn("signatures were not verified: nothing says whose log it is (--trust, --key)")
     with open_source(source) as shown, LogFiles(log.expanduser()) as files:
@@ -59,11 +62,16 @@ def mirror_command(
 
 
 def _meant(
-    key: list[str], trust: Path | None, manifest: Path | None, owner: Path, client: Path
+    key: list[str],
+    trust: Path | None,
+    manifest: Path | None,
+    owner: Path,
+    client: Path,
+    role: LogRole,
 ) -> Meant | None:
     """Whose log it is, or None where nothing says so and nobody asked."""
     try:
-        return whose_log(trust, manifest, key, owner, client)
+        return whose_log(trust, manifest, key, owner, client, role)
     except HostError:
         if trust or manifest or key:
             raise

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from strongroom_wire.bundle import Bundle, Role
+from strongroom_wire.bundle import Bundle
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Leaf
 
@@ -16,10 +16,12 @@ from strongroom_host.cli.log_meant import (
     CacheOption,
     ClientFolderOption,
     KeyOption,
+    LogRole,
     ManifestFileOption,
     OpeningsOption,
     OwnerFolderOption,
     PlaceOption,
+    RoleOption,
     TrustFileOption,
     open_openings,
     whose_log,
@@ -29,7 +31,7 @@ from strongroom_host.cli.log_show import which_leaf
 from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.session import DEFAULT_OWNER
 from strongroom_host.errors import BadInput
-from strongroom_host.log.attested import ProvedBoot, prove_boot
+from strongroom_host.log.attested import ProvedBoot, prove_boot, role_of
 from strongroom_host.log.boots import MAX_BOOT, StoredBoot
 from strongroom_host.log.decoded import decode_record
 from strongroom_host.log.errors import OpeningWrong, OutsideLog, ProofMalformed
@@ -146,11 +148,12 @@ def check(
     key: KeyOption = [],  # noqa: B006
     trust: TrustFileOption = None,
     manifest: ManifestFileOption = None,
+    role: RoleOption = LogRole.SIGNER,
     owner: OwnerFolderOption = DEFAULT_OWNER,
     client: ClientFolderOption = DEFAULT_CLIENT,
 ) -> None:
     """Check a proof offline: the head's signature, and that the head has the leaf, or the head."""
-    meant = whose_log(trust, manifest, key, owner, client)
+    meant = whose_log(trust, manifest, key, owner, client, role)
     boots = [_proved(path, meant) for path in evidence]
     if not boots and not meant.keys:
         raise BadInput(
@@ -202,7 +205,7 @@ def _proved(path: Path, meant: Meant) -> ProvedBoot:
         raise BadInput("evidence proves nothing without a trust file", remedy="add --trust FILE")
     if meant.trust.caution:
         warn(meant.trust.caution)
-    return prove_boot(stored, meant.trust, meant.owner_root)
+    return prove_boot(stored, meant.trust, meant.owner_root, meant.role)
 
 
 def _opened(note: bytes, meant: Meant, boots: list[ProvedBoot]) -> SignedHead:
@@ -253,7 +256,7 @@ def _write_evidence(source: LogSource, note: bytes, out: Path | None) -> None:
     ids = {(each.name, each.key_id) for each in parsed.signatures}
     for boot_id in boot_ids(source):
         stored = read_boot(source, boot_id)
-        key = VerifierKey(origin, Bundle.parse(stored.bundle).role(Role.SIGNER).receipt)
+        key = VerifierKey(origin, Bundle.parse(stored.bundle).role(role_of(origin)).receipt)
         if (key.name, key.id) in ids:
             write_atomic(out, stored.serialise())
             say(f"{out}: the evidence of boot {boot_id.hex()[:16]}, which signed the head")

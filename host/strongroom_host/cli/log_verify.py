@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from strongroom_wire.statements import Permit
 
 from strongroom_host.cli.log_heads import note_in
 from strongroom_host.cli.log_meant import (
@@ -15,10 +14,12 @@ from strongroom_host.cli.log_meant import (
     CacheOption,
     ClientFolderOption,
     KeyOption,
+    LogRole,
     ManifestFileOption,
     OpeningsOption,
     OwnerFolderOption,
     PlaceOption,
+    RoleOption,
     TrustFileOption,
     open_openings,
     whose_log,
@@ -31,6 +32,7 @@ from strongroom_host.cli.session import DEFAULT_OWNER, JsonOption
 from strongroom_host.log.errors import LogDisordered
 from strongroom_host.log.examination import Examination, ExaminedBoot
 from strongroom_host.log.examine import examine
+from strongroom_host.log.records import FoundPermit
 from strongroom_host.log.report.words import quantity
 from strongroom_host.log.sources import open_source
 from strongroom_host.log.verify import Problem
@@ -58,6 +60,7 @@ JournalOption = Annotated[
 
 def verify(
     log: PlaceOption = DEFAULT_PLACE,
+    role: RoleOption = LogRole.SIGNER,
     trust: TrustFileOption = None,
     manifest: ManifestFileOption = None,
     key: KeyOption = [],  # noqa: B006  typer takes no other default for a list
@@ -79,7 +82,7 @@ def verify(
     """
     notes = tuple((str(path), note_in(path)) for path in checkpoint)
     held = tuple(entry.leaf for path in journal for entry in handed_out(path.expanduser()))
-    meant = whose_log(trust, manifest, key, owner, client)
+    meant = whose_log(trust, manifest, key, owner, client, role)
     meant = replace(meant, notes=notes, leaves=held)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(log, cache))
@@ -140,18 +143,19 @@ def _facts(boot: ExaminedBoot) -> list[tuple[str, str]]:
         ("manifest", f"version {manifest.manifest.version}, {manifest.digest.hex()}"),
         ("evidence", f"of {evidence.as_of:%Y-%m-%d %H:%M:%S UTC}{signed}; names {until}"),
     ]
-    return lines + [("permit", _permit(each.permit, each.index)) for each in boot.permits]
+    return lines + [("permit", _permit(each)) for each in boot.permits]
 
 
-def _permit(permit: Permit, index: int) -> str:
+def _permit(found: FoundPermit) -> str:
+    permit = found.permit
     budgets = ", ".join(
         f"{each.key} {Decimal(each.notional) / 10**6} pUSD in {each.orders} orders"
         for each in permit.budgets
     )
-    gone = permit.abandons.size
+    gone = found.abandons.size
     abandons = f"; gives up a history of {gone} leaves" if gone else ""
-    until, continued = shown_time(permit.not_after), permit.signer_head.size
-    what = f"{permit.serial} (leaf {index}), until {until}: {budgets}"
+    until, continued = shown_time(permit.not_after), found.continued.size
+    what = f"{permit.serial} (leaf {found.index}), until {until}: {budgets}"
     return f"{what}; continues {continued} leaves{abandons}"
 
 
@@ -219,8 +223,8 @@ def _boot_json(boot: ExaminedBoot) -> dict[str, Any]:
                 "serial": each.permit.serial,
                 "verified": each.verified,
                 "not_after": each.permit.not_after,
-                "continues": each.permit.signer_head.size,
-                "abandons": each.permit.abandons.size,
+                "continues": each.continued.size,
+                "abandons": each.abandons.size,
                 "budgets": {b.key: [b.notional, b.orders] for b in each.permit.budgets},
             }
             for each in boot.permits

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from strongroom_wire.bundle import Role
 from strongroom_wire.encoding import u32
 from strongroom_wire.owners import Statement
 from strongroom_wire.statements import Permit
@@ -16,9 +17,12 @@ from strongroom_host.cli.permit_log import (
     AbandonOption,
     LogChoice,
     LogOption,
+    RecordAbandonOption,
+    RecordLogOption,
     UnsignedOption,
     check_draft,
     history_to_continue,
+    log_choices,
     remember_permit,
 )
 from strongroom_host.cli.session import (
@@ -35,10 +39,12 @@ from strongroom_host.cli.session import (
 )
 from strongroom_host.enclave_client.errors import ReceiptInvalid
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
+from strongroom_host.log.records import given_up_by
 from strongroom_host.owner.errors import DocumentInvalid
 from strongroom_host.owner.signed import DocumentKind, SignedFile
 from strongroom_host.owner.statements import (
     MAX_PERMIT_SECONDS,
+    RecordHistory,
     check_for_boot,
     draft_permit,
     parse_budget,
@@ -67,6 +73,8 @@ def permit(
     out: OutOption = None,
     log: LogOption = None,
     abandon: AbandonOption = None,
+    record_log: RecordLogOption = None,
+    record_abandon: RecordAbandonOption = None,
     unsigned_leaves: UnsignedOption = False,
     enclave: EnclaveOption = DEFAULT_ENCLAVE,
     owner: OwnerOption = DEFAULT_OWNER,
@@ -77,20 +85,24 @@ def permit(
     """Verify the enclave, then let this boot sign within budgets (totals since boot)."""
     if context.invoked_subcommand:
         return
-    if not budget:
+    now = time.time()
+    now_ms, not_after = int(now * 1000), _not_after(now, hours, until)
+    session = open_session(owner, enclave, manifest, trust, passphrase_file)
+    document = session.manifest.manifest
+    if not budget and not document.accounts:
         raise DocumentInvalid(
             "a permit without budgets permits nothing",
             expected="--budget KEY=PUSD[:ORDERS] for each key that may trade",
             remedy="for instance `strongroom permit --budget main=500:200`",
         )
-    now = time.time()
-    not_after = _not_after(now, hours, until)
-    session = open_session(owner, enclave, manifest, trust, passphrase_file)
-    budgets = tuple(parse_budget(text, session.manifest.manifest) for text in budget)
-    evidence = session.evidence()
-    history = history_to_continue(
-        session, evidence, LogChoice(log, abandon, unsigned_leaves), int(now * 1000)
+    choices = log_choices(
+        document, LogChoice(log, abandon, unsigned_leaves), record_log, record_abandon
     )
+    budgets = tuple(parse_budget(text, document) for text in budget)
+    evidence = session.evidence()
+    history, *records = [
+        history_to_continue(session, evidence, choice, now_ms) for choice in choices
+    ]
     draft = draft_permit(
         evidence,
         budgets,
@@ -98,11 +110,13 @@ def permit(
         not_after=not_after,
         share=None if no_share else session.folder.share(),
         log=history.log,
-        not_before=history.not_before,
+        not_before=max(each.not_before for each in (history, *records)),
         abandons=history.abandons,
+        record=next((RecordHistory(r.log, r.abandons, r.root) for r in records), None),
     )
-    _show(draft)
-    remember_permit(session, evidence, draft, abandon, int(now * 1000))
+    _show(draft, choices)
+    for choice in choices:
+        remember_permit(session, evidence, draft, choice, now_ms)
     file = session.sign(SignedFile.unsigned(draft.serialise()))
     statement = session.collect(file, out, "permit")
     if statement is not None:
@@ -114,6 +128,8 @@ def sign(
     file: FileArgument,
     log: LogOption = None,
     abandon: AbandonOption = None,
+    record_log: RecordLogOption = None,
+    record_abandon: RecordAbandonOption = None,
     unsigned_leaves: UnsignedOption = False,
     enclave: EnclaveOption = DEFAULT_ENCLAVE,
     owner: OwnerOption = DEFAULT_OWNER,
@@ -127,9 +143,17 @@ def sign(
     signed, draft = _load(file)
     evidence, now_ms = session.evidence(), int(time.time() * 1000)
     check_for_boot(draft, evidence, session.manifest)
-    _show(draft)
-    check_draft(session, evidence, draft, LogChoice(log, abandon, unsigned_leaves), now_ms)
-    remember_permit(session, evidence, draft, abandon, now_ms)
+    choices = log_choices(
+        session.manifest.manifest,
+        LogChoice(log, abandon, unsigned_leaves),
+        record_log,
+        record_abandon,
+    )
+    _show(draft, choices)
+    for choice in choices:
+        check_draft(session, evidence, draft, choice, now_ms)
+    for choice in choices:
+        remember_permit(session, evidence, draft, choice, now_ms)
     session.collect(session.sign(signed), file, "permit")
 
 
@@ -198,13 +222,16 @@ def _not_after(now: float, hours: float, until: str | None) -> int:
     return int(end * 1000)
 
 
-def _show(draft: Permit) -> None:
+def _show(draft: Permit, choices: tuple[LogChoice, ...]) -> None:
     end = datetime.fromtimestamp(draft.not_after / 1000, UTC)
     rows = [(b.key, f"{Decimal(b.notional) / 10**6} pUSD", str(b.orders)) for b in draft.budgets]
     say(f"permit {draft.serial}, until {end:%Y-%m-%d %H:%M} UTC")
-    say(f"continues a log of {draft.signer_head.size} leaves, {draft.signer_head.root.hex()[:16]}")
-    if draft.abandons.size:
-        gone = draft.abandons
-        say(f"GIVES UP a known history of {gone.size} leaves, {gone.root.hex()[:16]}, for that one")
+    for role in (choice.role for choice in choices):
+        of = " of the record" if role is Role.RECORD else ""
+        head, gone = draft.continues(role).head, given_up_by(draft, role)
+        say(f"continues a log{of} of {head.size} leaves, {head.root.hex()[:16]}")
+        if gone.size:
+            known = f"a known history{of} of {gone.size} leaves, {gone.root.hex()[:16]}"
+            say(f"GIVES UP {known}, for that one")
     say(f"keys digest {draft.keys_digest.hex()}: for this boot alone")
     table("Budgets", ("key", "total since boot", "orders"), rows)

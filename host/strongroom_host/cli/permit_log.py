@@ -8,6 +8,7 @@ import typer
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role
 from strongroom_wire.checkpoint import log_origin
 from strongroom_wire.errors import WireError
+from strongroom_wire.manifest import Manifest
 from strongroom_wire.statements import Permit
 
 from strongroom_host.cli.output import say, warn
@@ -18,6 +19,7 @@ from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.errors import LogError
 from strongroom_host.log.folder import FolderLog
 from strongroom_host.log.notes import Note, VerifierKey, open_checkpoint
+from strongroom_host.log.records import given_up_by
 from strongroom_host.log.tiles import WITNESSED
 from strongroom_host.log.tree import LogReader
 from strongroom_host.owner.errors import DocumentInvalid
@@ -36,9 +38,12 @@ __all__ = [
     "DraftDiffers",
     "LogChoice",
     "LogOption",
+    "RecordAbandonOption",
+    "RecordLogOption",
     "UnsignedOption",
     "check_draft",
     "history_to_continue",
+    "log_choices",
     "remember_permit",
 ]
 
@@ -53,6 +58,21 @@ AbandonOption = Annotated[
     typer.Option(
         metavar="REASON",
         help="Give up the known history that the stored log lacks; the permit says so for good.",
+    ),
+]
+RecordLogOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--record-log",
+        metavar="DIR",
+        help="The record's log (default: record-log in the owner's folder).",
+    ),
+]
+RecordAbandonOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REASON",
+        help="Give up the known history of the record that its stored log lacks, likewise.",
     ),
 ]
 UnsignedOption = Annotated[
@@ -72,11 +92,17 @@ class DraftDiffers(HistoryRefused):
 
 @dataclass(frozen=True, slots=True)
 class LogChoice:
-    """What an owner says about the log: where it is, and what he puts up with, and why."""
+    """What an owner says about a log: where it is, and what he puts up with, and why."""
 
     log: Path | None
     abandon: str | None
     unsigned: bool
+    role: Role = Role.SIGNER
+
+    @property
+    def name(self) -> str:
+        """The log's name in his folder."""
+        return "record-log" if self.role is Role.RECORD else "log"
 
     def __post_init__(self) -> None:
         if self.abandon is not None and not self.abandon.strip():
@@ -84,6 +110,24 @@ class LogChoice:
                 "a history is not given up without a reason",
                 expected='--abandon "REASON", for whoever asks later',
             )
+
+
+def log_choices(
+    manifest: Manifest, signers: LogChoice, log: Path | None, abandon: str | None
+) -> tuple[LogChoice, ...]:
+    """Returns what an owner says about each log of the account: with accounts there are two.
+
+    Raises:
+        DocumentInvalid: he says something about a record's log that there is not.
+    """
+    if manifest.accounts:
+        return signers, LogChoice(log, abandon, signers.unsigned, Role.RECORD)
+    if log is not None or abandon is not None:
+        raise DocumentInvalid(
+            "the manifest has no accounts, so there is no record and no log of it",
+            remedy="permit without --record-log and --record-abandon",
+        )
+    return (signers,)
 
 
 class _Known:
@@ -94,13 +138,12 @@ class _Known:
     ) -> None:
         bundle = evidence.bundle
         account = session.manifest.manifest.account
-        self.log = log_origin(bundle.owner_root, account, Role.SIGNER)
+        self.log, self.role = log_origin(bundle.owner_root, account, choice.role), choice.role
         self.boot_id = bundle.boot_id
-        self.shown = evidence.bundle.role(Role.SIGNER).head
         self.memory = session.folder.heads
         self.remembered = self.memory.known(self.log)
         self.abandoned = self.memory.abandoned(self.log)[-1:]
-        self.folder = (choice.log or session.folder.root / "log").expanduser()
+        self.folder = (choice.log or session.folder.root / choice.name).expanduser()
         self.stored = self.folder.is_dir()
         if choice.log is not None and not self.stored:
             raise DocumentInvalid(
@@ -114,7 +157,7 @@ class _Known:
         if not self.stored:
             return replay([], vouched, self.boot_id)
         files = FolderLog(self.folder)
-        vouched += _signed_heads(files, self.log, session)
+        vouched += _signed_heads(files, self.log, session, self.role)
         # Read without proof: the replay itself says which heads the leaves lead to.
         reader = LogReader(files, LogHead(files.size, bytes(32)))
         return replay(
@@ -133,6 +176,7 @@ def history_to_continue(
         MemoryDamaged: what is known of it cannot be read.
     """
     known = _Known(session, evidence, choice)
+    of = " of the record" if choice.role is Role.RECORD else ""
     found = continued(
         known.replay(session),
         known.boot_id,
@@ -142,17 +186,17 @@ def history_to_continue(
     )
     if found.abandons != EMPTY_LOG and choice.abandon is None:
         say(
-            "a permit gave this up before, and no stored leaf shows that it reached its boot; so"
-            f" this one says it again. The reason was: {known.abandoned[0].reason}"
+            f"a permit gave this{of} up before, and no stored leaf shows that it reached its boot;"
+            f" so this one says it again. The reason was: {known.abandoned[0].reason}"
         )
     if not known.stored:
-        say("no log is stored: this boot begins an empty one")
+        say(f"no log{of} is stored: this boot begins an empty one")
     if not known.remembered and known.stored:
         say(
-            "this folder remembers no head of the log yet: that an old copy was put there is not"
-            " excluded this once"
+            f"this folder remembers no head of the log{of} yet: that an old copy was put there is"
+            " not excluded this once"
         )
-    if found.unpulled.size:
+    if found.unpulled.size and choice.role is Role.SIGNER:
         say(
             f"leaves of this boot up to {found.unpulled.size} are not stored yet: `strongroom log"
             " pull` before it ends, or they are lost with it"
@@ -164,7 +208,7 @@ def remember_permit(
     session: OwnerSession,
     evidence: VerifiedEvidence,
     draft: Permit,
-    reason: str | None,
+    choice: LogChoice,
     now_ms: int,
 ) -> None:
     """Remembers the history that a permit names, and what evidence shows; before it is signed.
@@ -173,17 +217,16 @@ def remember_permit(
         MemoryUnwritable: it may not be remembered, so nothing must be signed.
     """
     bundle = evidence.bundle
-    log = log_origin(bundle.owner_root, session.manifest.manifest.account, Role.SIGNER)
-    named = RememberedHead(
-        draft.signer_head, How.PERMIT, now_ms, bundle.boot_id, f"permit {draft.serial}"
-    )
-    heads, abandons = [named], None
-    if draft.abandons != EMPTY_LOG:
-        abandons = draft.abandons
+    log = log_origin(bundle.owner_root, session.manifest.manifest.account, choice.role)
+    goes_on = draft.continues(choice.role).head
+    named = RememberedHead(goes_on, How.PERMIT, now_ms, bundle.boot_id, f"permit {draft.serial}")
+    heads, abandons, reason = [named], None, choice.abandon
+    if (gone := given_up_by(draft, choice.role)) != EMPTY_LOG:
+        abandons = gone
         before = session.folder.heads.abandoned(log)
         reason = reason or (before[-1].reason if before else "")
-    shown = bundle.role(Role.SIGNER).head
-    if shown.size > draft.signer_head.size:
+    shown = evidence.keys(choice.role).head
+    if shown.size > goes_on.size:
         heads.append(RememberedHead(shown, How.SHOWN, now_ms, bundle.boot_id, "its evidence"))
     session.folder.heads.remember(log, heads, abandons=abandons, reason=reason or "")
 
@@ -205,35 +248,43 @@ def check_draft(
         HistoryRefused: see `history_to_continue`.
     """
     known = _Known(session, evidence, choice)
+    goes_on, gone = draft.continues(choice.role).head, given_up_by(draft, choice.role)
     if not known.stored and not known.remembered:
-        if draft.signer_head.size:
+        if goes_on.size:
             warn(
                 "you have neither a copy nor a memory of this log: that its history is the right"
                 " one is the word of who drafted the permit. Name a copy with --log DIR"
             )
-        if draft.abandons.size:
+        if gone.size:
             warn("what is given up, and why, ask whoever drafted it")
         _check_time(draft, 0, now_ms)
         return
     mine = history_to_continue(session, evidence, choice, now_ms)
-    if draft.signer_head != mine.log.head:
+    if goes_on != mine.log.head:
         raise DraftDiffers(
             "the draft continues another history than your copy of the log has",
             expected=_words(mine.log.head),
-            actual=_words(draft.signer_head),
+            actual=_words(goes_on),
             remedy="bring both copies up to date (`strongroom log pull`, or copy the folder), and"
             " find out which is right before you sign",
         )
-    less = draft.abandons.size < mine.abandons.size
-    if less or (draft.abandons.size == mine.abandons.size and draft.abandons != mine.abandons):
+    less = gone.size < mine.abandons.size
+    if less or (gone.size == mine.abandons.size and gone != mine.abandons):
         raise DraftDiffers(
             "the draft does not say that it gives up all that you know and it lacks",
             expected=_words(mine.abandons),
-            actual=_words(draft.abandons),
+            actual=_words(gone),
             remedy="ask whoever drafted it what became of those leaves; bring the larger head to"
             " his folder, and have it drafted anew",
         )
-    if draft.abandons != mine.abandons:
+    if choice.role is Role.RECORD and draft.record_root != mine.root:
+        raise DraftDiffers(
+            "the draft names other states of the accounts than the record's log ends with",
+            expected=mine.root.hex(),
+            actual=draft.record_root.hex(),
+            remedy="do not sign it: the record would refuse its states, or begin without them",
+        )
+    if gone != mine.abandons:
         warn("the draft gives up leaves that you do not know of: ask whoever drafted it")
     _check_time(draft, mine.not_before, now_ms)
 
@@ -252,7 +303,7 @@ def _words(head: LogHead) -> str:
     return f"{head.size} leaves, root {head.root.hex()}" if head.size else "nothing"
 
 
-def _signed_heads(files: FolderLog, log: str, session: OwnerSession) -> list[Vouched]:
+def _signed_heads(files: FolderLog, log: str, session: OwnerSession, role: Role) -> list[Vouched]:
     """The signed heads that are stored with a log, of boots whose evidence is stored as well."""
     found = []
     notes = files.checkpoint, files.note, files.read(WITNESSED)
@@ -260,9 +311,9 @@ def _signed_heads(files: FolderLog, log: str, session: OwnerSession) -> list[Vou
         try:
             note = Note.parse(data)
             boots = [
-                prove_boot(boot, session.policy.trust, session.policy.owner_root)
+                prove_boot(boot, session.policy.trust, session.policy.owner_root, role)
                 for boot in Boots(files.folder)
-                if _may_have_signed(boot, log, note)
+                if _may_have_signed(boot, log, note, role)
             ]
             keys = {proved.key: proved.boot_id for proved in boots}
             signed = open_checkpoint(data, log, keys)
@@ -275,6 +326,8 @@ def _signed_heads(files: FolderLog, log: str, session: OwnerSession) -> list[Vou
     return found
 
 
-def _may_have_signed(boot: StoredBoot, log: str, note: Note) -> bool:
-    key = VerifierKey(log, Bundle.parse(boot.bundle).role(Role.SIGNER).receipt)
-    return any((s.name, s.key_id) == (key.name, key.id) for s in note.signatures)
+def _may_have_signed(boot: StoredBoot, log: str, note: Note, role: Role) -> bool:
+    roles = Bundle.parse(boot.bundle).roles
+    keys = [VerifierKey(log, each.receipt) for each in roles if each.role is role]
+    by = {(signature.name, signature.key_id) for signature in note.signatures}
+    return any((key.name, key.id) in by for key in keys)

@@ -1,6 +1,7 @@
 """The control plane of one verified boot, over mutual TLS pinned to the attested certificate."""
 
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final
@@ -15,6 +16,7 @@ from strongroom_wire.owners import Statement
 from strongroom_wire.pages import Entry, read_answer_body
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
+from strongroom_wire.statements import Action, OwnerOrder
 
 from strongroom_host.enclave_client.address import Address
 from strongroom_host.enclave_client.bootstrap import NONCE_SIZE
@@ -145,7 +147,7 @@ class EnclaveClient:
         return self._answer(receipt, Role.INIT, statement.serialise(), "start permit")
 
     def submit_order(self, statement: Statement, what: str = "owner order") -> bytes:
-        """Submits an order of the owners and returns the signer's answer to it.
+        """Submits an order of the owners and returns what the process that it is for answers.
 
         Raises:
             EnclaveRefused: the class says why.
@@ -156,7 +158,7 @@ class EnclaveClient:
         receipt = call(
             self._stub.SubmitOrder, to_proto(statement), self.address, timeout, _tls_hint
         )
-        answer = self._answer(receipt, Role.SIGNER, statement.serialise(), what)
+        answer = self._answer(receipt, _obeying(statement), statement.serialise(), what)
         try:
             body, self.logged = read_answer_body(answer)
         except WireError as error:
@@ -192,6 +194,14 @@ class EnclaveClient:
             request=request,
             what=what,
         )
+
+
+def _obeying(statement: Statement) -> Role:
+    """The process that an owner order is for; what is none, the signer answers."""
+    with suppress(WireError):
+        if OwnerOrder.parse(statement.payload).action is Action.CONNECT:
+            return Role.RECORD
+    return Role.SIGNER
 
 
 def _tls_hint(details: str) -> str:

@@ -113,7 +113,12 @@ class VerifiedEvidence:
         return self.bundle.manifest_digest
 
     def keys(self, role: Role) -> RoleKeys:
-        """Returns the keys of `role`; INIT and SIGNER are always there."""
+        """Returns the keys of `role`; INIT and SIGNER are always there.
+
+        Raises:
+            RoleMissing: RECORD, where the manifest has no accounts.
+        """
+        _check_role(self.bundle, role)
         return self.bundle.role(role)
 
 
@@ -358,9 +363,11 @@ def _check_role(bundle: Bundle, role: Role) -> None:
     if role not in [entry.role for entry in bundle.roles]:
         raise RoleMissing(
             f"the bundle has no keys of {role.name.lower()}",
-            expected=[r.name for r in _REQUIRED_ROLES],
+            expected=role.name,
             actual=[entry.role.name for entry in bundle.roles],
-            remedy="restart the enclave; one of its processes did not start",
+            remedy="restart the enclave; one of its processes did not start"
+            if role in _REQUIRED_ROLES
+            else "name an account in the next manifest version: without one there is no record",
         )
 
 

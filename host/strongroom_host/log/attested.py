@@ -25,15 +25,17 @@ from strongroom_host.log.notes import VerifierKey
 from strongroom_host.log.verify import AttestedBoot, KnownHead
 from strongroom_host.trust.record import EvidencePolicy, Trust
 
-__all__ = ["ProvedBoot", "prove_boot"]
+__all__ = ["ProvedBoot", "prove_boot", "role_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProvedBoot:
-    """A boot whose evidence was verified, at its own time; `prove_boot` makes it."""
+    """A boot whose evidence was verified, at its own time; `prove_boot` makes it. `role` is that
+    whose log is meant: a boot with accounts has two."""
 
     evidence: ArchivedEvidence
     manifest: VerifiedManifest
+    role: Role = Role.SIGNER
 
     @property
     def boot_id(self) -> bytes:
@@ -44,8 +46,8 @@ class ProvedBoot:
     def key(self) -> VerifierKey:
         """What it signs the heads of its log with; the name is the log's origin."""
         document = self.manifest.manifest
-        origin = log_origin(document.owner_root, document.account, Role.SIGNER)
-        return VerifierKey(origin, self.evidence.keys(Role.SIGNER).receipt)
+        origin = log_origin(document.owner_root, document.account, self.role)
+        return VerifierKey(origin, self.evidence.keys(self.role).receipt)
 
     @property
     def attested(self) -> AttestedBoot:
@@ -56,7 +58,7 @@ class ProvedBoot:
     @property
     def head(self) -> KnownHead | None:
         """The head that its evidence commits to, or None where its log was not open yet."""
-        head = self.evidence.keys(Role.SIGNER).head
+        head = self.evidence.keys(self.role).head
         source = f"the evidence of boot {self.boot_id.hex()[:16]}"
         return KnownHead(head, source) if head.size else None
 
@@ -68,7 +70,15 @@ class ProvedBoot:
         return tuple(each.owners.root for each in sets)
 
 
-def prove_boot(stored: StoredBoot, trust: Trust, owner_root: bytes) -> ProvedBoot:
+def role_of(origin: str) -> Role:
+    """Returns the role whose log has this name; the signer if the name says none."""
+    found = [role for role in Role if origin.startswith(f"strongroom.log/{role.name.lower()}/")]
+    return found[0] if found else Role.SIGNER
+
+
+def prove_boot(
+    stored: StoredBoot, trust: Trust, owner_root: bytes, role: Role = Role.SIGNER
+) -> ProvedBoot:
     """Proves which image and manifest the boot ran, and that the manifest is of these owners.
 
     Args:
@@ -76,6 +86,7 @@ def prove_boot(stored: StoredBoot, trust: Trust, owner_root: bytes) -> ProvedBoo
         trust: Roots and images, past ones too. The one manifest that it may pin is not asked for:
             it is the newest, and older boots ran older ones.
         owner_root: Whose log it is, 32 bytes.
+        role: Which log it is.
 
     Raises:
         BootUnproved: not so; the cause says which step failed.
@@ -87,6 +98,7 @@ def prove_boot(stored: StoredBoot, trust: Trust, owner_root: bytes) -> ProvedBoo
         untrusted = UntrustedEvidence(stored.document, stored.bundle)
         evidence = verify_archived_evidence(untrusted, policy, stored.nonce)
         manifest = verify_manifest(statement)
+        evidence.keys(role)
     except (EvidenceRefused, WireError) as error:
         raise BootUnproved(
             f"the stored evidence proves nothing: {error.what}",
@@ -104,4 +116,4 @@ def prove_boot(stored: StoredBoot, trust: Trust, owner_root: bytes) -> ProvedBoo
             expected=owner_root.hex(),
             actual=manifest.manifest.owner_root.hex(),
         )
-    return ProvedBoot(evidence, manifest)
+    return ProvedBoot(evidence, manifest, role)

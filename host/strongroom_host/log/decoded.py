@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import msgspec
-from strongroom_wire.bundle import LogHead
+from strongroom_wire.bundle import LogHead, Role
 from strongroom_wire.errors import Rule
 from strongroom_wire.leaves import Boot, Decision, Kind, Leaf, ModelDecision
 from strongroom_wire.owners import Statement
@@ -116,8 +116,13 @@ def _permit(permit: Permit) -> Plain:
         "serial": permit.serial,
         "not_before_ms": permit.not_before,
         "not_after_ms": permit.not_after,
-        "continues": _head(permit.signer_head),
+        "continues": _head(permit.continues(Role.SIGNER).head),
         "abandons": _head(permit.abandons) if permit.abandons.size else None,
+        "record": {
+            "continues": _head(permit.continues(Role.RECORD).head),
+            "abandons": _head(permit.record_abandons) if permit.record_abandons.size else None,
+            "states": permit.record_root.hex(),
+        },
         "unlock_share": bool(permit.share),
         "budgets": {
             each.key: {"notional": _pusd(each.notional), "orders": each.orders}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from strongroom_wire.bundle import Role
+
 from strongroom_host.errors import HostError
 from strongroom_host.log.attested import ProvedBoot
 from strongroom_host.log.notes import SignedHead, VerifierKey
@@ -27,6 +29,7 @@ class Meant:
         notes: Checkpoints from elsewhere, each with a name, that the log has to contain as well.
         heads: Heads that the reader knows of, such as those he remembers; likewise.
         leaves: Leaves that clients were handed with their answers; likewise.
+        role: Which log of the account.
     """
 
     trust: Trust | None = None
@@ -36,6 +39,7 @@ class Meant:
     notes: tuple[tuple[str, bytes], ...] = ()
     heads: tuple[KnownHead, ...] = ()
     leaves: tuple[bytes, ...] = ()
+    role: Role = Role.SIGNER
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,9 @@ class _Examiner:
         for boot_id in ids:
             try:
                 stored = read_boot(self._source, boot_id)
-                proved = prove_boot(stored, self._meant.trust, self._meant.owner_root)
+                proved = prove_boot(
+                    stored, self._meant.trust, self._meant.owner_root, self._meant.role
+                )
             except LogError as error:
                 self._failed[boot_id] = error
             else:
@@ -222,7 +224,7 @@ class _Examiner:
     def _pass(
         self, known: Sequence[KnownHead], vouched: Witnessed
     ) -> tuple[Report, RecordsOfBoots]:
-        records = RecordsOfBoots(self._proved)
+        records = RecordsOfBoots(self._proved, self._meant.role)
         expected = Expected(
             self._within(known),
             self._held,
@@ -331,7 +333,7 @@ class _Examiner:
             return False
         if signers & {each.epoch for each in report.epochs if each.end > permit.index}:
             return False
-        until = permit.permit.signer_head.size
+        until = permit.continued.size
         self._given_up.append(
             f"{known.source} vouches for {known.head.size} leaves of a history that the owners gave"
             f" up after leaf {until - 1}, in the permit of leaf {permit.index}."

@@ -13,7 +13,7 @@ from strongroom_wire.bundle import LogHead
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Leaf
 
-from strongroom_host.log.attested import prove_boot
+from strongroom_host.log.attested import prove_boot, role_of
 from strongroom_host.log.errors import BootUnproved, LogError, LogUnreadable
 from strongroom_host.log.notes import Checkpoint, Note, VerifierKey
 from strongroom_host.log.sources import LogSource, read_boot
@@ -67,7 +67,7 @@ class BootKeys:
         try:
             last = LogReader(source, head).bundle((head.size - 1) // 256)[-1]
             stored = read_boot(source, Leaf.parse(last).epoch)
-            proved = prove_boot(stored, trust, self._owner_root)
+            proved = prove_boot(stored, trust, self._owner_root, role_of(self._origin))
         except LogUnreadable:
             raise
         except BootUnproved:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from strongroom_wire.bundle import EMPTY_LOG, LogHead
+from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role
 from strongroom_wire.errors import Code, Rule, WireError
 from strongroom_wire.leaves import Boot, Decision, Kind, Leaf, ModelDecision
 from strongroom_wire.owners import Statement
@@ -27,23 +27,39 @@ from strongroom_wire.statements import (
 from strongroom_host.log.attested import ProvedBoot
 from strongroom_host.log.verify import Problem
 
-__all__ = ["FoundPermit", "RecordsOfBoots"]
+__all__ = ["FoundPermit", "RecordsOfBoots", "given_up_by"]
+
+
+def given_up_by(permit: Permit, role: Role) -> LogHead:
+    """Returns the head of that role's log which the permit gives up; `EMPTY_LOG` if none."""
+    return permit.record_abandons if role is Role.RECORD else permit.abandons
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPermit:
-    """A permit in the log: its leaf, and whether the owners' signatures on it were verified, which
-    takes the evidence of its boot."""
+    """A permit in the log of `role`: its leaf, and whether the owners' signatures on it were
+    verified, which takes the evidence of its boot."""
 
     index: int
     permit: Permit
     verified: bool
+    role: Role = Role.SIGNER
+
+    @property
+    def continued(self) -> LogHead:
+        """The head of this log that its boot continues."""
+        return self.permit.continues(self.role).head
+
+    @property
+    def abandons(self) -> LogHead:
+        """The head of this log that it gives up; `EMPTY_LOG` if none."""
+        return given_up_by(self.permit, self.role)
 
     def gives_up(self, head: LogHead) -> bool:
         """Whether the owners said with it that a history of this size, other than the one that the
         boot continues, is given up; of the size that they named, only the one that they named."""
-        gone = self.permit.abandons if self.verified else EMPTY_LOG
-        return head == gone != EMPTY_LOG or self.permit.signer_head.size < head.size < gone.size
+        gone = self.abandons if self.verified else EMPTY_LOG
+        return head == gone != EMPTY_LOG or self.continued.size < head.size < gone.size
 
 
 class RecordsOfBoots:
@@ -52,9 +68,9 @@ class RecordsOfBoots:
     Without evidence of its boot a record is read, and no more: nobody says who its owners are.
     """
 
-    def __init__(self, boots: Mapping[bytes, ProvedBoot]) -> None:
-        """`boots` are those whose evidence was verified, by boot id."""
-        self._boots = boots
+    def __init__(self, boots: Mapping[bytes, ProvedBoot], role: Role = Role.SIGNER) -> None:
+        """`boots` are those whose evidence was verified, by boot id; `role` is whose log it is."""
+        self._boots, self._role = boots, role
         self.permits: dict[bytes, list[FoundPermit]] = {}
         """By boot: the permit it began with, and further ones."""
         self._starts: dict[bytes, Boot] = {}
@@ -96,7 +112,7 @@ class RecordsOfBoots:
                 ("another permit than the leaf names", named == sha256(record).digest()),
                 (
                     "a permit to continue another history",
-                    start_of is None or permit.signer_head == start_of.continued,
+                    start_of is None or permit.continues(self._role).head == start_of.continued,
                 ),
                 (
                     "a permit with a serial that had been used",
@@ -108,7 +124,7 @@ class RecordsOfBoots:
         ]
         if proved is not None:
             proved.manifest.owners.verify(PERMIT_DOMAIN, statement)
-        found.append(FoundPermit(index, permit, proved is not None and not wrong))
+        found.append(FoundPermit(index, permit, proved is not None and not wrong, self._role))
         yield from ((Problem.WRONG_PERMIT, what) for what in wrong)
 
     def _order(self, leaf: Leaf, record: bytes) -> Iterator[tuple[Problem, str]]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from strongroom_wire.bundle import EMPTY_LOG, LogHead
 from strongroom_wire.errors import WireError
-from strongroom_wire.leaves import Leaf
+from strongroom_wire.leaves import Kind, Leaf
 from strongroom_wire.merkle import Frontier, leaf_hash
 
 from strongroom_host.errors import HostError
@@ -136,6 +136,8 @@ class Replay:
         findings: What is wrong with the leaves themselves.
         superseded: Whether another boot's leaves come after this boot's.
         boots: Whose leaves there are.
+        root: What the newest leaf with a root of all account states says, among those before; zero
+            if none has one.
     """
 
     before: Frontier
@@ -146,6 +148,7 @@ class Replay:
     findings: tuple[Finding, ...]
     superseded: bool
     boots: frozenset[bytes] = frozenset()
+    root: bytes = bytes(32)
 
     @property
     def proven(self) -> int:
@@ -155,13 +158,15 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """What a permit says about the log. `unpulled` is the largest head of the running boot itself
-    of which leaves are not stored yet; it stops no permit, as they can still be pulled."""
+    """What a permit says about a log. `unpulled` is the largest head of the running boot itself of
+    which leaves are not stored yet; it stops no permit, as they can still be pulled. `root` is that
+    of the states which a record's log ends with."""
 
     log: Frontier
     not_before: int
     abandons: LogHead
     unpulled: LogHead
+    root: bytes = bytes(32)
 
 
 class _Pass:
@@ -171,7 +176,7 @@ class _Pass:
         self._boot, self._sizes = boot, sizes
         self._own, self._before = False, Frontier()
         self.superseded, self.boots = False, set[bytes]()
-        self.tree, self.newest = Frontier(), 0
+        self.tree, self.newest, self.root = Frontier(), 0, bytes(32)
         self.heads = {0: EMPTY_LOG}
 
     @property
@@ -192,6 +197,8 @@ class _Pass:
         else:
             own, time = leaf.epoch == self._boot, leaf.time_ms
             self.boots.add(leaf.epoch)
+            if leaf.kind in (Kind.SYNC, Kind.RETURNS) and not own:
+                self.root = leaf.public
         self.superseded |= self._own and not own
         if own and not self._own:
             self._own, self._before = True, Frontier(self.tree.size, self.tree.hashes)
@@ -230,6 +237,7 @@ def replay(
         report.findings,
         watched.superseded,
         frozenset(watched.boots),
+        watched.root,
     )
 
 
@@ -280,7 +288,7 @@ def continued(
         )
     abandons = lost[-1].head if lost else EMPTY_LOG
     unpulled = waiting[-1].head if waiting else EMPTY_LOG
-    return Continued(found.before, found.newest_ms, abandons, unpulled)
+    return Continued(found.before, found.newest_ms, abandons, unpulled, found.root)
 
 
 def _parted(found: Replay, lost: Sequence[Vouched]) -> HistoryRefused:

@@ -1,6 +1,7 @@
 """Drafting what owners sign for one verified boot: start permits and owner orders."""
 
 import secrets
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role, hpke_info
@@ -9,6 +10,7 @@ from strongroom_wire.hpke import seal
 from strongroom_wire.manifest import Manifest, VerifiedManifest, micro
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement
+from strongroom_wire.record import Credentials
 from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder, Permit
 
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
@@ -18,8 +20,10 @@ from strongroom_host.owner.manifest_draft import parse_money
 
 __all__ = [
     "MAX_PERMIT_SECONDS",
+    "RecordHistory",
     "WrongBootDocument",
     "check_for_boot",
+    "draft_connect",
     "draft_enrolment",
     "draft_export",
     "draft_import",
@@ -33,7 +37,17 @@ __all__ = [
 MAX_PERMIT_SECONDS = 31 * 86_400
 _IMPORT = b"key-import"
 _SHARE = b"unlock-share"
+_CONNECT = b"record-credentials"
 _MAX_ORDERS = (1 << 32) - 1
+
+
+class RecordHistory(NamedTuple):
+    """What a permit says about the record's log: the history that this boot continues, a head that
+    is given up, and the root of all account states which that history ends with (32 bytes)."""
+
+    log: Frontier = Frontier()
+    abandons: LogHead = EMPTY_LOG
+    root: bytes = bytes(32)
 
 
 class WrongBootDocument(HostError):
@@ -94,6 +108,7 @@ def draft_permit(
     log: Frontier | None = None,
     not_before: int = 0,
     abandons: LogHead = EMPTY_LOG,
+    record: RecordHistory | None = None,
 ) -> Permit:
     """Returns a permit for the boot that `evidence` proves, and for no other.
 
@@ -106,6 +121,7 @@ def draft_permit(
         log: The history that this boot continues; None begins an empty log.
         not_before: A time known to have passed, ms since the epoch: that of the newest leaf stored.
         abandons: A head of this log that the owners know, and that `log` does not contain.
+        record: The same of the record's log; None begins an empty one.
 
     Raises:
         DocumentInvalid: a key is budgeted twice.
@@ -118,6 +134,7 @@ def draft_permit(
     if share is not None:
         info = hpke_info(bundle, Role.INIT, _SHARE)
         sealed = seal(share, evidence.keys(Role.INIT).hpke, info)
+    record = record or RecordHistory()
     return Permit(
         owner_root=bundle.owner_root,
         manifest_digest=bundle.manifest_digest,
@@ -129,6 +146,9 @@ def draft_permit(
         abandons=abandons,
         share=sealed,
         budgets=budgets,
+        record_log=record.log.serialise(),
+        record_abandons=record.abandons,
+        record_root=record.root,
     )
 
 
@@ -154,6 +174,18 @@ def draft_import(evidence: VerifiedEvidence, key: str, secret: bytes) -> OwnerOr
     info = hpke_info(evidence.bundle, Role.SIGNER, _IMPORT)
     sealed = seal(secret, evidence.keys(Role.SIGNER).hpke, info)
     return draft_order(evidence, Action.IMPORT, key, sealed)
+
+
+def draft_connect(evidence: VerifiedEvidence, credentials: Credentials) -> OwnerOrder:
+    """Returns the order that brings in an account's credentials, sealed to the attested record.
+
+    Raises:
+        RoleMissing: this boot keeps no record.
+    """
+    record = evidence.keys(Role.RECORD)
+    info = hpke_info(evidence.bundle, Role.RECORD, _CONNECT)
+    sealed = seal(credentials.serialise(), record.hpke, info)
+    return draft_order(evidence, Action.CONNECT, credentials.account, sealed)
 
 
 def draft_enrolment(

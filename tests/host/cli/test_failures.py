@@ -142,7 +142,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["manifest", "sign", "{tmp}/junk.signed.json"], 2, "not a signed file"),
     (["manifest", "new", "--account", "Bad Name"], 2, "no owner key"),
     (["manifest", "pin", "{tmp}/junk"], 2, "not a signed file"),
-    (["permit"], 2, "permits nothing"),
+    (["permit"], 2, "manifest.signed.json"),
     (["permit", "--budget", "main=1"], 2, "cannot read"),
     (["permit", "--budget", "main=1", "--until", "tomorrow"], 2, "not a time"),
     (["permit", "--budget", "main=1", "--until", "2030-01-01"], 2, "no time zone"),

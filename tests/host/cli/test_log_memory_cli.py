@@ -22,7 +22,7 @@ from strongroom_host.owner.signed import SignedFile
 from strongroom_host.store.journal import Journal
 from strongroom_host.testnet.errors import KeyRefused
 from strongroom_host.testnet.server import TestnetServer
-from strongroom_wire.bundle import EMPTY_LOG, LogHead
+from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role
 from strongroom_wire.leaves import Kind, Leaf, commitment
 from strongroom_wire.statements import Permit
 
@@ -201,7 +201,7 @@ def test_the_whole_history_is_continued_and_dated(scene: Scene, one: Owner) -> N
     done = one.permit(None)
     assert "remembers no head" not in done.out
     permit, stored = one.drafted, leaves(scene.log)
-    assert permit.signer_head.size == len(stored) == scene.size
+    assert permit.continues(Role.SIGNER).head.size == len(stored) == scene.size
     assert permit.not_before == max(Leaf.parse(leaf).time_ms for leaf in stored) > 0
     assert permit.abandons == EMPTY_LOG
 
@@ -209,7 +209,7 @@ def test_the_whole_history_is_continued_and_dated(scene: Scene, one: Owner) -> N
 def test_a_log_is_continued_while_it_is_written(scene: Scene, one: Owner) -> None:
     with LogFiles(one.folder / "log"):
         one.permit(None)
-    assert one.drafted.signer_head.size == scene.size
+    assert one.drafted.continues(Role.SIGNER).head.size == scene.size
 
 
 def test_an_old_copy_is_refused(scene: Scene, one: Owner, tmp_path: Path) -> None:
@@ -233,7 +233,8 @@ def test_what_is_given_up_is_in_the_permit_and_no_longer_remembered(
     done = one.permit(copy, "--abandon", "the disk burnt")
     assert "GIVES UP" in done.out
     permit = one.drafted
-    assert (permit.abandons.size, permit.signer_head.size) == (scene.size, len(leaves(copy)))
+    assert permit.abandons.size == scene.size
+    assert permit.continues(Role.SIGNER).head.size == len(leaves(copy))
     again = one.permit(copy)
     assert "The reason was: the disk burnt" in again.out
     assert one.drafted.abandons == permit.abandons, "the first permit may have reached nobody"
@@ -264,13 +265,13 @@ def test_leaves_that_no_head_has_need_a_word(scene: Scene, one: Owner, tmp_path:
     done = one.permit(copy, expect=3)
     assert "nothing vouches for the newest" in done.err
     one.permit(copy, "--unsigned-leaves")
-    assert one.drafted.signer_head.size == scene.size
+    assert one.drafted.continues(Role.SIGNER).head.size == scene.size
 
 
 def test_a_signed_checkpoint_vouches_where_nothing_is_remembered(scene: Scene, one: Owner) -> None:
     (one.folder / "heads").unlink()
     assert "remembers no head" in one.permit(None).out
-    assert one.drafted.signer_head.size == scene.size
+    assert one.drafted.continues(Role.SIGNER).head.size == scene.size
     (one.folder / "heads").unlink()
     shutil.rmtree(one.folder / "log" / "boots")
     refused = one.permit(None, expect=3)
@@ -291,7 +292,7 @@ def test_a_further_permit_of_the_running_boot_is_not_held_up(scene: Scene, one: 
     shutil.rmtree(one.folder / "log")
     shutil.copytree(scene.folder / "old", one.folder / "log")
     again.permit(None)
-    assert again.drafted.signer_head == EMPTY_LOG
+    assert again.drafted.continues(Role.SIGNER).head == EMPTY_LOG
 
 
 # --- permit sign -------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from strongroom_host.log.notes import cosign
 from strongroom_host.log.openings import Openings
 from strongroom_host.log.tiles import CHECKPOINT, ENTRIES, Tile, bundle
 from strongroom_host.log.verify import Problem
-from strongroom_wire.bundle import LogHead
+from strongroom_wire.bundle import LogHead, Role
 from strongroom_wire.errors import Rule
 from strongroom_wire.leaves import Kind, Leaf
 from strongroom_wire.merkle import Frontier
@@ -91,7 +91,7 @@ def test_what_is_said_of_a_good_log() -> None:
     assert one.proved.evidence.image.name == "simulated"
     assert one.proved.manifest.manifest.version == 7
     assert two.permits[0].verified
-    assert two.permits[0].permit.signer_head.size == 6
+    assert two.permits[0].permit.continues(Role.SIGNER).head.size == 6
     assert [note.boot_id for note in result.notes] == [SECOND.boot_id]
     told = " ".join(result.not_excluded())
     assert "No witness" in told

@@ -11,6 +11,8 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from strongroom_wire.bundle import Role
+
 from strongroom_host.cli.explain import RULES
 from strongroom_host.log.report.people import People
 from strongroom_host.log.report.record import Decision, Outcome, Record
@@ -96,10 +98,10 @@ def _permits(record: Record, people: People) -> _Rows:
         if permit is None:
             yield (*place, "no", *("",) * 11)
             continue
-        given_up = permit.abandons
+        given_up, continued = permit.abandons, permit.continues(Role.SIGNER).head
         terms = (
             *(permit.serial, rfc3339(permit.not_before), rfc3339(permit.not_after)),
-            *(permit.signer_head.size, _hash(permit.signer_head.root)),
+            *(continued.size, _hash(continued.root)),
             *((given_up.size, _hash(given_up.root)) if given_up.size else ("", "")),
         )
         who = _signers(row.signers, people)
