@@ -140,9 +140,7 @@ class Service(RoleProcess):
 
     def _synchronise(self, store: Store, account: Account, full: bool) -> None:
         run = Run(self._book, store, self._keys(store, account.user), account, self.manifest.mode)
-        held = run.state.credentials
-        credentials = held.key, held.secret, held.passphrase
-        where = account.venue, account.environment, credentials, self.manifest.egress
+        where = account.venue, account.environment, run.state.credentials, self.manifest.egress
         with closing(connector_for(*where, self._dial, self.now_ms, _sleep)) as connector:
             run.run(connector, full, _sleep)
 

@@ -184,7 +184,7 @@ class Run:
         basis = Basis(marks, doubts=tuple(state.doubts))
         history = History(self._events, markets, basis, start_ms)
         hours = list(history.hours(min(sync.until_ms, sync.balanced_ms)))
-        if not (periods := disclosed(hours, account.tier, history.lots.open_since())):
+        if not (periods := disclosed(hours, account.tier, history.ledger.open_since())):
             return
         rows, tree = [_published(period) for period in periods], Frontier()
         for row in rows:

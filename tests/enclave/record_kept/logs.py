@@ -9,9 +9,10 @@ from strongroom_enclave.record.errors import StoreBroken, StoreRefused
 from strongroom_enclave.record.state import Book
 from strongroom_enclave.record.store import Store
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role, RoleKeys
-from strongroom_wire.leaves import Boot, Leaf
+from strongroom_wire.leaves import Boot, Kind, Leaf
 from strongroom_wire.merkle import Frontier, leaf_hash
-from strongroom_wire.pages import LogPage
+from strongroom_wire.pages import Entry, LogPage
+from strongroom_wire.record import ReturnsReceipt
 from strongroom_wire.statements import Permit
 
 from tests.enclave.record_kept.samples import KEY, state
@@ -22,14 +23,19 @@ NOW = 1_800_000_000_000
 
 
 class Host:
-    """Keeps what it is asked to; `told`, if set, is what it says when it is asked for states."""
+    """Keeps what it is asked to; `told`, if set, is what it says when it is asked for states. With
+    `dies` requests more the connection breaks, `before` or after that one is done."""
 
     def __init__(self) -> None:
         self.asked = list[str]()
         self.told: list[bytes] | None = None
         self.refused, self.lost = set[str](), set[str]()
+        self.dies, self.before = 0, True
         self.newest, self.puts, self.pages = dict[str, bytes](), 0, 0
-        self._leaves = list[bytes]()
+        self.rows = dict[tuple[str, str], list[bytes]]()
+        self.staged = dict[str, tuple[bytes, list[bytes]]]()
+        self.published = dict[str, list[tuple[ReturnsReceipt, list[bytes]]]]()
+        self._leaves, self._openings = list[bytes](), list[bytes]()
         self._roots = {bytes(32): dict[str, bytes]()}
         self.store = _Told(self._answer)
 
@@ -51,6 +57,15 @@ class Host:
 
     def _answer(self, verb: str, *fields: str | int | bytes) -> list[bytes]:
         self.asked.append(verb)
+        self.dies -= 1
+        if self.dies == 0 and self.before:
+            raise StoreBroken("store", "an answer", "OSError")
+        found = self._done(verb, *fields)
+        if self.dies == 0:
+            raise StoreBroken("store", "an answer", "OSError")
+        return found
+
+    def _done(self, verb: str, *fields: str | int | bytes) -> list[bytes]:
         if verb in self.refused:
             raise StoreRefused(verb, "done", "01")
         if verb in self.lost:
@@ -67,11 +82,43 @@ class Host:
             case "log", bytes(data):
                 self.pages += 1
                 for entry in LogPage.parse(data).entries:
-                    leaf = Leaf.parse(entry.leaf)
-                    assert leaf.index == len(self._leaves)
-                    leaf.record(entry.opening)
-                    self._leaves.append(entry.leaf)
+                    self._append(entry)
+            case "put", str(table), str(account), int(first), *rows:
+                self._put(table, account, first, [bytes(row) for row in rows])  # type: ignore[arg-type]
+            case "get", str(table), str(account), int(first):
+                return self.rows.get((table, account), [])[first : first + 700]
+            case "publish", str(account), bytes(root), *rows:
+                self.staged[account] = root, [bytes(row) for row in rows]  # type: ignore[arg-type]
+            case _:
+                raise AssertionError(verb)
         return []
+
+    def _put(self, table: str, account: str, first: int, rows: list[bytes]) -> None:
+        """As the database does it: the same bytes again are no error."""
+        kept = self.rows.setdefault((table, account), [])
+        if first > len(kept) or any(a != b for a, b in zip(kept[first:], rows, strict=False)):
+            raise StoreRefused("put", "done", "01")
+        kept.extend(rows[len(kept) - first :])
+
+    def _append(self, entry: Entry) -> None:
+        leaf = Leaf.parse(entry.leaf)
+        record = leaf.record(entry.opening)
+        if leaf.index < len(self._leaves):
+            assert self._leaves[leaf.index] == entry.leaf
+            return
+        assert leaf.index == len(self._leaves)
+        self._leaves.append(entry.leaf)
+        self._openings.append(entry.opening)
+        if leaf.kind is Kind.RETURNS:
+            receipt = ReturnsReceipt.parse(record)
+            root, rows = self.staged.pop(receipt.account)
+            assert root.hex() == receipt.root
+            self.published.setdefault(receipt.account, []).append((receipt, rows))
+
+    def receipts(self, kind: Kind) -> list[bytes]:
+        """The records of all leaves of a kind."""
+        both = zip(self.leaves(), self._openings, strict=True)
+        return [leaf.record(opening) for leaf, opening in both if leaf.kind is kind]
 
 
 class _Told(Store):

@@ -244,6 +244,7 @@ def test_the_receipt_says_which_kind_of_leaf_it_is(log: Log) -> None:
     kinds = list[Kind]()
     before = None
     receipts: tuple[Receipt, ...] = (state().sync, replace(RETURNS, account="ada"))
+    host.staged["ada"] = bytes.fromhex(RETURNS.root), []
     for receipt in receipts:
         before, entry = book.commit(host.store, before, state("ada"), KEY, receipt)
         leaf = host.leaves()[-1]

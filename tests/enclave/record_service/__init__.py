@@ -1,0 +1,1 @@
+"""The record at work: one run through an account, the process around it, and all end to end."""
