@@ -155,11 +155,6 @@ class Intent(Struct, frozen=True):
         orders = [order.serialise() for order in self.orders]
         return b"".join((_packed(_INTENT, *numbers), *orders, self.argument))
 
-    @property
-    def context(self) -> bytes:
-        """What decided about the orders: digests of model and inputs, 64 bytes, or nothing."""
-        return self.argument if self.kind is Kind.ORDERS else b""
-
     @classmethod
     def parse(cls, data: bytes) -> "Intent":
         """Returns the intent in a decrypted frame.

@@ -99,11 +99,8 @@ class NsmPlatform:
         (years 2004 and 10889) are there for the unit: seconds and microseconds fall outside.
         """
         nonce = os.urandom(16)
-        document = _decode(self.attest(b"", nonce))
-        if isinstance(document, cbor2.CBORTag) and document.tag == 18:  # optional in COSE_Sign1
-            document = document.value
-        match document:
-            case [_, _, bytes(payload), _]:
+        match _decode(self.attest(b"", nonce)):  # the tag is optional in COSE_Sign1
+            case [_, _, bytes(payload), _] | cbor2.CBORTag(tag=18, value=[_, _, bytes(payload), _]):
                 match _decode(payload):
                     case {"nonce": echo, "timestamp": int(ms)} if echo == nonce:
                         if 1 << 40 < ms < 1 << 48:

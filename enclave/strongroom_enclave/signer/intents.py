@@ -70,7 +70,8 @@ class Desk:
         key = self._keys[intent.key] if intent.key < len(self._keys) else None
         name, counted = (key.spec.name, key.engine.counted) if key else ("", (0, 0))
         sent = sha256(reply.request).digest() if approved else bytes(32)
-        told, context = replace(reply, request=b""), intent.context
+        context = intent.argument if intent.kind is Kind.ORDERS else b""  # what decided, if told
+        told = replace(reply, request=b"")
         record = leaves.Decision(name, client, digest, sent, *counted, context, told).serialise()
         kind, public = leaves.Kind.SIGNED, b""
         if not approved:

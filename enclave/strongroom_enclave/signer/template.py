@@ -37,8 +37,7 @@ def fill_template(template: bytes, offsets: Sequence[int], request: bytes) -> by
         HoleNotZeroed: a hole is not all zeros.
         TemplateMismatch: another length, or a difference outside the holes.
     """
-    found = (*_SIGNATURE.finditer(request), *_HMAC.finditer(request))
-    holes = [match.span() for match in found]
+    holes = [match.span() for hole in (_SIGNATURE, _HMAC) for match in hole.finditer(request)]
     if list(offsets) != (expected := [start for start, _ in holes]):
         raise errors.HoleMismatch("hole offsets", expected, list(offsets))
     if len(template) != len(request):
