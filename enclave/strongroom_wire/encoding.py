@@ -17,8 +17,8 @@ __all__ = ["MAX_STATEMENT", "digest", "emit", "member", "pack", "u32", "u64", "u
 __all__ += ["unpack", "unpack_fields"]
 
 _Member = TypeVar("_Member", bound=IntEnum)
+# Upper bound, in bytes, of any packed value that is accepted from outside.
 MAX_STATEMENT = 1 << 20
-"""Upper bound, in bytes, of any packed value that is accepted from outside."""
 
 
 def pack(domain: bytes, *fields: bytes) -> bytes:

@@ -28,8 +28,8 @@ from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge
 __all__ = ["MAX_FRAME", "MAX_ORDERS", "ChannelOpen", "ChannelOpened", "Direction", "Intent", "Kind"]
 __all__ += ["OrderIntent", "Reply", "SealedChannel", "channel_keys"]
 
+# Upper bound of a whole frame in bytes; the longest reply cancels 1000 orders (69 kB).
 MAX_FRAME = 128 * 1024
-"""Upper bound of a whole frame in bytes; the longest reply cancels 1000 orders (69 kB)."""
 MAX_ORDERS = 15
 _HEADER = struct.Struct(">4sB3xQQ")
 _OVERHEAD = _HEADER.size + 16
@@ -62,30 +62,30 @@ class Kind(IntEnum):
         kind._value_, kind.call, kind.orders, kind.argument = number, call, orders, argument
         return kind
 
+    # Sign and build `POST /order`, or `POST /orders` for 2 to 15 [empty, or what decided: SHA-256
+    # of the model, SHA-256 of its inputs; both go into the log].
     ORDERS = 1, "order", range(1, MAX_ORDERS + 1), (0, 64)
-    """Sign and build `POST /order`, or `POST /orders` for 2 to 15 [empty, or what decided: SHA-256
-    of the model, SHA-256 of its inputs; both go into the log]."""
+    # Fill one order's template [u32 signature offset, u32 HMAC offset, request bytes].
     TEMPLATE = 2, "template", range(1, 2), range(9, MAX_FRAME)
-    """Fill one order's template [u32 signature offset, u32 HMAC offset, request bytes]."""
+    # [1 to 1000 order hashes, 32 bytes each]
     CANCEL = 3, "cancel", range(1), range(32, 32 * 1000 + 1, 32)
-    """[1 to 1000 order hashes, 32 bytes each]"""
     CANCEL_ALL = 4, "cancel", range(1), range(1)
+    # [32-byte condition id, 32-byte token id]
     CANCEL_MARKET = 5, "cancel", range(1), range(64, 65)
-    """[32-byte condition id, 32-byte token id]"""
+    # [heartbeat id, ASCII, up to 256 bytes, may be empty]
     HEARTBEAT = 6, "heartbeat", range(1), _TEXT
-    """[heartbeat id, ASCII, up to 256 bytes, may be empty]"""
+    # [32-byte order hash]
     QUERY_ORDER = 7, "query", range(1), range(32, 33)
-    """[32-byte order hash]"""
+    # [pagination cursor, ASCII, up to 256 bytes, may be empty]
     QUERY_OPEN = 8, "query", range(1), _TEXT
-    """[pagination cursor, ASCII, up to 256 bytes, may be empty]"""
+    # [as QUERY_OPEN]
     QUERY_TRADES = 9, "query", range(1), _TEXT
-    """[as QUERY_OPEN]"""
+    # The signed head and recent leaves, from an index on [u64]; see `pages`. It says that the
+    # client has all leaves before: those may be forgotten, and until then they take up room.
     READ_LOG = 10, "log", range(1), range(8, 9)
-    """The signed head and recent leaves, from an index on [u64]; see `pages`. It says that the
-    client has all leaves before: those may be forgotten, and until then they take up room."""
+    # Log a decision of the client's model, which needs no key and yields no request [SHA-256 of the
+    # model, of its inputs, of its output].
     MODEL = 11, "order", range(1), range(96, 97)
-    """Log a decision of the client's model, which needs no key and yields no request [SHA-256 of
-    the model, of its inputs, of its output]."""
 
 
 _KINDS = {int(kind): kind for kind in Kind}

@@ -18,8 +18,8 @@ _OWNERS = b"strongroom/owners/v1"
 _STATEMENT = b"strongroom/statement/v1"
 _P = 2**255 - 19
 _Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+# The y coordinates of the eight points of edwards25519 whose order divides 8.
 _SMALL_ORDER = {0, 1, _P - 1, _Y8, _P - _Y8}
-"""The y coordinates of the eight points of edwards25519 whose order divides 8."""
 
 
 def verify_signature(key: bytes, signature: bytes, message: bytes) -> None:

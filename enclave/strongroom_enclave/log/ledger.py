@@ -21,15 +21,15 @@ from strongroom_enclave.identity import Identity
 
 __all__ = ["Ledger"]
 
+# Bytes of leaves and openings, of which each has a KiB at least (what Python needs for the small
+# ones): 16,384 decisions. The longest of them is an owner's statement, of a MiB.
 _KEPT = 16 << 20
-"""Bytes of leaves and openings, of which each has a KiB at least (what Python needs for the small
-ones): 16,384 decisions. The longest of them is an owner's statement, of a MiB."""
 _WAITING = 64
 _PAGE = 60_000  # bytes of leaves and openings in one answer
 
 
 class Ledger:
-    """The log of `role` in this boot. Closed until a permit says which history it continues.
+    """The log of `role` in this boot, `opened` when a permit says which history it continues.
 
     What happens before that (keys can be made, and a kill switch pulled, without a permit) waits in
     order, and is appended after the boot's own leaf, with the time at which it happened.
@@ -41,27 +41,22 @@ class Ledger:
         """`now` returns ms since the epoch, or 0 where there is no time to be had."""
         self._identity, self._now = identity, now
         self._origin = log_origin(identity.boot.owner_root, account, role)
-        self._tree: Frontier | None = None
+        self._tree, self.opened = Frontier(), False
         self._waiting: list[tuple[Kind, bytes, bytes, int]] = []
         self._recent, self._kept, self._read = deque[Entry](), 0, 0
 
     def open(self, tree: Frontier, record: bytes, public: bytes) -> None:
         """Continues `tree` with this boot's leaf, and with what waited for it."""
-        self._tree = tree
+        self._tree, self.opened = tree, True
         self.append(Kind.BOOT, record, public)
         for event in self._waiting:
             self.append(*event)
         self._waiting.clear()
 
     @property
-    def opened(self) -> bool:
-        """Whether it says already which history it continues."""
-        return self._tree is not None
-
-    @property
     def head(self) -> LogHead:
         """The tree's head, of an empty tree while closed."""
-        return (self._tree or Frontier()).head
+        return self._tree.head
 
     def admit(self, eighths: int = 7) -> None:
         """Says whether one more event can be logged, before it happens, in so much of the room: the
@@ -80,7 +75,7 @@ class Ledger:
         the log is closed, nothing. Room is for `admit` to ask about: what stops something, and an
         owner's permit, goes in without."""
         at = self._now() if at is None else at
-        if self._tree is None:
+        if not self.opened:
             self._waiting.append((kind, record, public, at))
             return Entry()
         self._full(8)
@@ -93,7 +88,7 @@ class Ledger:
 
     def _full(self, eighths: int) -> bool:
         """Forgets the oldest leaves, if they were read, until there is room; says if none is."""
-        size, recent = self._tree.size if self._tree else 0, self._recent
+        size, recent = self._tree.size, self._recent
         while (full := self._kept * 8 >= _KEPT * eighths) and size - len(recent) < self._read:
             self._kept -= _room(recent.popleft())
         return full
@@ -107,7 +102,7 @@ class Ledger:
         Raises:
             Refused: WRONG_LOG_HEAD, when the log is closed.
         """
-        if self._tree is None:
+        if not self.opened:
             raise Refused(Code.WRONG_LOG_HEAD, "log", "an open one", start)
         if start <= self._tree.size:
             self._read = max(self._read, start)

@@ -12,11 +12,11 @@ from strongroom_enclave.signer import errors
 
 __all__ = ["ONE", "Amounts", "Side", "Tick", "limit_amounts", "market_amounts"]
 
+# One share, one pUSD, or a price of 1.
 ONE = 1_000_000
-"""One share, one pUSD, or a price of 1."""
 
+# Offered sizes keep two decimals, at every tick.
 _LOT = 10_000
-"""Offered sizes keep two decimals, at every tick."""
 
 
 class Side(IntEnum):

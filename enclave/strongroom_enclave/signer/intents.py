@@ -25,10 +25,10 @@ __all__ = ["Desk"]
 
 _TICKS = tuple(amounts.Tick)
 _MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
+# How many eighths of the log's room each `Kind` may fill with leaves that nobody has read, in the
+# order of their numbers: the last is for cancels, of clients who may cancel. What has none decides
+# nothing and is not logged.
 _ROOM = 7, 7, 8, 8, 8, 0, 0, 0, 0, 0, 7
-"""How many eighths of the log's room each `Kind` may fill with leaves that nobody has read, in the
-order of their numbers: the last is for cancels, of clients who may cancel. What has none decides
-nothing and is not logged."""
 
 
 class Desk:

@@ -181,6 +181,9 @@ def _window_notional(_: ProposedOrder, s: PolicyEngine) -> _Measure:
     return max(totals, key=lambda pair: pair[1] - pair[0], default=(0, 0))
 
 
+# Each measures (limit, actual) and holds when actual <= limit; a lower bound has both negated. All
+# are asked of each order in a batch, in this order; the first that does not hold is the answer. A
+# rule may rely on those above it: on a listed market, say, or an amount above zero.
 RULES: tuple[tuple[Rule, Callable[[ProposedOrder, PolicyEngine], _Measure]], ...] = (
     (Rule.PERMIT, lambda _, s: (-1, -s.permits)),
     (Rule.KILL_SWITCH, lambda _, s: (0, s.kills)),
@@ -198,6 +201,3 @@ RULES: tuple[tuple[Rule, Callable[[ProposedOrder, PolicyEngine], _Measure]], ...
     (Rule.BUDGET_ORDERS, lambda _, s: (s.budget.orders, s.orders + s.count)),
     (Rule.RATE, lambda _, s: (s.rate.limit, s.rate.total(s.now) + s.count)),  # orders in 60 s
 )
-"""Each measures (limit, actual) and holds when actual <= limit; a lower bound has both negated. All
-are asked of each order in a batch, in this order; the first that does not hold is the answer. A
-rule may rely on those above it: on a listed market, say, or an amount above zero."""
