@@ -24,37 +24,37 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#strongroom_wire/proto/enclave.proto\x12\x07\x65nclave\"~\n\x0eSyncJobRequest\x12\x10\n\x08user_uid\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\"\n\x04type\x18\x03 \x01(\x0e\x32\x14.enclave.SyncJobType\x12\x12\n\nstart_date\x18\x04 \x01(\x03\x12\x10\n\x08\x65nd_date\x18\x05 \x01(\x03\"E\n\x0f\x42\x61lanceSnapshot\x12\x0f\n\x07\x62\x61lance\x18\x01 \x01(\x01\x12\x0e\n\x06\x65quity\x18\x02 \x01(\x01\x12\x11\n\ttimestamp\x18\x03 \x01(\x03\"\xba\x01\n\x0fSyncJobResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x10\n\x08user_uid\x18\x02 \x01(\t\x12\x10\n\x08\x65xchange\x18\x03 \x01(\t\x12\x0e\n\x06synced\x18\x04 \x01(\x05\x12 \n\x18hourly_returns_generated\x18\x05 \x01(\x05\x12\x31\n\x0flatest_snapshot\x18\x06 \x01(\x0b\x32\x18.enclave.BalanceSnapshot\x12\r\n\x05\x65rror\x18\x07 \x01(\t\"d\n\x18HistoricalReturnsRequest\x12\x10\n\x08user_uid\x18\x01 \x01(\t\x12\x12\n\nstart_date\x18\x02 \x01(\x03\x12\x10\n\x08\x65nd_date\x18\x03 \x01(\x03\x12\x10\n\x08\x65xchange\x18\x04 \x01(\t\"b\n\x10HistoricalReturn\x12\x0e\n\x06period\x18\x01 \x01(\t\x12\x12\n\nnet_return\x18\x02 \x01(\x01\x12\x19\n\x11percentage_return\x18\x03 \x01(\x01\x12\x0f\n\x07\x62\x61lance\x18\x04 \x01(\x01\"g\n\x19HistoricalReturnsResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12*\n\x07returns\x18\x02 \x03(\x0b\x32\x19.enclave.HistoricalReturn\x12\r\n\x05\x65rror\x18\x03 \x01(\t\">\n\x18\x41ggregatedMetricsRequest\x12\x10\n\x08user_uid\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\"\xbf\x01\n\x19\x41ggregatedMetricsResponse\x12\x15\n\rtotal_balance\x18\x01 \x01(\x01\x12\x14\n\x0ctotal_equity\x18\x02 \x01(\x01\x12\x1a\n\x12total_realized_pnl\x18\x03 \x01(\x01\x12\x1c\n\x14total_unrealized_pnl\x18\x04 \x01(\x01\x12\x12\n\ntotal_fees\x18\x05 \x01(\x01\x12\x14\n\x0ctotal_trades\x18\x06 \x01(\x05\x12\x11\n\tlast_sync\x18\x07 \x01(\x03\"\x14\n\x12HealthCheckRequest\"\xa2\x01\n\x13HealthCheckResponse\x12\x33\n\x06status\x18\x01 \x01(\x0e\x32#.enclave.HealthCheckResponse.Status\x12\x0f\n\x07\x65nclave\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06uptime\x18\x04 \x01(\x01\"$\n\x06Status\x12\x0b\n\x07HEALTHY\x10\x00\x12\r\n\tUNHEALTHY\x10\x01*8\n\x0bSyncJobType\x12\x0f\n\x0bINCREMENTAL\x10\x00\x12\x0e\n\nHISTORICAL\x10\x01\x12\x08\n\x04\x46ULL\x10\x02\x32\xe3\x02\n\x0e\x45nclaveService\x12\x43\n\x0eProcessSyncJob\x12\x17.enclave.SyncJobRequest\x1a\x18.enclave.SyncJobResponse\x12\x63\n\x1a\x43\x61lculateHistoricalReturns\x12!.enclave.HistoricalReturnsRequest\x1a\".enclave.HistoricalReturnsResponse\x12]\n\x14GetAggregatedMetrics\x12!.enclave.AggregatedMetricsRequest\x1a\".enclave.AggregatedMetricsResponse\x12H\n\x0bHealthCheck\x12\x1b.enclave.HealthCheckRequest\x1a\x1c.enclave.HealthCheckResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#strongroom_wire/proto/enclave.proto\x12\x07\x65nclave\"~\n\x0eSyncJobRequest\x12\x10\n\x08user_uid\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\"\n\x04type\x18\x03 \x01(\x0e\x32\x14.enclave.SyncJobType\x12\x12\n\nstart_date\x18\x04 \x01(\x03\x12\x10\n\x08\x65nd_date\x18\x05 \x01(\x03\"~\n\x0f\x42\x61lanceSnapshot\x12\x0f\n\x07\x62\x61lance\x18\x01 \x01(\x01\x12\x0e\n\x06\x65quity\x18\x02 \x01(\x01\x12\x11\n\ttimestamp\x18\x03 \x01(\x03\x12\x14\n\x0c\x65quity_exact\x18\x64 \x01(\t\x12\x10\n\x08\x63urrency\x18\x65 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x66 \x01(\t\"\xd0\x01\n\x0fSyncJobResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x10\n\x08user_uid\x18\x02 \x01(\t\x12\x10\n\x08\x65xchange\x18\x03 \x01(\t\x12\x0e\n\x06synced\x18\x04 \x01(\x05\x12 \n\x18hourly_returns_generated\x18\x05 \x01(\x05\x12\x31\n\x0flatest_snapshot\x18\x06 \x01(\x0b\x32\x18.enclave.BalanceSnapshot\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\x14\n\x0c\x63ompleteness\x18\x64 \x01(\t\"d\n\x18HistoricalReturnsRequest\x12\x10\n\x08user_uid\x18\x01 \x01(\t\x12\x12\n\nstart_date\x18\x02 \x01(\x03\x12\x10\n\x08\x65nd_date\x18\x03 \x01(\x03\x12\x10\n\x08\x65xchange\x18\x04 \x01(\t\"\xbf\x02\n\x10HistoricalReturn\x12\x0e\n\x06period\x18\x01 \x01(\t\x12\x12\n\nnet_return\x18\x02 \x01(\x01\x12\x19\n\x11percentage_return\x18\x03 \x01(\x01\x12\x0f\n\x07\x62\x61lance\x18\x04 \x01(\x01\x12\x18\n\x10net_return_exact\x18\x64 \x01(\t\x12\x1f\n\x17percentage_return_exact\x18\x65 \x01(\t\x12\x15\n\rbalance_exact\x18\x66 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18g \x01(\t\x12\r\n\x05venue\x18h \x01(\t\x12\x13\n\x0b\x65nvironment\x18i \x01(\t\x12\x10\n\x08\x63urrency\x18j \x01(\t\x12\x10\n\x08start_ms\x18k \x01(\t\x12\r\n\x05hours\x18l \x01(\t\x12\r\n\x05\x66lags\x18m \x01(\t\x12\x12\n\nleaf_index\x18n \x01(\t\"}\n\x19HistoricalReturnsResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12*\n\x07returns\x18\x02 \x03(\x0b\x32\x19.enclave.HistoricalReturn\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x14\n\x0c\x63ompleteness\x18\x64 \x01(\t\">\n\x18\x41ggregatedMetricsRequest\x12\x10\n\x08user_uid\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\"\xff\x02\n\x19\x41ggregatedMetricsResponse\x12\x15\n\rtotal_balance\x18\x01 \x01(\x01\x12\x14\n\x0ctotal_equity\x18\x02 \x01(\x01\x12\x1a\n\x12total_realized_pnl\x18\x03 \x01(\x01\x12\x1c\n\x14total_unrealized_pnl\x18\x04 \x01(\x01\x12\x12\n\ntotal_fees\x18\x05 \x01(\x01\x12\x14\n\x0ctotal_trades\x18\x06 \x01(\x05\x12\x11\n\tlast_sync\x18\x07 \x01(\x03\x12\x1a\n\x12total_equity_exact\x18\x64 \x01(\t\x12 \n\x18total_realized_pnl_exact\x18\x65 \x01(\t\x12\"\n\x1atotal_unrealized_pnl_exact\x18\x66 \x01(\t\x12\x18\n\x10total_fees_exact\x18g \x01(\t\x12\x1a\n\x12total_trades_exact\x18h \x01(\t\x12\x10\n\x08\x63urrency\x18i \x01(\t\x12\x14\n\x0c\x63ompleteness\x18j \x01(\t\"\x14\n\x12HealthCheckRequest\"\xa2\x01\n\x13HealthCheckResponse\x12\x33\n\x06status\x18\x01 \x01(\x0e\x32#.enclave.HealthCheckResponse.Status\x12\x0f\n\x07\x65nclave\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06uptime\x18\x04 \x01(\x01\"$\n\x06Status\x12\x0b\n\x07HEALTHY\x10\x00\x12\r\n\tUNHEALTHY\x10\x01*8\n\x0bSyncJobType\x12\x0f\n\x0bINCREMENTAL\x10\x00\x12\x0e\n\nHISTORICAL\x10\x01\x12\x08\n\x04\x46ULL\x10\x02\x32\xe3\x02\n\x0e\x45nclaveService\x12\x43\n\x0eProcessSyncJob\x12\x17.enclave.SyncJobRequest\x1a\x18.enclave.SyncJobResponse\x12\x63\n\x1a\x43\x61lculateHistoricalReturns\x12!.enclave.HistoricalReturnsRequest\x1a\".enclave.HistoricalReturnsResponse\x12]\n\x14GetAggregatedMetrics\x12!.enclave.AggregatedMetricsRequest\x1a\".enclave.AggregatedMetricsResponse\x12H\n\x0bHealthCheck\x12\x1b.enclave.HealthCheckRequest\x1a\x1c.enclave.HealthCheckResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strongroom_wire.proto.enclave_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SYNCJOBTYPE']._serialized_start=1188
-  _globals['_SYNCJOBTYPE']._serialized_end=1244
+  _globals['_SYNCJOBTYPE']._serialized_start=1703
+  _globals['_SYNCJOBTYPE']._serialized_end=1759
   _globals['_SYNCJOBREQUEST']._serialized_start=48
   _globals['_SYNCJOBREQUEST']._serialized_end=174
   _globals['_BALANCESNAPSHOT']._serialized_start=176
-  _globals['_BALANCESNAPSHOT']._serialized_end=245
-  _globals['_SYNCJOBRESPONSE']._serialized_start=248
-  _globals['_SYNCJOBRESPONSE']._serialized_end=434
-  _globals['_HISTORICALRETURNSREQUEST']._serialized_start=436
-  _globals['_HISTORICALRETURNSREQUEST']._serialized_end=536
-  _globals['_HISTORICALRETURN']._serialized_start=538
-  _globals['_HISTORICALRETURN']._serialized_end=636
-  _globals['_HISTORICALRETURNSRESPONSE']._serialized_start=638
-  _globals['_HISTORICALRETURNSRESPONSE']._serialized_end=741
-  _globals['_AGGREGATEDMETRICSREQUEST']._serialized_start=743
-  _globals['_AGGREGATEDMETRICSREQUEST']._serialized_end=805
-  _globals['_AGGREGATEDMETRICSRESPONSE']._serialized_start=808
-  _globals['_AGGREGATEDMETRICSRESPONSE']._serialized_end=999
-  _globals['_HEALTHCHECKREQUEST']._serialized_start=1001
-  _globals['_HEALTHCHECKREQUEST']._serialized_end=1021
-  _globals['_HEALTHCHECKRESPONSE']._serialized_start=1024
-  _globals['_HEALTHCHECKRESPONSE']._serialized_end=1186
-  _globals['_HEALTHCHECKRESPONSE_STATUS']._serialized_start=1150
-  _globals['_HEALTHCHECKRESPONSE_STATUS']._serialized_end=1186
-  _globals['_ENCLAVESERVICE']._serialized_start=1247
-  _globals['_ENCLAVESERVICE']._serialized_end=1602
+  _globals['_BALANCESNAPSHOT']._serialized_end=302
+  _globals['_SYNCJOBRESPONSE']._serialized_start=305
+  _globals['_SYNCJOBRESPONSE']._serialized_end=513
+  _globals['_HISTORICALRETURNSREQUEST']._serialized_start=515
+  _globals['_HISTORICALRETURNSREQUEST']._serialized_end=615
+  _globals['_HISTORICALRETURN']._serialized_start=618
+  _globals['_HISTORICALRETURN']._serialized_end=937
+  _globals['_HISTORICALRETURNSRESPONSE']._serialized_start=939
+  _globals['_HISTORICALRETURNSRESPONSE']._serialized_end=1064
+  _globals['_AGGREGATEDMETRICSREQUEST']._serialized_start=1066
+  _globals['_AGGREGATEDMETRICSREQUEST']._serialized_end=1128
+  _globals['_AGGREGATEDMETRICSRESPONSE']._serialized_start=1131
+  _globals['_AGGREGATEDMETRICSRESPONSE']._serialized_end=1514
+  _globals['_HEALTHCHECKREQUEST']._serialized_start=1516
+  _globals['_HEALTHCHECKREQUEST']._serialized_end=1536
+  _globals['_HEALTHCHECKRESPONSE']._serialized_start=1539
+  _globals['_HEALTHCHECKRESPONSE']._serialized_end=1701
+  _globals['_HEALTHCHECKRESPONSE_STATUS']._serialized_start=1665
+  _globals['_HEALTHCHECKRESPONSE_STATUS']._serialized_end=1701
+  _globals['_ENCLAVESERVICE']._serialized_start=1762
+  _globals['_ENCLAVESERVICE']._serialized_end=2117
 # @@protoc_insertion_point(module_scope)

@@ -468,3 +468,78 @@ class Control:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class RecordStub:
+    """Served by the host, not the enclave: what it sees of synchronisations at the store port anyway.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.WatchSync = channel.unary_stream(
+                '/strongroom.v1.Record/WatchSync',
+                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.WatchSyncRequest.SerializeToString,
+                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.SyncStage.FromString,
+                _registered_method=True)
+
+
+class RecordServicer:
+    """Served by the host, not the enclave: what it sees of synchronisations at the store port anyway.
+    """
+
+    def WatchSync(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RecordServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'WatchSync': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSync,
+                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.WatchSyncRequest.FromString,
+                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.SyncStage.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'strongroom.v1.Record', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('strongroom.v1.Record', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Record:
+    """Served by the host, not the enclave: what it sees of synchronisations at the store port anyway.
+    """
+
+    @staticmethod
+    def WatchSync(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom.v1.Record/WatchSync',
+            strongroom__wire_dot_proto_dot_strongroom__pb2.WatchSyncRequest.SerializeToString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.SyncStage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -137,3 +137,31 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_strongroom_pb2.Bytes, _abc.Awaitable[_strongroom_pb2.Bytes]]: ...
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class RecordStub:
+    """Served by the host, not the enclave: what it sees of synchronisations at the store port anyway."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> RecordAsyncStub: ...
+    WatchSync: _grpc.UnaryStreamMultiCallable[_strongroom_pb2.WatchSyncRequest, _strongroom_pb2.SyncStage]
+
+@_typing.type_check_only
+class RecordAsyncStub(RecordStub):
+    """Served by the host, not the enclave: what it sees of synchronisations at the store port anyway."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    WatchSync: _aio.UnaryStreamMultiCallable[_strongroom_pb2.WatchSyncRequest, _strongroom_pb2.SyncStage]  # type: ignore[assignment]
+
+class RecordServicer(metaclass=_abc_1.ABCMeta):
+    """Served by the host, not the enclave: what it sees of synchronisations at the store port anyway."""
+
+    @_abc_1.abstractmethod
+    def WatchSync(
+        self,
+        request: _strongroom_pb2.WatchSyncRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_strongroom_pb2.SyncStage], _abc.AsyncIterator[_strongroom_pb2.SyncStage]]: ...
+
+def add_RecordServicer_to_server(servicer: RecordServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,16 +1,13 @@
-"""The tree of commands. Each group is imported when it is used, so that one command's needs (or
-missing packages) do not slow, or stop, another."""
+"""The tree of commands."""
 
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
-from typer.main import get_command, get_group
+from typer.main import get_command
 
 from strongroom_host.cli.failures import report
+from strongroom_host.cli.lazy import LazyGroup
 
 __all__ = ["COMMANDS", "app", "run"]
 
@@ -42,26 +39,10 @@ COMMANDS: Final = {
 function that is one command."""
 
 
-class Root(TyperGroup):
-    """The top of the tree: loads commands by name, and turns every failure into a message."""
+class Root(LazyGroup):
+    """The top of the tree: turns every failure into a message."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        """All names, whether or not they can be loaded."""
-        return list(COMMANDS)
-
-    def get_command(
-        self,
-        ctx: Any,  # noqa: ARG002
-        cmd_name: str,
-    ) -> TyperCommand | TyperGroup | None:
-        """Imports and returns one command; one that cannot be imported says why when run."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        try:
-            return _command(cmd_name, getattr(import_module(module), attribute))
-        except ModuleNotFoundError as error:
-            return _command(cmd_name, _unavailable(error))
+    LATER = COMMANDS
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; see `failures` for what becomes of errors."""
@@ -71,26 +52,6 @@ class Root(TyperGroup):
             raise
         except Exception as error:
             raise typer.Exit(report(error)) from error
-
-
-def _command(name: str, target: Any) -> TyperCommand | TyperGroup:
-    command: TyperCommand | TyperGroup
-    if isinstance(target, typer.Typer):
-        command = get_group(target)  # unlike get_command, it adds no options about completion
-    else:
-        single = typer.Typer(add_completion=False)
-        single.command(name=name)(target)
-        command = cast(TyperCommand, get_command(single))
-    command.name = name
-    return command
-
-
-def _unavailable(error: ModuleNotFoundError) -> Callable[[], None]:
-    def unavailable() -> None:
-        raise error
-
-    unavailable.__doc__ = f"(not available: the package {error.name!r} is missing)"
-    return unavailable
 
 
 app = typer.Typer(

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from strongroom_host.egress import parse_target
+from strongroom_host.egress import Place, parse_target
 from strongroom_host.errors import BadInput
 from strongroom_host.runners.operator import DEFAULT_VENUES, HostPlan, Serving, Summary, serve
 
@@ -72,8 +72,8 @@ MapOption = Annotated[
     typer.Option(
         "--map",
         metavar="NAME=ADDRESS:PORT",
-        help="Lead connections to NAME (port 443, or NAME:PORT) elsewhere, such as a testnet."
-        " Allowed by being mapped. Repeatable.",
+        help="Lead connections to NAME (port 443, or NAME:PORT) elsewhere, such as a testnet, or to"
+        " unix:/PATH. Allowed by being mapped. Repeatable.",
     ),
 ]
 BusyPollOption = Annotated[
@@ -92,8 +92,8 @@ def allowed(allow: list[str] | None) -> tuple[str, ...]:
     return tuple(allow) if allow is not None else DEFAULT_VENUES
 
 
-def parse_maps(mapped: list[str] | None) -> dict[str, tuple[str, int]]:
-    """Returns destination and place of each NAME[:PORT]=ADDRESS:PORT.
+def parse_maps(mapped: list[str] | None) -> dict[str, Place]:
+    """Returns destination and place of each NAME[:PORT]=ADDRESS:PORT, or =unix:PATH.
 
     Raises:
         BadInput: one leads nowhere.
@@ -101,16 +101,19 @@ def parse_maps(mapped: list[str] | None) -> dict[str, tuple[str, int]]:
     return dict(map(_parse_map, mapped or []))
 
 
-def _parse_map(text: str) -> tuple[str, tuple[str, int]]:
+def _parse_map(text: str) -> tuple[str, Place]:
     name, equals, place = text.partition("=")
     if not equals:
         raise BadInput(
             f"{text!r} leads nowhere",
-            expected="NAME=ADDRESS:PORT, for instance clob.testnet=127.0.0.1:8443",
+            expected="NAME=ADDRESS:PORT, for instance clob.testnet=127.0.0.1:8443, or =unix:/PATH",
             remedy="correct --map",
         )
+    leads = str(parse_target(name if ":" in name else f"{name}:443"))
+    if place.startswith("unix:/"):
+        return leads, Path(place.removeprefix("unix:"))
     target = parse_target(place)
-    return str(parse_target(name if ":" in name else f"{name}:443")), (target.host, target.port)
+    return leads, (target.host, target.port)
 
 
 def operate(plan: HostPlan, *, as_json: bool) -> None:
@@ -129,7 +132,7 @@ def operate(plan: HostPlan, *, as_json: bool) -> None:
 def _ready(serving: Serving) -> None:
     lines = [f"[bold green]The enclave runs[/] (booted in {serving.boot_s:.1f} s)"]
     plan = serving.plan
-    reach = [*plan.allow, *(f"{name} → {host}:{port}" for name, (host, port) in _mapped(plan))]
+    reach = [*plan.allow, *(f"{name} → {_place(place)}" for name, place in _mapped(plan))]
     shown = {
         "address": f"{serving.address} (and the two ports after it), or unix:{serving.sockets}",
         "reaches": ", ".join(reach) or "nothing",
@@ -181,8 +184,12 @@ def _summary_json(summary: Summary) -> dict[str, object]:
     return {"forwarded": dict(summary.forwarded), "egress": dict(summary.egress)}
 
 
-def _mapped(plan: HostPlan) -> list[tuple[str, tuple[str, int]]]:
+def _mapped(plan: HostPlan) -> list[tuple[str, Place]]:
     return list((plan.mapping or {}).items())
+
+
+def _place(place: Place) -> str:
+    return f"unix:{place}" if isinstance(place, Path) else "{}:{}".format(*place)
 
 
 def _loopback(host: str) -> bool:

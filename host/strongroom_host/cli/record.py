@@ -1,11 +1,13 @@
 """`strongroom record`: what a track record says, how it looks, and what it gives away.
 
-All of it from disclosed returns in a file, which these commands do not verify.
+The commands of this module take disclosed returns in a file, which they do not verify; the others
+are beside it (`record_*.py`).
 """
 
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import typer
@@ -18,6 +20,7 @@ from strongroom_host.charts.picture import png
 from strongroom_host.charts.scales import day, moment, percent
 from strongroom_host.charts.terminal import COLUMNS, listed, plot
 from strongroom_host.charts.words import ABSENT, figures
+from strongroom_host.cli.lazy import LazyGroup
 from strongroom_host.cli.output import print_json, say, table, warn
 from strongroom_host.cli.session import JsonOption
 from strongroom_host.errors import BadInput
@@ -35,8 +38,27 @@ from strongroom_host.private_files import write_atomic
 
 __all__ = ["app"]
 
+
+class _Record(LazyGroup):
+    """What needs the database or an enclave is loaded when it is used."""
+
+    LATER = MappingProxyType(
+        {
+            "serve": "strongroom_host.cli.record_serve:serve",
+            "connect": "strongroom_host.cli.record_connect:connect",
+            "sync": "strongroom_host.cli.record_sync:sync",
+            "status": "strongroom_host.cli.record_sync:status",
+            "revive": "strongroom_host.cli.record_sync:revive",
+            "returns": "strongroom_host.cli.record_returns:returns",
+            "prove": "strongroom_host.cli.record_proof:prove",
+            "verify": "strongroom_host.cli.record_proof:verify",
+        }
+    )
+
+
 app = typer.Typer(
-    help="A track record: metrics, charts, and what it tells about positions.",
+    cls=_Record,
+    help="A track record: kept, synchronised, shown, verified; and what it tells about positions.",
     no_args_is_help=True,
 )
 

@@ -34,6 +34,7 @@ from strongroom_host.egress.targets import (
     InvalidTarget,
     MalformedConnect,
     MethodRefused,
+    Place,
     Target,
     parse_connect,
     public_address,
@@ -55,12 +56,14 @@ class ListenFailed(EnvironmentFault):
 
 @dataclass(frozen=True, slots=True)
 class EgressLimits:
-    """Times in seconds. `tunnels` counts every connection from its first byte."""
+    """Times in seconds. `tunnels` counts every connection from its first byte. A mapped destination
+    is the operator's own, where a dead peer shows by itself: it may be silent for longer."""
 
     tunnels: int = 256
     head_s: float = 10.0
     connect_s: float = 10.0
     idle_s: float = 120.0
+    mapped_idle_s: float = 3600.0
 
 
 class _Refused(Exception):
@@ -78,7 +81,7 @@ class EgressProxy:
         unix_mode: Permissions of that socket.
         tcp: Address to listen on; port 0 picks one (see `tcp_address`).
         mapping: Destinations that lead elsewhere, such as ``{"clob.testnet:443": ("127.0.0.1",
-            port)}``. Only these may lead to private addresses.
+            port)}``; to an address or a Unix socket. Only these may lead to private addresses.
         limits: Times and counts.
 
     Attributes:
@@ -93,7 +96,7 @@ class EgressProxy:
         unix_path: Path | None = None,
         unix_mode: int = 0o660,
         tcp: tuple[str, int] | None = None,
-        mapping: Mapping[str, tuple[str, int]] | None = None,
+        mapping: Mapping[str, Place] | None = None,
         limits: EgressLimits | None = None,
     ) -> None:
         if unix_path is None and tcp is None:
@@ -190,10 +193,13 @@ class EgressProxy:
         try:
             if len(self._tunnels) > self._limits.tunnels:
                 raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy")
-            remote = await self._connect(await self._read_target(client[0]))
+            target = await self._read_target(client[0])
+            remote = await self._connect(target)
             client[1].write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             self.counts["opened"] += 1
-            end = await self._tunnel(client, remote)
+            limits = self._limits
+            idle_s = limits.mapped_idle_s if target in self._mapped else limits.idle_s
+            end = await self._tunnel(client, remote, idle_s)
             self.counts[end.value] += 1
         except _Refused as refused:
             self.counts[refused.reason] += 1
@@ -204,10 +210,10 @@ class EgressProxy:
             if remote is not None:
                 await _close(remote[1])
 
-    async def _tunnel(self, client: _Streams, remote: _Streams) -> End:
+    async def _tunnel(self, client: _Streams, remote: _Streams, idle_s: float) -> End:
         flow = Flow()
         try:
-            return await join(client, remote, flow, self._limits.idle_s)
+            return await join(client, remote, flow, idle_s)
         finally:
             self.counts["bytes_up"] += flow.up
             self.counts["bytes_down"] += flow.down
@@ -239,7 +245,7 @@ class EgressProxy:
         try:
             async with asyncio.timeout(self._limits.connect_s):
                 if mapped is not None:
-                    return await _open(*mapped)
+                    return await _open_mapped(mapped)
                 return await _open_first(await _resolve(target), target.port)
         except TimeoutError:
             raise _Refused(HTTPStatus.GATEWAY_TIMEOUT, "timeout") from None
@@ -272,6 +278,12 @@ async def _open_first(addresses: list[str], port: int) -> _Streams:
         except OSError as failed:
             error = failed
     raise error or OSError("no address")
+
+
+async def _open_mapped(place: Place) -> _Streams:
+    if isinstance(place, Path):
+        return await asyncio.open_unix_connection(str(place), limit=_BUFFER)
+    return await _open(*place)
 
 
 async def _open(host: str, port: int) -> _Streams:

@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from strongroom_host.errors import BadInput
@@ -20,6 +21,7 @@ __all__ = [
     "InvalidTarget",
     "MalformedConnect",
     "MethodRefused",
+    "Place",
     "Target",
     "parse_connect",
     "parse_target",
@@ -29,6 +31,9 @@ __all__ = [
 
 MAX_HEAD: Final = 8 * 1024
 """Bytes of request line and headers that are read at most."""
+
+Place = tuple[str, int] | Path
+"""Where a mapped destination leads: a TCP address, or a Unix socket of this machine."""
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
@@ -88,8 +93,8 @@ def parse_target(text: str) -> Target:
 
 
 def targets(
-    allow: Iterable[str], mapping: Mapping[str, tuple[str, int]]
-) -> tuple[frozenset[Target], dict[Target, tuple[str, int]]]:
+    allow: Iterable[str], mapping: Mapping[str, Place]
+) -> tuple[frozenset[Target], dict[Target, Place]]:
     """The parsed allow-list and mapping; mapped destinations are allowed by being mapped.
 
     Raises:

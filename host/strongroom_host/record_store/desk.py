@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
+from queue import SimpleQueue
 from typing import Final
 
+from strongroom_host.record_store.errors import LeaseLost
 from strongroom_host.record_store.queue import JobQueue, Lease, Limits, Moved
 
 __all__ = ["Desk", "Event", "Stage"]
 
 _TICK_S: Final = 1.0
+_SILENT_S: Final = 3600.0
 _LOOK_S: Final = 0.5
 """How often a waiting connection looks by itself: other hosts queue into the same database."""
 
@@ -74,8 +78,12 @@ class Desk:
         self._wait_s, self._heard = wait_s, heard
         self._changed = threading.Condition()
         self._stages: dict[str, Event] = {}
+        self._listeners: dict[str, list[SimpleQueue[Event]]] = defaultdict(list)
+        self._held: dict[Lease, float] = {}
+        """Leases of connections that stand, and when each was heard of."""
         self._closed = False
         self._ticked = 0.0
+        self._asked: float | None = None
         self.counts: Counter[str] = Counter()
         """How often each stage was reached, by its name in lower case, and what ticks moved."""
 
@@ -85,7 +93,8 @@ class Desk:
         Raises:
             StoreError, DatabaseUnavailable: see `JobQueue`.
         """
-        until = time.monotonic() + self._wait_s
+        self._asked = time.monotonic()
+        until = self._asked + self._wait_s
         while not self._closed:
             self.tick(queue)
             if (lease := queue.claim(accounts)) is not None:
@@ -98,6 +107,12 @@ class Desk:
                 self._changed.wait(min(left, _LOOK_S))
         return None
 
+    def asked_within(self, seconds: float) -> bool:
+        """Returns whether a job was asked for lately, or is worked on: the record is there."""
+        with self._changed:
+            recent = self._asked is not None and time.monotonic() < self._asked + seconds
+            return recent or bool(self._held)
+
     def tick(self, queue: JobQueue) -> None:
         """Queues what is due and takes back what was lost, at most once a second."""
         with self._changed:
@@ -109,6 +124,35 @@ class Desk:
         self.counts["lost"] += moved.retried + moved.dead
         self.counts["scheduled"] += moved.scheduled
 
+    def holds(self, lease: Lease) -> None:
+        """Notes that the connection which has this lease was heard of."""
+        with self._changed:
+            self._held[lease] = time.monotonic()
+
+    def let_go(self, lease: Lease) -> None:
+        """Notes that nobody has this lease any more."""
+        with self._changed:
+            self._held.pop(lease, None)
+
+    def renew(self, queue: JobQueue) -> None:
+        """Renews the leases of connections that stand and are silent: their account's venue is
+        slow. One that hangs is not renewed for ever.
+
+        Raises:
+            StoreError, DatabaseUnavailable: see `JobQueue`.
+        """
+        with self._changed:
+            since = time.monotonic() - _SILENT_S
+            held = [lease for lease, heard in self._held.items() if heard > since]
+        for lease in held:
+            with suppress(LeaseLost):
+                queue.heartbeat(lease)
+
+    def wait(self, seconds: float) -> bool:
+        """Returns after so long, or at once when the desk is closed: whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed, seconds)
+
     def reached(self, account: str, stage: Stage, failure: int = 0) -> None:
         """Notes how far an account's job is."""
         event = Event(account, stage, failure)
@@ -117,6 +161,8 @@ class Desk:
                 return
             self._stages[account] = event
             self.counts[stage.name.lower()] += 1
+            for events in self._listeners[account]:
+                events.put(event)
             self._changed.notify_all()
         self._heard(event)
 
@@ -125,13 +171,17 @@ class Desk:
         with self._changed:
             return self._stages.get(account)
 
-    def next_stage(self, account: str, known: Event | None, timeout_s: float) -> Event | None:
-        """Returns the stage once it is another than `known`, or what it is after a while."""
+    @contextmanager
+    def listening(self, account: str) -> Iterator[SimpleQueue[Event]]:
+        """Yields what each stage of an account's jobs is put into, from now on, in order."""
+        events = SimpleQueue[Event]()
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or self._stages.get(account) != known, timeout_s
-            )
-            return self._stages.get(account)
+            self._listeners[account].append(events)
+        try:
+            yield events
+        finally:
+            with self._changed:
+                self._listeners[account].remove(events)
 
     def close(self) -> None:
         """Has everybody who waits return."""

@@ -35,6 +35,8 @@ class PortJobs:
         """Returns a job of these accounts once one is due, None after a while."""
         self.release()  # whoever asks for the next one has given the last one up
         self._lease, self._renewed = self._desk.claim(self._queue, accounts), time.monotonic()
+        if self._lease is not None:
+            self._desk.holds(self._lease)
         return self._lease
 
     def heard(self, verb: bytes) -> None:
@@ -45,12 +47,14 @@ class PortJobs:
         """
         if (lease := self._lease) is None:
             return
+        self._desk.holds(lease)
         now = time.monotonic()
         if now >= self._renewed + self._desk.limits.lease_seconds / 8:
             try:
                 self._queue.heartbeat(lease)
             except LeaseLost:
                 self._lease = None
+                self._desk.let_go(lease)
                 raise
             self._renewed = now
         if (stage := _STAGES.get(verb)) is not None:
@@ -66,6 +70,7 @@ class PortJobs:
         if lease is None or lease.account != account:
             raise LeaseLost("this connection has no such job", actual=account)
         self._lease = None
+        self._desk.let_go(lease)
         if code == 0:
             self._queue.done(lease)
             self._desk.reached(account, Stage.DONE)
@@ -78,6 +83,7 @@ class PortJobs:
         """Gives a job back that was not ended."""
         lease, self._lease = self._lease, None
         if lease is not None:
+            self._desk.let_go(lease)
             with suppress(LeaseLost, DatabaseRefused, DatabaseUnavailable):
                 self._queue.release(lease)
                 self._desk.reached(lease.account, Stage.QUEUED)

@@ -16,14 +16,16 @@ from strongroom_wire.encoding import uint
 
 from strongroom_host.record_store.connecting import connect
 from strongroom_host.record_store.desk import Desk
-from strongroom_host.record_store.errors import DatabaseUnavailable
+from strongroom_host.record_store.errors import DatabaseUnavailable, StoreError
 from strongroom_host.record_store.port import MAX_MESSAGE, PageKeeper, StorePort
+from strongroom_host.record_store.queue import JobQueue
 
 __all__ = ["Address", "serve_stream", "serving"]
 
 Address = tuple[str, int] | Path
 """A TCP address, or where a Unix socket is."""
 _MODE: Final = 0o660
+_TICK_S: Final = 5.0
 _numbers = itertools.count(1)
 
 
@@ -57,7 +59,9 @@ def serving(
         accepting = threading.Thread(
             target=_accept, args=(listener, dsn, desk, log, served), daemon=True
         )
+        renewing = threading.Thread(target=_renew, args=(dsn, desk), daemon=True)
         accepting.start()
+        renewing.start()
         try:
             yield (str(address), 0) if isinstance(address, Path) else listener.getsockname()[:2]
         finally:
@@ -65,6 +69,7 @@ def serving(
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             accepting.join()
+            renewing.join()
             for sock, thread in served.items():
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
@@ -106,6 +111,18 @@ def _accept(
             served[sock].start()
             for ended in [each for each, thread in served.items() if not thread.is_alive()]:
                 del served[ended]
+
+
+def _renew(dsn: str, desk: Desk) -> None:
+    """Keeps the leases of silent connections, and the schedule, while nobody asks for a job."""
+    while not desk.wait(min(desk.limits.lease_seconds / 4, _TICK_S)):
+        with suppress(StoreError, DatabaseUnavailable), connect(dsn, "strongroom leases") as open_:
+            queue = JobQueue(open_, "leases", desk.limits)
+            while True:
+                desk.tick(queue)
+                desk.renew(queue)
+                if desk.wait(min(desk.limits.lease_seconds / 4, _TICK_S)):
+                    return
 
 
 def _serve(sock: socket.socket, dsn: str, desk: Desk, log: PageKeeper | None) -> None:

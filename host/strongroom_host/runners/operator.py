@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from strongroom_host.egress import EgressProxy
+from strongroom_host.egress import EgressProxy, Place
 from strongroom_host.runners.forward import PortForwarder
 from strongroom_host.runners.implementations import event_loop
 from strongroom_host.runners.runner import Platform, Runner
@@ -40,7 +40,7 @@ class HostPlan:
     platform: Platform
     listen: tuple[str, int]
     allow: tuple[str, ...] = DEFAULT_VENUES
-    mapping: Mapping[str, tuple[str, int]] | None = None
+    mapping: Mapping[str, Place] | None = None
     until_stdin_ends: bool = False
 
 

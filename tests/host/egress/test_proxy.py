@@ -268,7 +268,7 @@ def test_the_next_address_is_tried_and_only_public_ones(
 
 def test_silence_ends_a_tunnel_and_traffic_keeps_it(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with running(tmp_path, limits=EgressLimits(idle_s=0.2)) as proxy:
+        async with running(tmp_path, limits=EgressLimits(idle_s=0.2, mapped_idle_s=0.2)) as proxy:
             _, _, (reader, writer) = await ask(tmp_path, connect())
             for _ in range(8):  # 0.4 s in all, twice the idle time
                 await asyncio.sleep(0.05)
@@ -447,3 +447,20 @@ def test_the_command_explains_itself(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "a destination is host:port: nonsense" in capsys.readouterr().err
     assert main(["--unix", str(tmp_path / "no" / "e.sock"), "--allow", VENUE]) == 5
     assert "cannot listen" in capsys.readouterr().err
+
+
+async def _echoed(tmp_path: Path) -> bytes:
+    server = await asyncio.start_unix_server(echo, str(tmp_path / "place.sock"))
+    mapping = {"store.test:1": tmp_path / "place.sock"}
+    async with server, running(tmp_path, mapping=mapping):
+        status, _, (reader, writer) = await ask(tmp_path, b"CONNECT store.test:1 HTTP/1.1\r\n\r\n")
+        assert status == 200
+        writer.write(b"hello")
+        writer.write_eof()
+        found = await reader.read()
+        writer.close()
+        return found
+
+
+def test_a_name_may_lead_to_a_socket_of_this_machine(tmp_path: Path) -> None:
+    assert asyncio.run(_echoed(tmp_path)) == b"hellobye"

@@ -134,6 +134,27 @@ def test_every_request_renews_the_lease(port: Port) -> None:
         assert port.desk.stage("ada-spot") == Event("ada-spot", Stage.READING)
 
 
+def test_a_lease_lasts_while_its_connection_stands_and_is_silent(
+    database: Database,
+) -> None:
+    desk = Desk(Limits(lease_seconds=1), wait_s=0.3)
+    with (
+        database.as_enclave() as connection,
+        database.as_admin() as admin,
+        serving(database.enclave, desk=desk) as where,
+    ):
+        two_accounts(connection)
+        queue = JobQueue(connection, "test")
+        queue.enqueue("ada-spot", JobKind.FULL)
+        port = Port(where, desk, queue, admin)
+        with port.record() as record, port.record() as other:
+            record.job(b"ada-spot")
+            until = time.monotonic() + 2.5
+            while time.monotonic() < until:
+                assert other.job(b"ada-spot") == []
+            assert record.ended(b"ada-spot") == DONE
+
+
 def test_a_lease_that_ran_out_is_told(port: Port) -> None:
     port.queue.enqueue("ada-spot", JobKind.FULL)
     port.desk.limits = Limits(lease_seconds=0)
