@@ -36,10 +36,8 @@ def value(amounts: Amounts, price: Prices) -> Decimal:
 
 
 def valued(market: Market, quantity: Decimal, price: Prices) -> Decimal:
-    """Returns what is held in a market is worth in the account's currency; nothing needs no mark.
-    At a mark of 0 an inverse contract is worth no number."""
-    if not quantity:
-        return ZERO
+    """Returns what is held in a market is worth in the account's currency. At a mark of 0 an
+    inverse contract is worth no number."""
     if market.kind is Kind.SPOT:
         return quantity * price(market.base)
     mark = price(market.symbol)
@@ -53,16 +51,16 @@ def less(some: Amounts, other: Amounts) -> dict[str, Decimal]:
 
 
 class Ledger:
-    """Cash, by asset; positions, by symbol; and by asset, since the beginning: profit realised in
-    markets by average cost, fees paid, funding and the like received.
+    """Cash, by asset; contracts and positions, by symbol; and by asset, since the beginning: profit
+    realised in markets by average cost, fees paid, funding and the like received.
 
     All of it is exact. Call its methods within `exactly()`.
     """
 
     def __init__(self, markets: Markets) -> None:
         self.markets, self.positions = markets, defaultdict[str, Position](Position)
-        self.cash, self.realised, self.fees, self.funding = (
-            defaultdict[str, Decimal](Decimal) for _ in range(4)
+        self.cash, self.contracts, self.realised, self.fees, self.funding = (
+            defaultdict[str, Decimal](Decimal) for _ in range(5)
         )
 
     def fold(self, events: Iterable[Event]) -> None:
@@ -87,8 +85,8 @@ class Ledger:
         quantity, spot = trade.amount * trade.side * market.size, market.kind is Kind.SPOT
         cost = worth(market, quantity, trade.price)
         self.cash[market.settle] -= cost
-        if spot:
-            self.cash[market.base] += quantity
+        held, name = (self.cash, market.base) if spot else (self.contracts, trade.symbol)
+        held[name] += quantity
         if trade.fee:
             self.cash[trade.fee_asset] -= trade.fee
             self.fees[trade.fee_asset] += trade.fee
@@ -100,23 +98,17 @@ class Ledger:
         position.fill(trade.time_ms, quantity, cost)
         self.realised[market.settle] += position.realised()
 
-    @property
-    def contracts(self) -> dict[str, Decimal]:
-        """The quantity that is held of each contract, by its symbol."""
-        kinds = [(symbol, self.markets[symbol].kind) for symbol in self.positions]
-        return {
-            name: self.positions[name].quantity for name, kind in kinds if kind is not Kind.SPOT
-        }
-
     def equity(self, price: Prices) -> Decimal:
         """Returns what all of it is worth in the account's currency; UNKNOWN without a mark."""
-        worths = [valued(self.markets[name], held, price) for name, held in self.contracts.items()]
-        return sum(worths, value(self.cash, price))
+        contracts = [(self.markets[name], held) for name, held in self.contracts.items() if held]
+        return sum((valued(*each, price) for each in contracts), value(self.cash, price))
 
     def unrealised(self, symbol: str, price: Prices, *, fifo: bool = False) -> Decimal:
         """Returns the profit of what is open in a market, in the account's currency."""
         position, market = self.positions[symbol], self.markets[symbol]
-        cost = value({market.settle: position.cost(fifo=fifo)}, price)
+        if not position.quantity:
+            return ZERO
+        cost = position.cost(fifo=fifo) * price(market.settle)
         return valued(market, position.quantity, price) - cost
 
     def open_since(self) -> int | None:

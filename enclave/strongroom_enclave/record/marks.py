@@ -76,13 +76,11 @@ class Candles:
         that runs, else of an hour that ended at most a week ago."""
         hour = time_ms - time_ms % HOUR_MS
         week = (hour - 1) // _WEEK_MS * _WEEK_MS
-        for kind, start_ms in (_MINUTES, hour), (_HOURS, week), (_HOURS, week - _WEEK_MS):
-            if start_ms == time_ms:  # no minute of the hour that begins is of use
-                continue
-            interval_ms, span_ms, named = kind
+        starts = (_MINUTES, hour), (_HOURS, week), (_HOURS, week - _WEEK_MS)
+        # At a full hour no minute of the hour that begins is of use.
+        for (interval_ms, span_ms, named), start_ms in starts if time_ms > hour else starts[1:]:
             closes = self._window(symbol, interval_ms, start_ms, start_ms + span_ms)
-            past = [told for told in closes if time_ms - _WEEK_MS <= told[0] <= time_ms]
-            if past:
+            if past := [told for told in closes if time_ms - _WEEK_MS <= told[0] <= time_ms]:
                 end_ms, close = past[-1]
                 factor = (ONE, close) if inverse else (close, ONE)
                 return time_ms - end_ms, factor, f"{symbol} {named}"

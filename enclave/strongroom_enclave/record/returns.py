@@ -118,9 +118,6 @@ def _prices(marks: Marks, time_ms: int, ages: list[int]) -> Prices:
     return price
 
 
-_Piece = tuple[Decimal, Decimal]
-
-
 class Account:
     """What an account holds and has open at `time_ms`, a full hour, after all events before it; and
     its hours from there on. After an error it is of no use any more.
@@ -163,7 +160,7 @@ class Account:
 
     def _hour(self, start_ms: int, events: Sequence[Event]) -> Hour:
         end_ms, flows, ledger, basis = start_ms + HOUR_MS, ZERO, self.ledger, self._basis
-        opening, ages, pieces = self._equity, [self._age_ms], list[_Piece]()
+        opening, ages, pieces = self._equity, [self._age_ms], list[tuple[Decimal, Decimal]]()
         base, books = opening, (ledger.realised, ledger.fees, ledger.funding)
         before = [dict(book) for book in books]
         for cut_ms, group in groupby(events, _cut):
@@ -192,10 +189,10 @@ class Account:
         return Hour(start_ms, trades, age_ms, None if flags & INSTEAD else found, flags, *numbers)
 
 
-def _linked(pieces: Sequence[_Piece], dust: Decimal) -> tuple[Decimal, Flag]:
+def _linked(pieces: Sequence[tuple[Decimal, Decimal]], dust: Decimal) -> tuple[Decimal, Flag]:
     """Returns the return over those of the hour's pieces, each (base, end), that have one, and what
     is to be said of it."""
-    flags, factors = Flag(0), list[_Piece]()
+    flags, factors = Flag(0), list[tuple[Decimal, Decimal]]()
     for base, end in pieces:
         if base.is_nan() or end.is_nan():
             flags |= Flag.MISSING_MARK
