@@ -16,7 +16,6 @@ from strongroom_enclave.http import Answer, Http
 from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Cursor, Page, Stream
 from strongroom_enclave.record.connectors.session import Session
-from strongroom_enclave.record.connectors.tables import VENUES as TABLES
 from strongroom_enclave.record.events import Flow, Trade
 from strongroom_enclave.tls import connected
 from strongroom_enclave.venues import HOSTS, reachable
@@ -36,13 +35,14 @@ from strongroom_wire.manifest import Egress
 from tests.host.venues.reach import Proxy
 
 DAY_MS = 86_400_000
-VENUES = ("binance", "bybit", "bitget", "mexc")
+VENUES = ("binance", "bybit", "bitget", "mexc", "kraken", "coinbase")
 # MEXC tells 30 days, and no more than 100 fills of one ms.
 DAYS = {"mexc": 25}
 BURSTS = {"mexc": 90}
 Row = tuple[object, ...]
 Json = dict[str, Any]
 TIMES = {"time", "execTime", "cTime", "timestamp", "insertTime", "applyTime"}
+TIMES |= {"trade_time"}
 
 
 def changed(value: Any, change: Callable[[Json], Json]) -> Any:
@@ -87,7 +87,7 @@ class Line:
 
     def everything(self, since_ms: int, until_ms: int) -> dict[Stream, list[Page]]:
         found = {}
-        for stream in self.connector.streams(self.connector.symbols()):
+        for stream in self.connector.streams():
             found[stream] = list(self.connector.pages(stream, Cursor(since_ms), until_ms))
         return found
 
@@ -119,7 +119,7 @@ class Site:
         line = Line(venue, None, http)  # type: ignore[arg-type]
         signer = (login.key, login.secret, login.passphrase)
         session = Session(
-            TABLES[venue],
+            venue,
             signer,
             http,
             lambda: time.time_ns() // 10**6 + line.skew_ms,

@@ -1,11 +1,12 @@
-"""What is known of a venue as data: which calls tell an account's history, how they page, what a
-row means; how a row is read; what comes out: cursors, pages, gaps and why there are gaps.
+"""What may be known of a venue: which calls tell an account's history, how they page, what a row
+means. `venues.toml` holds it; whatever it says in other words fails at import. Then what comes out:
+cursors, pages, gaps and why there are gaps.
 """
 
-from collections.abc import Callable
-from decimal import Decimal, DecimalException
+from datetime import datetime
 from enum import IntEnum
-from typing import Any, Final
+from pathlib import Path
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -14,10 +15,8 @@ from strongroom_wire.errors import Code
 from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Event
 
-__all__ = ["Cursor", "Gap", "KeyTooPowerful", "Page", "Reason", "Rule", "Stream", "Venue"]
-__all__ += ["VenueFault", "amount", "inside", "listed", "rules", "text"]
-
-_GROUPS: Final = {".": "fields", "?": "given", ":": "kinds"}
+__all__ = ["VENUES", "Balance", "Cursor", "Gap", "KeyTooPowerful", "Page", "Reason", "Rule"]
+__all__ += ["Stream", "Venue", "VenueFault"]
 
 
 class Reason(IntEnum):
@@ -37,7 +36,7 @@ class Reason(IntEnum):
     """A change of balance that nobody here knows the meaning of."""
     UNKNOWN_MARKET = 8
     OVERFULL = 9
-    """More rows of one ms than can be had."""
+    """More rows of one ms than can be had, or more wallets."""
     PENDING = 10
     """Money on its way: what becomes of it is not known yet."""
     KEY = 11
@@ -62,82 +61,107 @@ class KeyTooPowerful(RecordError):
     code = Code.VENUE_NOT_ALLOWED
 
 
-class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One call of a venue: a stream of rows, or one per symbol of the kind `each`.
+class _Said(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Part of the tables, without a word that is not defined here. A path is names and numbers with
+    dots between; that of a number turns its sign with a minus before it."""
 
-    `size` is rows of a full page, `span` days that one call may ask for, `depth` days that the
-    venue looks back. How what is left of a full page is asked for is one of: `from_id` onwards,
-    oldest first, without times; with the `cursor` that the answer holds at `next`; by number of
-    `page`; `below_id`, the page's lowest, newest first. Else both halves of the span are asked for.
 
-    `fields` names where in a row each of these is, a dot going one level deeper: id, time, status;
-    of trades symbol, side, amount, price, fee, asset (of the fee); of flows asset, amount, fee (on
-    top of it). paid and rebated are amount and fee of the other sign. `kind` (one, or some with a +
-    between) picks the event from `kinds`. An event is TRADE; or a name of `FlowKind`, with a minus
-    where what leaves is written without one; or SKIP for what other rules tell; or BALANCE: rows
-    of what is held, `plus` and `minus` naming what makes it up. Rows of a status in `void` never
-    happened, those of another than `done` are not over.
+class Row(_Said, frozen=True, kw_only=True):
+    """Paths within a row; those of a mapping are `key` and `row`.
+
+    `kind`, with a plus between if it is several, picks the event. `side` and `price` are a trade's;
+    `asset` is what a flow or the fee of a trade is in, and without a path that is the market's.
+    `change` is all that a flow changes where that is not amount and fee.
     """
 
-    name: str
+    id: str
+    time: str
+    amount: str
+    kind: tuple[str, ...] = ()
+    status: str = ""
+    symbol: str = ""
+    side: str = ""
+    price: str = ""
+    fee: str = ""
+    asset: str = ""
+    change: str = ""
+
+
+class Rule(_Said, frozen=True, kw_only=True):
+    """A call of a venue that tells one stream of rows, or one for each of `places`, which are named
+    or are the symbols of a kind or the wallets there.
+
+    An event is TRADE, a name of `FlowKind` (with a minus where what leaves is written without one),
+    or SKIP for what other rules tell. Rows of a status in `void` never happened, those of another
+    than `done` are not over. `contracts` says whose names a symbol is among.
+
+    `given` is what is sent. In it stands $place for that; $since and $until for ms, with _s for
+    seconds, with _iso for text: rules that send none get rows newest first. A page has `size` rows
+    if others follow, which are then asked for by $next, which the answer holds at `next`, or else
+    is the last row's id; by $page, from 1 on; by $offset in rows. $from asks for rows from an id
+    on, oldest first. Where none of these is sent, both halves of the span are asked for.
+
+    One call may ask for `span` days; the venue looks back `depth` days, or for ever.
+    """
+
     call: str
-    event: str
-    fields: dict[str, str]
     given: dict[str, str]
-    kinds: dict[str, str]
-    size: int = 0
-    size_as: str = "limit"
-    since_as: str = "startTime"
-    until_as: str = "endTime"
-    span: int = 0
-    depth: int = 0
-    from_id: str = ""
-    cursor: str = ""
-    next: str = ""
-    page: str = ""
-    below_id: str = ""
+    row: Row
+    event: str | dict[str, str]
+    size: int
     rows: str = ""
+    next: str = ""
+    places: Literal["SPOT", "LINEAR", "WALLET"] | tuple[str, ...] = ("",)
     contracts: bool = False
-    each: str = ""
-    done: str = ""
-    void: str = ""
+    span: int = 3650
+    depth: int = 0
+    done: tuple[str, ...] = ()
+    void: tuple[str, ...] = ()
 
 
-def rules(table: str) -> tuple[Rule, ...]:
-    """Returns the rules of a table: lines that begin with `=`, name, call and event.
+class Balance(_Said, frozen=True, kw_only=True):
+    """A call that tells what wallets hold: of an asset, the sum of `plus`. At `more` is whether
+    these are not all rows, at `wallet` the place to ask for that wallet's history."""
 
-    Then follow words `name=value`: of `fields` with a dot before, of `given` (what is always sent)
-    with a question mark, of `kinds` with a colon.
-    """
-    found = []
-    for line in table.split("\n= ")[1:]:
-        content: dict[str, Any] = {group: {} for group in _GROUPS.values()}
-        content["name"], content["call"], content["event"], *rest = line.split()
-        for key, _, value in (word.partition("=") for word in rest):
-            group = _GROUPS.get(key[0])
-            (content[group] if group else content)[key[1:] if group else key] = value
-        found.append(content)
-    return msgspec.convert(found, tuple[Rule, ...], strict=False)
+    call: str
+    rows: str
+    asset: str
+    plus: tuple[str, ...]
+    given: dict[str, str] = {}
+    more: str = ""
+    wallet: str = ""
 
 
-class Venue(Struct, frozen=True):
-    """A venue: the class of ccxt that signs for it; which of its markets to list; its rules; of
-    which lists positions are asked for; and a call whose answer is such that the key can only read
-    (None where the venue does not tell).
-    """
+class Access(_Said, frozen=True, kw_only=True):
+    """A call that tells what a key may do, at a path: `needs` has to be true, and where `allows`
+    names anything, all else that is true has to be among it."""
 
-    client: Callable[[dict[str, Any]], Any]
-    types: str
-    rules: tuple[Rule, ...]
-    positions: tuple[dict[str, str], ...]
-    access: tuple[str, Callable[[object], bool]] | None = None
+    call: str
+    needs: str
+    path: str = ""
+    allows: tuple[str, ...] = ()
+
+
+class Venue(_Said, frozen=True, kw_only=True):
+    """A venue. Nothing happened there before it `opened`. `types` of markets are listed, and what
+    to send for that; names of spot markets end in a quote where those not listed any more are
+    `guessable`; positions are asked for by each of `positions`."""
+
+    opened: datetime
+    balances: dict[str, Balance]
+    rules: dict[str, Rule]
+    types: tuple[str, ...] = ()
+    listing: dict[str, str] = {}
+    guessable: bool = False
+    positions: tuple[dict[str, str], ...] = ()
+    access: Access | None = None
 
 
 class Stream(Struct, frozen=True):
-    """A rule of a venue by name, and the symbol where it needs one."""
+    """A rule of a venue by name, and one of its places."""
 
     rule: str
-    symbol: str = ""
+    place: str = ""
 
 
 class Cursor(Struct, frozen=True):
@@ -157,58 +181,15 @@ class Gap(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """Events, and what they prove: `covered` (inclusive) is complete as this venue tells it.
-
-    `late` of the events lie before it: the venue booked them after that time was asked for.
-    """
+    """Events, or a gap. Without one, all is told from the cursor before up to this cursor; events
+    that lie before were booked late."""
 
     events: tuple[Event, ...]
     cursor: Cursor
-    covered: tuple[int, int] | None = None
     gap: Gap | None = None
-    late: int = 0
-    complete: bool = False
 
 
-def inside(value: object, path: str) -> object:
-    """Returns what an answer holds at a path of names and numbers, or None."""
-    for name in path.split(".") if path else ():
-        if isinstance(value, list):
-            value = value[int(name)] if name.isdecimal() and int(name) < len(value) else None
-        else:
-            value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def text(row: object, path: str) -> str:
-    """Returns a field as the text it was sent as; empty where there is none, or it is no text."""
-    value = inside(row, path)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, str | int) else ""
-
-
-def amount(row: object, path: str) -> Decimal:
-    """Returns a field as the number it was sent as; 0 where there is none.
-
-    Raises:
-        VenueFault: MALFORMED, it is no number.
-    """
-    try:
-        return Decimal(text(row, path) or 0)
-    except DecimalException:
-        raise VenueFault(Reason.MALFORMED, "a number", "another text") from None
-
-
-def listed(answer: object, path: str) -> list[object]:
-    """Returns the rows of an answer; none where it says that there are none in total.
-
-    Raises:
-        VenueFault: MALFORMED.
-    """
-    rows = inside(answer, path)
-    if isinstance(rows, list):
-        return rows
-    if rows is None and text(answer, "total") == "0":
-        return []
-    raise VenueFault(Reason.MALFORMED, "a list of rows", type(rows).__name__)
+VENUES: Final = msgspec.toml.decode(
+    Path(__file__).with_name("venues.toml").read_bytes(), type=dict[str, Venue]
+)
+"""The venues by name."""

@@ -8,14 +8,21 @@ ends here.
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from threading import Lock
 from typing import Any, Final
 
 import msgspec
 from ccxt.base import errors as said
+from ccxt.binance import binance
+from ccxt.bitget import bitget
+from ccxt.bybit import bybit
+from ccxt.coinbase import coinbase
+from ccxt.kraken import kraken
+from ccxt.mexc import mexc
 from strongroom_wire.errors import Code, Refused
 
 from strongroom_enclave.http import Http
-from strongroom_enclave.record.connectors.rules import Reason, Venue, VenueFault
+from strongroom_enclave.record.connectors.rules import VENUES, Reason, VenueFault
 from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Kind, Market
 
@@ -24,13 +31,16 @@ __all__ = ["Clock", "Session"]
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
 
+_CLIENTS: Final = {kind.__name__: kind for kind in (binance, bitget, bybit, coinbase, kraken, mexc)}
 _JSON: Final = msgspec.json.Decoder(float_hook=str)
 _ATTEMPTS: Final = 5
 _LONGEST_WAIT_MS: Final = 130_000
 _MAX_SKEW_MS: Final = 30_000
 _LAG_MS: Final = 10_000
+_SHARED_MS: Final = 3_600_000
+_LOCK, _LISTED = Lock(), dict[str, tuple[int, Any]]()
 _PASSING: Final = (Reason.RATE_LIMIT, Reason.UNREACHABLE)
-# The first that fits: ccxt's classes, from the particular to the general.
+# The first that fits: our own errors, then ccxt's from the particular to the general.
 _MEANING: Final = (
     ((said.RateLimitExceeded, said.DDoSProtection), Reason.RATE_LIMIT),
     (said.InvalidNonce, Reason.CLOCK),
@@ -43,30 +53,34 @@ _MEANING: Final = (
 
 
 class Session:
-    """One key at one venue: `credentials` are key, secret, passphrase. `sleep` waits so many ms."""
+    """One key at one venue: `credentials` are key, secret, passphrase. `sleep` waits so many ms.
+
+    `markets` are those that are listed or were met, by symbol; `places` what streams can be asked
+    for: (kind, the venue's own name) by symbol, or by name of a wallet.
+    """
 
     def __init__(
         self,
-        venue: Venue,
+        venue: str,
         credentials: tuple[str, str, str],
         http: Http,
         now_ms: Clock,
         sleep: Callable[[int], None],
     ) -> None:
-        self.venue, self._http, self._now, self._sleep = venue, http, now_ms, sleep
-        self.close = http.close
+        self.name, self.venue, self.http = venue, VENUES[venue], http
+        self._now, self._sleep = now_ms, sleep
         self._offset = self._free_at = self._wait = 0
         self.markets: dict[str, Market] = {}
-        self.ids: dict[str, str] = {}
+        self.places: dict[str, tuple[str, str]] = {}
         self._known: dict[tuple[bool, str], Market] = {}
         signer = dict(zip(("apiKey", "secret", "password"), credentials, strict=True))
-        options = {"fetchMarkets": {"types": venue.types.split()}}
-        exchange = venue.client({**signer, "enableRateLimit": True, "options": options})
+        exchange = self._exchange = _CLIENTS[venue]({**signer, "enableRateLimit": True})
+        if self.venue.types:
+            exchange.options["fetchMarkets"] = {"types": [*self.venue.types]}
         exchange.number, exchange.session = str, None
         exchange.has["fetchCurrencies"] = False
         exchange.fetch, exchange.throttle = self._fetch, self._pace
         exchange.milliseconds, exchange.seconds = self.time_ms, lambda: self.time_ms() // 1000
-        self._exchange = exchange
 
     def time_ms(self) -> int:
         """Returns the venue's time, as far as it was measured."""
@@ -89,20 +103,32 @@ class Session:
         return self._offset
 
     def load(self) -> None:
-        """Learns the venue's markets; those that settle in ways unknown here are left out."""
-        for listed in self.ask("load_markets").values():
+        """Learns the venue's markets; those that settle in ways unknown here are left out.
+
+        They are public and large: for an hour, sessions of a venue share them.
+        """
+        with _LOCK:
+            since, shared = _LISTED.get(self.name, (0, None))
+            if shared and self._now() - since < _SHARED_MS:
+                self._exchange.set_markets_from_exchange(shared)
+            else:
+                self.ask("load_markets", False, self.venue.listing)
+                # One without a key.
+                shared = _CLIENTS[self.name]().set_markets_from_exchange(self._exchange)
+                _LISTED[self.name] = self._now(), shared
+        for listed in self._exchange.markets.values():
             kinds = [kind for kind in Kind if listed[kind.name.lower()] and not listed["option"]]
             base, quote, symbol, name = (listed[key] for key in ("base", "quote", "symbol", "id"))
             with suppress(RecordError, ArithmeticError, IndexError):
                 size, settle = Decimal(listed["contractSize"] or 1), listed["settle"] or quote
                 market = Market(symbol, base, quote, settle, kinds[0], size)
                 self._known[kinds[0] is not Kind.SPOT, name] = self.markets[symbol] = market
-                self.ids[symbol] = name
+                self.places[symbol] = kinds[0].name, name
 
     def market(self, name: str, contracts: bool) -> Market:
         """Returns a market by the venue's own name.
 
-        A spot market that the venue lists no more is told from its name, which ends in a quote.
+        A spot market that the venue lists no more is told from its name, if that ends in a quote.
 
         Raises:
             VenueFault: UNKNOWN_MARKET.
@@ -111,18 +137,19 @@ class Session:
             return found
         spot = [market for market in self.markets.values() if market.kind is Kind.SPOT]
         ends = [each.quote for each in spot if name[1:].endswith(each.quote)]
-        if contracts or not ends:
+        if contracts or not ends or not self.venue.guessable:
             raise VenueFault(Reason.UNKNOWN_MARKET)
         quote = max(ends, key=len)
         base = self.asset(name.removesuffix(quote).rstrip("-_/"))
         market = Market(f"{base}/{quote}", base, quote, quote, Kind.SPOT)
         self._known[False, name] = self.markets[market.symbol] = market
+        self.places[market.symbol] = Kind.SPOT.name, name
         return market
 
     def asset(self, name: str) -> str:
         """Returns the name that an asset has in markets."""
-        # MEXC names the chain as well: USDT-ETH.
-        return str(self._exchange.safe_currency_code(name.partition("-")[0]))
+        # MEXC names the chain as well: USDT-ETH; Kraken what it is set aside for: ETH.F.
+        return str(self._exchange.safe_currency_code(name.replace(".", "-").partition("-")[0]))
 
     def ask(self, call: str, *given: Any) -> Any:
         """Returns what a method of ccxt does; what passes by itself is waited for, and not long.
@@ -149,7 +176,7 @@ class Session:
 
     def _fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         self._wait = 0
-        answer = self._http.request(method, url, headers or {}, body or "")
+        answer = self.http.request(method, url, headers or {}, body or "")
         after = answer.headers.get("retry-after", "")
         self._wait = int(after) * 1000 if after.isdecimal() and len(after) < 10 else 0
         try:

@@ -6,226 +6,134 @@ What no page can prove: that a venue did not leave out a row in the middle. Bala
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Final
 
-from msgspec import Struct
+from msgspec.structs import replace
 
-from strongroom_enclave.record.connectors import rules
-from strongroom_enclave.record.connectors.rules import (
-    Cursor,
-    Page,
-    Reason,
-    Rule,
-    Stream,
-    VenueFault,
-)
+from strongroom_enclave.record.connectors.reading import EPOCH, Entry, entries, inside
+from strongroom_enclave.record.connectors.rules import Cursor, Gap, Page, Reason, Stream, VenueFault
 from strongroom_enclave.record.connectors.session import Session
-from strongroom_enclave.record.errors import EventInvalid
-from strongroom_enclave.record.events import Flow, FlowKind, Kind, Side, Trade
 
 __all__ = ["walk"]
 
-_MAX_PAGES: Final = 10_000
+_MAX_PAGES: Final = 2_000
 _AHEAD_MS: Final = 1_000
 _DAY_MS: Final = 86_400_000
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
-# MEXC's contracts: 1 opens long, 2 closes short, 3 opens short, 4 closes long.
-_BOUGHT: Final = {"buy": 1, "true": 1, "1": 1, "2": 1, "sell": -1, "false": -1, "3": -1, "4": -1}
+_SLACK_MS: Final = 2_000
 
 
-class _Entry(Struct, frozen=True, gc=False):
-    """A row: its time, what tells it apart, and what it means: nothing, or nothing yet."""
-
-    time_ms: int
-    key: str
-    event: Trade | Flow | None = None
-    pending: bool = False
-
-
-def walk(
-    session: Session, rule: Rule, stream: Stream, cursor: Cursor, until_ms: int
-) -> Iterator[Page]:
-    """Yields what the venue tells from the cursor to `until_ms` (inclusive), oldest first.
-
-    The last page either is `complete` or has a gap that says why not.
-    """
-    steps = _Walk(session, rule, stream, cursor, until_ms)
+def walk(session: Session, stream: Stream, cursor: Cursor, until_ms: int) -> Iterator[Page]:
+    """Yields what the venue tells from the cursor to `until_ms` (inclusive), oldest first, and if
+    that is not everything, as the last page a gap that says why not."""
+    steps = _Walk(session, stream, cursor, until_ms)
     try:
-        yield from steps.start()
-        yield from steps.by_id() if rule.from_id else steps.by_time()
+        yield from steps.pages()
     except (VenueFault, ValueError) as fault:  # the latter: an id that should count, and does not
-        reason = getattr(fault, "reason", Reason.MALFORMED)
-        yield steps.gap(steps.cursor.next_ms, until_ms, reason)
+        yield steps.gap(steps.cursor.next_ms, until_ms, getattr(fault, "reason", Reason.MALFORMED))
 
 
 class _Walk:
-    def __init__(
-        self, session: Session, rule: Rule, stream: Stream, cursor: Cursor, until_ms: int
-    ) -> None:
-        self._session, self._rule, self._stream = session, rule, stream
+    def __init__(self, session: Session, stream: Stream, cursor: Cursor, until_ms: int) -> None:
+        self._session, self._rule = session, session.venue.rules[stream.rule]
+        self._symbol = stream.place if stream.place in session.markets else ""
+        self._place = session.places.get(stream.place, ("", stream.place))[1]
+        self._by = {*self._rule.given.values()}
         self.cursor, self._until = cursor, until_ms
-        self._given: dict[str, object] = {**rule.given, rule.size_as: rule.size}
-        if stream.symbol:
-            self._given["symbol"] = session.ids.get(stream.symbol, "")
 
     def gap(self, start_ms: int, end_ms: int, reason: Reason) -> Page:
-        return Page((), self.cursor, gap=rules.Gap(start_ms, end_ms, reason))
+        return Page((), self.cursor, Gap(start_ms, end_ms, reason))
 
-    def start(self) -> Iterator[Page]:
-        """Leaves behind what the venue does not tell any more."""
-        # A minute later than it says: a request takes time, and a clock may differ.
-        oldest = self._session.time_ms() - self._rule.depth * _DAY_MS + 60_000
-        begin = self.cursor.next_ms
-        if self._rule.depth and begin < oldest:
+    def pages(self) -> Iterator[Page]:
+        rule, span, begin = self._rule, self._rule.span * _DAY_MS, self.cursor.next_ms
+        # A minute later than the venue says: a request takes time, and a clock may differ.
+        oldest = self._session.time_ms() - rule.depth * _DAY_MS + 60_000
+        if rule.depth and begin < oldest:
             self.cursor = Cursor(oldest)
             yield self.gap(begin, oldest - 1, Reason.DEPTH)
-
-    def by_id(self) -> Iterator[Page]:
-        # What a venue tells from its first id on may be older than what was asked for.
-        floor = 0 if self.cursor.last_key else self.cursor.next_ms
-        for _ in range(_MAX_PAGES):
-            before = self.cursor
-            found, _ = self._page({self._rule.from_id: before.last_key or "0"})
-            if before.last_key and not (found and _is(found.pop(0), before)):
-                raise VenueFault(Reason.DISCONTINUED, "the last row again", "another")
-            last = before
-            for entry in found:
-                if int(entry.key) <= int(last.last_key or -1) or entry.time_ms < last.last_ms:
-                    raise VenueFault(Reason.DISCONTINUED, "rising ids and times", "falling")
-                last = Cursor(entry.time_ms, entry.time_ms, entry.key)
-            fresh = [entry for entry in found if entry.time_ms <= self._until]
-            if not found or len(fresh) < len(found):
-                yield self._done(fresh, self._until, floor)
-                return
-            # Others of the last ms may follow.
-            yield self._done(fresh, fresh[-1].time_ms - 1, floor)
-        raise VenueFault(Reason.OVERFULL)
-
-    def by_time(self) -> Iterator[Page]:
-        span = self._rule.span * _DAY_MS
+        opened = int(self._session.venue.opened.timestamp()) * 1000
+        # What is told from the first id on may be older than what was asked for.
+        floor, onwards = 0 if self.cursor.last_key else self.cursor.next_ms, "$from" in self._by
         while (begin := self.cursor.next_ms) <= self._until:
-            before = self.cursor
-            anchored = before.last_key != "" and begin - before.last_ms <= span // 2
-            start = before.last_ms if anchored else begin
+            last, known = self.cursor, (self.cursor.last_ms, self.cursor.last_key)
+            again = last.last_key and (onwards or begin - last.last_ms <= span // 2)
+            start = last.last_ms if again else max(begin, opened)
             end = min(start + span - 1, self._until)
-            found = sorted(self._window(start, end), key=lambda entry: entry.time_ms)
-            if anchored:
-                if not any(_is(entry, before) for entry in found):
-                    raise VenueFault(Reason.DISCONTINUED, "the last row again", "none")
-                found = [entry for entry in found if entry.time_ms > before.last_ms]
-            stuck = next((entry.time_ms for entry in found if entry.pending), end + 1)
-            yield self._done([entry for entry in found if entry.time_ms < stuck], stuck - 1)
-            if stuck <= end:
-                yield self.gap(self.cursor.next_ms, self._until, Reason.PENDING)
+            found, end = self._onwards() if onwards else (self._window(start, end), end)
+            if again and known not in [(entry.time_ms, entry.key) for entry in found]:
+                raise VenueFault(Reason.DISCONTINUED, "the last row again", "none")
+            # Of the last ms all is known, or all up to the last id.
+            after = last.last_ms - onwards if again else -1
+            new = [each for each in found if each.time_ms > after and each.key != last.last_key]
+            stuck = next((entry.time_ms for entry in new if entry.pending), self._until + 1)
+            fresh = [entry for entry in new if entry.time_ms < stuck]
+            if fresh:
+                last = Cursor(0, fresh[-1].time_ms, fresh[-1].key)
+            self.cursor = replace(last, next_ms=max(begin, min(end + 1, stuck)))
+            events = [entry.event for entry in fresh if entry.event and entry.time_ms >= floor]
+            yield Page(tuple(events), self.cursor)
+            if stuck <= self._until:
+                yield self.gap(stuck, self._until, Reason.PENDING)
                 return
 
-    def _done(self, fresh: list[_Entry], end_ms: int, floor: int = 0) -> Page:
-        before, last = self.cursor, fresh[-1] if fresh else None
-        events = [each.event for each in fresh if each.event is not None and each.time_ms >= floor]
-        late = sum(event.time_ms < before.next_ms for event in events)
-        newest = (last.time_ms, last.key) if last else (before.last_ms, before.last_key)
-        self.cursor = Cursor(max(end_ms + 1, before.next_ms), *newest)
-        covered = (before.next_ms, end_ms) if end_ms >= before.next_ms else None
-        return Page(tuple(events), self.cursor, covered, None, late, end_ms >= self._until)
+    def _onwards(self) -> tuple[list[Entry], int]:
+        """Returns a page from the last known id on, and until when nothing else is."""
+        key = self.cursor.last_key or "0"
+        page, _ = self._page({"$from": key})
+        ids, when = [int(entry.key) for entry in page], [entry.time_ms for entry in page]
+        if ids != sorted({*ids}) or when != sorted(when) or (ids and ids[0] < int(key)):
+            raise VenueFault(Reason.DISCONTINUED, "rising ids and times", "falling")
+        told = [entry for entry in page if entry.time_ms <= self._until]
+        # Where all is new, others may follow, even of the last ms.
+        more = len(told) == len(page) and ids and ids[-1] > int(self.cursor.last_key or -1)
+        return told, when[-1] - 1 if more else self._until
 
-    def _window(self, start: int, end: int) -> list[_Entry]:
-        """Returns every row from start to end, or fails: there is no half of a window."""
-        rule, place, found, seen = self._rule, dict[str, object](), list[_Entry](), set[str]()
-        times = {rule.since_as: start, rule.until_as: end} if rule.since_as else {}
-        for number in range(2, _MAX_PAGES):
+    def _window(self, start: int, end: int) -> list[Entry]:
+        """Returns every row from start to end, oldest first: there is no half of a window."""
+        rule, found, times, token = self._rule, list[Entry](), _times(start, end), None
+        asked = not self._by.isdisjoint(times)
+        for number in range(1, _MAX_PAGES):
+            place = {"$next": token, "$page": number, "$offset": len(found)}
             page, answer = self._page({**times, **place})
             found += page
-            seen.update(entry.key for entry in page)
-            when, full = [entry.time_ms for entry in found], len(page) >= rule.size
-            asked = not times or all(start <= time_ms <= end for time_ms in when)
+            when, keys = [entry.time_ms for entry in found], {entry.key for entry in found}
+            near = not asked or all(start - _SLACK_MS <= ms <= end + _SLACK_MS for ms in when)
             ordered = when in (sorted(when), sorted(when, reverse=True))
-            if not (asked and ordered and len(seen) == len(found)):
+            if not (near and ordered and len(keys) == len(found)):
                 raise VenueFault(Reason.DISCONTINUED, "rows of the span, in order, once", "others")
-            if rule.cursor:
-                place = {rule.cursor: rules.inside(answer, rule.next)}
-                if (full := bool(place[rule.cursor])) and not page:
-                    raise VenueFault(Reason.DISCONTINUED, "the rows that were announced", "none")
-            elif rule.page:
-                place, full = {rule.page: number}, full and (bool(times) or when[-1] >= start)
-            elif rule.below_id and full:
-                place = {rule.below_id: str(min(int(entry.key) for entry in page))}
-            elif full and start < end:
+            token = inside(answer, rule.next) if rule.next else page[-1].key if page else None
+            more = bool(token) if rule.next else len(page) >= rule.size
+            if more and not page:
+                raise VenueFault(Reason.DISCONTINUED, "the rows that were announced", "none")
+            if not more or (not asked and when[-1] < start):
+                fresh = (entry for entry in found if start <= entry.time_ms <= end)
+                return sorted(fresh, key=lambda entry: entry.time_ms)
+            if self._by.isdisjoint(place):
+                if start == end:
+                    break
                 middle = (start + end) // 2
                 return self._window(start, middle) + self._window(middle + 1, end)
-            elif full:
-                break
-            if not full:
-                return [entry for entry in found if start <= entry.time_ms <= end]
         raise VenueFault(Reason.OVERFULL)
 
-    def _page(self, place: dict[str, object]) -> tuple[list[_Entry], object]:
-        answer = self._session.ask(self._rule.call, {**self._given, **place})
-        page = _entries(self._session, self._rule, answer)
-        newest = max((entry.time_ms for entry in page), default=0)
-        if newest > self._session.time_ms() + _AHEAD_MS:
+    def _page(self, place: dict[str, object]) -> tuple[list[Entry], object]:
+        place["$place"] = self._place
+        sent = {name: place.get(value, value) for name, value in self._rule.given.items()}
+        given = {name: value for name, value in sent.items() if value is not None}
+        answer = self._session.ask(self._rule.call, given)
+        page, symbol = entries(self._session, self._rule, answer), self._symbol
+        if any(entry.time_ms > self._session.time_ms() + _AHEAD_MS for entry in page):
             raise VenueFault(Reason.CLOCK, "times that have been", "a time to come")
-        symbol = self._stream.symbol
-        foreign = any(getattr(entry.event, "symbol", symbol) != symbol for entry in page)
-        if len(page) > self._rule.size or (symbol and foreign):
+        foreign = symbol and any(getattr(each.event, "symbol", symbol) != symbol for each in page)
+        if len(page) > self._rule.size or foreign:
             raise VenueFault(Reason.DISCONTINUED, "rows as asked for", "others")
         return page, answer
 
 
-def _is(entry: _Entry, last: Cursor) -> bool:
-    return (entry.time_ms, entry.key) == (last.last_ms, last.last_key)
-
-
-def _entries(session: Session, rule: Rule, answer: object) -> list[_Entry]:
-    """Returns the rows of an answer in the order they came.
-
-    Raises:
-        VenueFault: MALFORMED, UNKNOWN_KIND or UNKNOWN_MARKET.
-    """
-    try:
-        return [_entry(session, rule, row) for row in rules.listed(answer, rule.rows)]
-    except (EventInvalid, KeyError, ValueError, OverflowError):
-        raise VenueFault(Reason.MALFORMED, "rows of that stream", "others") from None
-
-
-def _entry(session: Session, rule: Rule, row: object) -> _Entry:
-    def given(field: str) -> str:
-        return rules.text(row, rule.fields[field]) if field in rule.fields else ""
-
-    def number(field: str) -> Decimal:
-        return rules.amount(row, rule.fields[field]) if field in rule.fields else Decimal(0)
-
-    when, identifier = given("time"), given("id")
-    time_ms = int(when) if when.isdecimal() else _dated(when)
-    what, key = rule.event, identifier
-    if rule.kinds:
-        kind = "+".join(rules.text(row, name) for name in rule.fields["kind"].split("+"))
-        if kind not in rule.kinds:
-            raise VenueFault(Reason.UNKNOWN_KIND)
-        what, key = rule.kinds[kind], kind + identifier
-    if what == "SKIP" or (given("status") in rule.void.split(",") and rule.void):
-        return _Entry(time_ms, key)
-    if rule.done and given("status") not in rule.done.split(","):
-        return _Entry(time_ms, key, pending=True)
-    asset = session.asset(given("asset")) if given("asset") else ""
-    market = session.market(given("symbol"), rule.contracts) if given("symbol") else None
-    if what == "TRADE" and market is not None:
-        side = Side(_BOUGHT[given("side").lower()])
-        if not asset:
-            bought = market.kind is Kind.SPOT and side is Side.BUY
-            asset = market.base if bought else market.settle
-        size, price, fee = number("amount"), number("price"), number("fee") - number("rebated")
-        trade = Trade(time_ms, identifier, market.symbol, side, size, price, fee, asset)
-        return _Entry(time_ms, key, trade)
-    changed = -number("paid") if "paid" in rule.fields else number("amount") + number("fee")
-    changed = -changed if what.startswith("-") else changed
-    asset = asset or (market.settle if market else "")
-    flow = Flow(time_ms, identifier, asset, changed, FlowKind[what.removeprefix("-")])
-    return _Entry(time_ms, key, flow)
-
-
-def _dated(when: str) -> int:
-    moment = datetime.fromisoformat(when)
-    # Without a zone it is UTC.
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) // timedelta(milliseconds=1)
+def _times(start: int, end: int) -> dict[str, object]:
+    """Returns a span as venues want it; in seconds with one on either side, whichever of its ends
+    they leave out and however fine their times are."""
+    since_s, until_s = start // 1000 - 1, end // 1000 + 1
+    since, until = (EPOCH + timedelta(seconds=each) for each in (since_s, until_s))
+    found: dict[str, object] = {"$since": start, "$until": end}
+    found |= {"$since_s": since_s, "$until_s": until_s}
+    return found | {"$since_iso": since.isoformat(), "$until_iso": until.isoformat()}
