@@ -99,7 +99,8 @@ class Session:
         sent, told, returned = self._now(), int(self.ask("fetch_time") or 0), self._now()
         if not sent - _MAX_SKEW_MS <= told <= returned + _MAX_SKEW_MS:
             raise VenueFault(Reason.CLOCK, f"within {_MAX_SKEW_MS} ms", told - sent)
-        self._offset = told - returned
+        # Less than a second is none: some tell no more, and what is signed has to rise with time.
+        self._offset = told - returned if abs(told - returned) >= 1_000 else 0
         return self._offset
 
     def load(self) -> None:
