@@ -97,7 +97,8 @@ class RoleProcess:
         Raises:
             Refused, WireError: with the code that says why not.
         """
-        order, boot = OwnerOrder.parse(statement.payload), self.identity.boot
+        payload = self._owners.verify(ORDER_DOMAIN, statement, 1)  # before anything in it is read
+        order, boot = OwnerOrder.parse(payload), self.identity.boot
         action, kill = order.action, order.action is Action.KILL
         self._owners.verify(ORDER_DOMAIN, statement, 1 if kill else None)
         ours = (action is Action.CONNECT) is (self._role is bundle.Role.RECORD)

@@ -176,7 +176,7 @@ class Intent(Struct, frozen=True):
         return cls(kind, key, timestamp, deadline, tuple(orders), data[end:])
 
 
-class Reply(Struct, frozen=True):
+class Reply(Struct, frozen=True, array_like=True):
     """The answer to an intent: a complete HTTP request, or a code and, if denied, the rule with the
     limit and the actual figure in that rule's unit (saturated at 2**64 - 1). `order` is the index
     of the order at fault, `decision` counts this boot's decisions. `leaf` is what the log says of

@@ -1,15 +1,14 @@
 """What the signer hands out of its log: leaves, their openings, and the signed head."""
 
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from strongroom_wire.encoding import emit, pack, unpack_fields
-from strongroom_wire.errors import Malformed
+from strongroom_wire.canonical import Canonical
+from strongroom_wire.encoding import pack, unpack_fields
 
 __all__ = ["Entry", "LogPage", "answer_body", "read_answer_body"]
 
-_PAGE = b"strongroom/log-page/v1"
 _BODY = b"strongroom/logged-answer/v1"
 
 
@@ -21,31 +20,15 @@ class Entry(NamedTuple):
     opening: bytes = b""
 
 
-class LogPage(Struct, frozen=True):
+class LogPage(Struct, Canonical, frozen=True, array_like=True):
     """The answer to READ_LOG: a checkpoint's text with its Ed25519 signature (64 bytes, by the
     role's receipt key), and leaves in order without a gap, from the index that was asked for or, if
     that is forgotten, from the oldest that is still there; none if that index is not there yet."""
 
+    domain: ClassVar = b"strongroom/log-page/v2"
     checkpoint: bytes
-    signature: bytes
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
     entries: tuple[Entry, ...]
-
-    def serialise(self) -> bytes:
-        """Returns the canonical encoding."""
-        parts = [part for entry in self.entries for part in entry]
-        return emit(self, pack(_PAGE, self.checkpoint, self.signature, *parts), LogPage.parse)
-
-    @classmethod
-    def parse(cls, data: bytes) -> "LogPage":
-        """Returns the page encoded in `data`; signature and leaves are checked elsewhere.
-
-        Raises:
-            TooLarge, Malformed: no such layout, or a leaf without an opening beside it.
-        """
-        checkpoint, signature, *parts = unpack_fields(_PAGE, data, None, 64, more=True)
-        if len(parts) % 2:
-            raise Malformed("log page", "pairs of leaf and opening", len(parts))
-        return cls(checkpoint, signature, tuple(map(Entry, parts[::2], parts[1::2])))
 
 
 def answer_body(body: bytes, entry: Entry) -> bytes:

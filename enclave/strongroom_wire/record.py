@@ -10,8 +10,7 @@ from typing import Annotated, Literal, Self
 import msgspec
 from msgspec import Meta, Struct
 
-from strongroom_wire.encoding import MAX_STATEMENT, emit
-from strongroom_wire.errors import Malformed, TooLarge
+from strongroom_wire.canonical import Canonical
 from strongroom_wire.manifest import Hex32, Name
 
 __all__ = ["UNCHAINED", "Completeness", "Credentials", "PublishedHour", "Receipt", "ReturnsReceipt"]
@@ -31,33 +30,20 @@ Tip = tuple[Count, Hex32]
 """All rows of a table so far: how many, and the digest that chains them."""
 
 
-class _Canonical(Struct, frozen=True, tag_field="format"):
-    """A value with one spelling, which begins with its format."""
+class _Json(Struct, Canonical, frozen=True, tag_field="format"):
+    """A value whose one spelling is JSON, which begins with its format."""
 
-    def serialise(self) -> bytes:
-        """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""
-        return emit(self, msgspec.json.encode(self), self.parse)
+    def spelled(self) -> bytes:
+        """See `Canonical`."""
+        return msgspec.json.encode(self)
 
     @classmethod
-    def parse(cls, data: bytes) -> Self:
-        """Returns the value in `data`; who made it is for a signature or a leaf to say.
-
-        Raises:
-            TooLarge: above 1 MiB.
-            Malformed: another layout, or another spelling than this module's.
-        """
-        if len(data) > MAX_STATEMENT:
-            raise TooLarge(cls.__name__, MAX_STATEMENT, len(data))
-        try:
-            value = msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError):  # chained, it would show what it read
-            raise Malformed(cls.__name__, "its schema", "another") from None
-        if msgspec.json.encode(value) != data:
-            raise Malformed(cls.__name__, "the canonical spelling", "another")
-        return value
+    def read(cls, data: bytes) -> Self:
+        """See `Canonical`."""
+        return msgspec.json.decode(data, type=cls)
 
 
-class Receipt(_Canonical, frozen=True):
+class Receipt(_Json, frozen=True):
     """What both kinds have. An account has one chain of each, without gaps: `number` counts from
     0, `previous` is the SHA-256 of the encoding of the receipt before, or `UNCHAINED`."""
 
@@ -98,7 +84,7 @@ class ReturnsReceipt(Receipt, frozen=True, tag="strongroom-returns/1"):
     root: Hex32
 
 
-class PublishedHour(_Canonical, frozen=True, tag="strongroom-hour/1"):
+class PublishedHour(_Json, frozen=True, tag="strongroom-hour/1"):
     """One disclosed period, a row of a `ReturnsReceipt`; `value` is its return, `closing` the
     equity at its end. `exact` is what else is known of a single hour under the exact tier: opening,
     flows, pnl, realised, unrealised, fees, funding; trades, mark_age_ms. `salt` (16 bytes in hex)
@@ -113,7 +99,7 @@ class PublishedHour(_Canonical, frozen=True, tag="strongroom-hour/1"):
     salt: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
-class Credentials(_Canonical, frozen=True, tag="strongroom-credentials/1"):
+class Credentials(_Json, frozen=True, tag="strongroom-credentials/1"):
     """A venue's read-only key as its owner seals it. Account and venue are inside as well, so that
     nobody can pass it off as another's."""
 

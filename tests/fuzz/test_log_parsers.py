@@ -51,11 +51,11 @@ class Target:
 
 
 TARGETS = {
-    "leaf": Target(Leaf.parse, LEAVES, b"strongroom/leaf/v1"),
-    "boot": Target(Boot.parse, BOOTS, b"strongroom/leaf/boot/v1"),
-    "decision": Target(Decision.parse, DECISIONS, b"strongroom/leaf/decision/v1"),
-    "model": Target(ModelDecision.parse, MODELS, b"strongroom/leaf/model/v1"),
-    "page": Target(LogPage.parse, PAGES, b"strongroom/log-page/v1"),
+    "leaf": Target(Leaf.parse, LEAVES, b"strongroom/leaf/v2"),
+    "boot": Target(Boot.parse, BOOTS, b"strongroom/leaf/boot/v2"),
+    "decision": Target(Decision.parse, DECISIONS, b"strongroom/leaf/decision/v2"),
+    "model": Target(ModelDecision.parse, MODELS, b"strongroom/leaf/model/v2"),
+    "page": Target(LogPage.parse, PAGES, b"strongroom/log-page/v2"),
     "frontier": Target(Frontier.parse, TREES, b"strongroom/frontier/v1"),
 }
 targets = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)

@@ -48,9 +48,9 @@ class Target:
 
 TARGETS = {
     "statement": Target(Statement.parse, strategies.STATEMENTS, b"strongroom/statement/v1"),
-    "bundle": Target(Bundle.parse, strategies.BUNDLES, b"strongroom/bundle/v1"),
-    "permit": Target(Permit.parse, strategies.PERMITS, b"strongroom/permit/v1"),
-    "owner order": Target(OwnerOrder.parse, strategies.OWNER_ORDERS, b"strongroom/owner-order/v1"),
+    "bundle": Target(Bundle.parse, strategies.BUNDLES, b"strongroom/bundle/v2"),
+    "permit": Target(Permit.parse, strategies.PERMITS, b"strongroom/permit/v2"),
+    "owner order": Target(OwnerOrder.parse, strategies.OWNER_ORDERS, b"strongroom/owner-order/v2"),
     "intent": Target(Intent.parse, strategies.INTENTS),
     "reply": Target(Reply.parse, strategies.REPLIES),
     "channel opening": Target(ChannelOpen.parse, strategies.OPENINGS),

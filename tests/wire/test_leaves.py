@@ -1,6 +1,5 @@
 """Leaves, their public parts, records and commitments: layout by hand, one flaw at a time."""
 
-import struct
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -9,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strongroom_wire.bundle import LogHead
-from strongroom_wire.encoding import pack, unpack
 from strongroom_wire.errors import Code, Malformed, Rule, TooLarge, WireError
 from strongroom_wire.frames import Reply
 from strongroom_wire.leaves import (
@@ -24,12 +22,13 @@ from strongroom_wire.leaves import (
 )
 from strongroom_wire.statements import Action
 
+from tests.wire.by_hand import flawed, laid_out
 from tests.wire.samples import byte
 from tests.wire.strategies import REPLIES
 from tests.wire.test_encoding import packed
 
-LEAF, BOOT = b"strongroom/leaf/v1", b"strongroom/leaf/boot/v1"
-DECISION = b"strongroom/leaf/decision/v1"
+LEAF, BOOT = b"strongroom/leaf/v2", b"strongroom/leaf/boot/v2"
+DECISION, MODEL = b"strongroom/leaf/decision/v2", b"strongroom/leaf/model/v2"
 TIME = 1_800_000_000_000
 B32 = st.binary(min_size=32, max_size=32)
 U64 = st.integers(0, 2**64 - 1)
@@ -75,31 +74,37 @@ OPENING = byte(0x5A) + decision().serialise()
 
 
 def test_leaf_layout_is_the_documented_one() -> None:
-    fixed = struct.pack(">IQQ", 3, 7, TIME) + byte(0x11) + commitment(OPENING)
-    assert leaf().serialise() == packed(LEAF, fixed, b"")
+    fields = (byte(0x11), 7, TIME, commitment(OPENING))
+    assert leaf().serialise() == laid_out(LEAF, [3, *fields, b""])
     denied = leaf(Kind.DENIED, b"\x06")
-    fixed = struct.pack(">IQQ", 4, 7, TIME) + byte(0x11) + commitment(OPENING)
-    assert denied.serialise() == packed(LEAF, fixed, b"\x06")
-    assert (len(leaf().serialise()), len(denied.serialise())) == (112, 113)
+    assert denied.serialise() == laid_out(LEAF, [4, *fields, b"\x06"])
+    assert (len(leaf().serialise()), len(denied.serialise())) == (106, 107)
 
 
 def test_boot_layout_is_the_documented_one() -> None:
-    head = struct.pack(">Q", 7) + byte(1)
-    by_hand = packed(BOOT, head, byte(2), byte(3), byte(4), b"1.2.3")
+    fields = {
+        "continued": {"size": 7, "root": byte(1)},
+        "manifest_digest": byte(2),
+        "keys_digest": byte(3),
+        "permit_digest": byte(4),
+        "version": "1.2.3",
+    }
+    by_hand = laid_out(BOOT, fields)
     assert boot().serialise() == by_hand
     assert Boot.parse(by_hand) == boot()
 
 
 def test_decision_layout_is_the_documented_one() -> None:
-    fixed = struct.pack(">QQ", 25_000_000, 2) + byte(7) + byte(8)
-    told = decision().reply.serialise()
-    by_hand = packed(DECISION, fixed, b"main", b"bot", byte(0x71) + byte(0x72), told)
+    told = [0, 9, 0, 0, 0, 0, [byte(5), byte(6)], b"", b"", b""]
+    numbers = (25_000_000, 2, byte(0x71) + byte(0x72), told)
+    by_hand = laid_out(DECISION, ["main", "bot", byte(7), byte(8), *numbers])
     assert decision().serialise() == by_hand
     assert Decision.parse(by_hand) == decision()
 
 
 def test_model_decision_layout_is_the_documented_one() -> None:
-    by_hand = packed(b"strongroom/leaf/model/v1", byte(1), byte(2), byte(3), b"bot")
+    fields = {"client": "bot", "model": byte(1), "inputs": byte(2), "output": byte(3)}
+    by_hand = laid_out(MODEL, fields)
     assert ModelDecision("bot", byte(1), byte(2), byte(3)).serialise() == by_hand
     assert ModelDecision.parse(by_hand) == ModelDecision("bot", byte(1), byte(2), byte(3))
 
@@ -111,7 +116,7 @@ def test_model_decisions_round_trip(made: ModelDecision) -> None:
 
 def test_flawed_model_decisions_are_neither_written_nor_read() -> None:
     parts = [byte(1), byte(2), byte(3)]
-    for flawed in (
+    for wrong in (
         ModelDecision("bot", b"", parts[1], parts[2]),
         ModelDecision("bot", parts[0], byte(2, 31), parts[2]),
         ModelDecision("bot", parts[0], parts[1], byte(3, 33)),
@@ -119,10 +124,18 @@ def test_flawed_model_decisions_are_neither_written_nor_read() -> None:
         ModelDecision("b" * 512, parts[0], parts[1], parts[2]),
     ):
         with pytest.raises(WireError):
-            flawed.serialise()
-    for wrong in (parts, [*parts, b"bot", b""], [*parts, "ä".encode()], []):
+            wrong.serialise()
+    good = {"client": "bot", "model": byte(1), "inputs": byte(2), "output": byte(3)}
+    for tree in (
+        {},
+        {**good, "more": b""},
+        {**good, "client": "ä"},
+        {**good, "client": b"bot"},
+        {**good, "model": byte(1, 31)},
+        {name: good[name] for name in good if name != "output"},
+    ):
         with pytest.raises(Malformed):
-            ModelDecision.parse(packed(b"strongroom/leaf/model/v1", *wrong))
+            ModelDecision.parse(laid_out(MODEL, tree))
 
 
 def test_published_kinds_keep_their_number() -> None:
@@ -189,18 +202,20 @@ def test_two_leaves_never_have_the_same_bytes(one: Leaf, other: Leaf) -> None:
 
 
 def _flawed_leaves() -> dict[str, bytes]:
-    fixed, public = unpack(LEAF, leaf().serialise())
+    fixed = [byte(0x11), 7, TIME, commitment(OPENING)]
 
     def kind(number: int, public: bytes = b"") -> bytes:
-        return pack(LEAF, number.to_bytes(4, "big") + fixed[4:], public)
+        return laid_out(LEAF, [number, *fixed, public])
 
     started = boot().serialise()
     return {
         "nothing": b"",
-        "no public field": pack(LEAF, fixed),
-        "a field more": pack(LEAF, fixed, public, b""),
-        "a byte short": pack(LEAF, fixed[:-1], public),
-        "a byte long": pack(LEAF, fixed + b"\x00", public),
+        "no public field": laid_out(LEAF, [3, *fixed]),
+        "a field more": laid_out(LEAF, [3, *fixed, b"", b""]),
+        "an epoch of 31 bytes": laid_out(LEAF, [3, byte(1, 31), *fixed[1:], b""]),
+        "a commitment of 33 bytes": laid_out(LEAF, [3, *fixed[:3], byte(1, 33), b""]),
+        "an index below zero": laid_out(LEAF, [3, fixed[0], -1, *fixed[2:], b""]),
+        "a time in text": laid_out(LEAF, [3, *fixed[:2], "7", fixed[3], b""]),
         "kind 0": kind(0),
         "kind 10": kind(10),
         "kind 259, the low byte good": kind(259),
@@ -223,7 +238,7 @@ def _flawed_leaves() -> dict[str, bytes]:
         "boot without what it says": kind(Kind.BOOT),
         "boot with a byte more": kind(Kind.BOOT, started + b"\x00"),
         "boot cut": kind(Kind.BOOT, started[:-1]),
-        "another domain": pack(b"strongroom/leaf/v2", fixed, public),
+        "another domain": laid_out(b"strongroom/leaf/v1", [3, *fixed, b""]),
         "trailing byte": leaf().serialise() + b"\x00",
     }
 
@@ -242,9 +257,9 @@ def test_a_leaf_above_its_bound_is_refused_before_it_is_read() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Leaf(Kind.SIGNED, byte(1, 31), 0, 0, byte(2)),
-        lambda: Leaf(Kind.SIGNED, byte(1, 33), 0, 0, byte(2, 31)),
-        lambda: Leaf(Kind.SIGNED, byte(1), 0, 0, byte(2, 33)),
+        lambda: Leaf(Kind.SIGNED, byte(1, 31), 0, 0, byte(2)).serialise(),
+        lambda: Leaf(Kind.SIGNED, byte(1, 33), 0, 0, byte(2, 31)).serialise(),
+        lambda: Leaf(Kind.SIGNED, byte(1), 0, 0, byte(2, 33)).serialise(),
         lambda: Leaf(Kind.SIGNED, byte(1), 0, 0, byte(2), b"x"),
         lambda: Leaf(Kind.BOOT, byte(1), 0, 0, byte(2)),
         lambda: Leaf(Kind.DENIED, byte(1), 0, 0, byte(2), b"\xff"),
@@ -258,11 +273,11 @@ def test_a_leaf_above_its_bound_is_refused_before_it_is_read() -> None:
         lambda: Boot(LogHead(1, byte(1)), byte(2), byte(3, 31), byte(4), "").serialise(),
         lambda: Boot(LogHead(1, byte(1)), byte(2), byte(3), byte(4), "ä").serialise(),
         lambda: Boot(LogHead(1, byte(1)), byte(2), byte(3), byte(4), "1" * 500).serialise(),
-        lambda: Decision("ä", "bot", byte(1), byte(2), 0, 0, b"", Reply(Code.OK, 1)),
-        lambda: Decision("main", "ä", byte(1), byte(2), 0, 0, b"", Reply(Code.OK, 1)),
-        lambda: Decision("main", "bot", byte(1, 31), byte(2), 0, 0, b"", Reply(Code.OK, 1)),
+        lambda: Decision("ä", "bot", byte(1), byte(2), 0, 0, b"", TOLD_OK).serialise(),
+        lambda: Decision("main", "ä", byte(1), byte(2), 0, 0, b"", TOLD_OK).serialise(),
+        lambda: Decision("main", "bot", byte(1, 31), byte(2), 0, 0, b"", TOLD_OK).serialise(),
         lambda: Decision("main", "bot", byte(1), byte(2), 0, 0, byte(3), Reply(Code.OK, 1)),
-        lambda: Decision("main", "bot", byte(1), byte(2, 33), 0, 0, b"", Reply(Code.OK, 1)),
+        lambda: Decision("main", "bot", byte(1), byte(2, 33), 0, 0, b"", TOLD_OK).serialise(),
         lambda: Decision(
             "main", "bot", byte(1), byte(2), 0, 0, b"", Reply(Code.OK, 1, request=b"x")
         ),
@@ -278,23 +293,34 @@ def test_what_would_not_be_read_is_never_written(make: Callable[[], object]) -> 
 
 
 def _flawed_decisions() -> dict[str, bytes]:
-    fixed, key, client, context, reply = unpack(DECISION, decision().serialise())
-    with_request = Reply(Code.OK, 1, request=b"POST /order").serialise()
+    fields = ("key", "client", "intent", "request", "notional", "orders", "context", "reply")
+
+    def put(name: str, value: object) -> bytes:
+        return flawed(decision(), lambda tree: tree.__setitem__(fields.index(name), value))
+
+    def told(at: int, value: object) -> bytes:
+        return flawed(decision(), lambda tree: tree[-1].__setitem__(at, value))
+
+    context = byte(0x71) + byte(0x72)
     return {
         "nothing": b"",
-        "numbers a byte short": pack(DECISION, fixed[1:], key, client, context, reply),
-        "numbers a byte long": pack(DECISION, fixed + b"\x00", key, client, context, reply),
-        "key not ASCII": pack(DECISION, fixed, b"\xff", client, context, reply),
-        "client not ASCII": pack(DECISION, fixed, key, "ä".encode(), context, reply),
-        "reply cut": pack(DECISION, fixed, key, client, context, reply[:-1]),
-        "reply with a request in it": pack(DECISION, fixed, key, client, context, with_request),
-        "no reply": pack(DECISION, fixed, key, client, context),
-        "no context": pack(DECISION, fixed, key, client, reply),
-        "context of 63 bytes": pack(DECISION, fixed, key, client, context[1:], reply),
-        "context of 65 bytes": pack(DECISION, fixed, key, client, context + b"\x00", reply),
-        "context of one digest": pack(DECISION, fixed, key, client, context[:32], reply),
-        "a field more": pack(DECISION, fixed, key, client, context, reply, b""),
-        "another domain": pack(b"strongroom/leaf/decision/v2", fixed, key, client, context, reply),
+        "intent a byte short": put("intent", byte(7, 31)),
+        "request a byte long": put("request", byte(8, 33)),
+        "a count below zero": put("orders", -1),
+        "key not ASCII": put("key", "ä"),
+        "client not text": put("client", b"bot"),
+        "reply cut": flawed(decision(), lambda tree: tree[-1].pop()),
+        "reply with a field more": flawed(decision(), lambda tree: tree[-1].append(b"")),
+        "reply of an unknown code": told(0, 1),
+        "reply by an unknown rule": told(2, 99),
+        "reply with a request in it": told(7, b"POST /order"),
+        "reply in bytes": put("reply", decision().reply.serialise()),
+        "no reply": flawed(decision(), lambda tree: tree[:-1]),
+        "context of 63 bytes": put("context", context[1:]),
+        "context of 65 bytes": put("context", context + b"\x00"),
+        "context of one digest": put("context", context[:32]),
+        "a field more": flawed(decision(), lambda tree: tree.append(b"")),
+        "another domain": decision().serialise().replace(b"decision/v2", b"decision/v1"),
     }
 
 
@@ -304,16 +330,27 @@ def test_a_flawed_decision_is_refused(data: bytes) -> None:
         Decision.parse(data)
 
 
-def test_boots_that_are_none() -> None:
-    head, *digests, _ = unpack(BOOT, boot().serialise())
-    for data in (
-        pack(BOOT, head[1:], *digests, b""),
-        pack(BOOT, head, *digests[1:], b""),
-        pack(BOOT, head, *digests, b"\xff"),
-        pack(BOOT, head, *digests, b"", b""),
-        pack(b"strongroom/leaf/boot/v2", head, *digests, b""),
-    ):
-        with pytest.raises(Malformed):
-            Boot.parse(data)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"continued": {"size": 7, "root": byte(1, 31)}},
+        {"continued": {"size": -1, "root": byte(1)}},
+        {"continued": LogHead(7, byte(1)).serialise()},
+        {"manifest_digest": byte(2, 31)},
+        {"keys_digest": byte(3, 33)},
+        {"permit_digest": b""},
+        {"version": b"1.2.3"},
+        {"version": "ä"},
+        {"more": b""},
+    ],
+)
+def test_boots_that_are_none(changed: dict[str, object]) -> None:
+    with pytest.raises(Malformed):
+        Boot.parse(flawed(boot(), lambda tree: tree.update(changed)))
+
+
+def test_boots_of_another_version_or_length_are_none() -> None:
+    with pytest.raises(Malformed):
+        Boot.parse(boot().serialise().replace(b"boot/v2", b"boot/v1"))
     with pytest.raises(TooLarge):
-        Boot.parse(pack(BOOT, head, *digests, bytes(500)))
+        Boot.parse(bytes(513))

@@ -7,10 +7,11 @@ from strongroom_wire.encoding import MAX_STATEMENT, pack
 from strongroom_wire.errors import Malformed, TooLarge, WireError
 from strongroom_wire.pages import Entry, LogPage, answer_body, read_answer_body
 
+from tests.wire.by_hand import laid_out
 from tests.wire.samples import byte
 from tests.wire.test_encoding import packed
 
-PAGE, BODY = b"strongroom/log-page/v1", b"strongroom/logged-answer/v1"
+PAGE, BODY = b"strongroom/log-page/v2", b"strongroom/logged-answer/v1"
 PARTS = st.binary(max_size=200)
 ENTRIES = st.builds(Entry, PARTS, PARTS)
 PAGES = st.builds(
@@ -24,7 +25,7 @@ def page() -> LogPage:
 
 
 def test_page_layout_is_the_documented_one() -> None:
-    by_hand = packed(PAGE, b"text", byte(1, 64), b"one", b"opening", b"two", b"")
+    by_hand = laid_out(PAGE, [b"text", byte(1, 64), [[b"one", b"opening"], [b"two", b""]]])
     assert page().serialise() == by_hand
     assert LogPage.parse(by_hand) == page()
 
@@ -40,12 +41,14 @@ def test_answer_layout_is_the_documented_one() -> None:
     "data",
     [
         b"",
-        pack(PAGE, b"text"),
-        pack(PAGE, b"text", byte(1, 63)),
-        pack(PAGE, b"text", byte(1, 65)),
-        pack(PAGE, b"text", byte(1, 64), b"a leaf alone"),
-        pack(PAGE, b"text", byte(1, 64), b"one", b"opening", b"two"),
-        pack(b"strongroom/log-page/v2", b"text", byte(1, 64)),
+        laid_out(PAGE, [b"text"]),
+        laid_out(PAGE, [b"text", byte(1, 63), []]),
+        laid_out(PAGE, [b"text", byte(1, 65), []]),
+        laid_out(PAGE, [b"text", byte(1, 64), [b"a leaf alone"]]),
+        laid_out(PAGE, [b"text", byte(1, 64), [[b"a leaf alone"]]]),
+        laid_out(PAGE, [b"text", byte(1, 64), [[b"one", b"opening", b"more"]]]),
+        laid_out(PAGE, [b"text", byte(1, 64), [], b"more"]),
+        laid_out(b"strongroom/log-page/v1", [b"text", byte(1, 64), []]),
         page().serialise() + b"\x00",
         page().serialise()[:-1],
     ],

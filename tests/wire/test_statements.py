@@ -1,16 +1,16 @@
 """Permits and owner orders: layout by hand, round trips, one flaw at a time."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role
-from strongroom_wire.encoding import MAX_STATEMENT, pack, unpack
+from strongroom_wire.encoding import MAX_STATEMENT, pack
 from strongroom_wire.errors import Malformed, TooLarge, WireError
 from strongroom_wire.merkle import Frontier, node_hash
 from strongroom_wire.statements import (
-    ORDER_DOMAIN,
     PERMIT_DOMAIN,
     Action,
     Budget,
@@ -18,34 +18,34 @@ from strongroom_wire.statements import (
     Permit,
 )
 
+from tests.wire.by_hand import flawed, laid_out
 from tests.wire.samples import byte, owner_order, permit
 from tests.wire.strategies import OWNER_ORDERS, PERMITS
 from tests.wire.test_encoding import packed
 
 
-def _budget(key: bytes, notional: int, orders: int) -> bytes:
-    fields = (key, struct.pack(">Q", notional), struct.pack(">I", orders))
-    return packed(b"strongroom/budget/v1", *fields)
+def _budget(key: object, notional: object, orders: object) -> dict[str, object]:
+    return {"key": key, "notional": notional, "orders": orders}
 
 
 def test_permit_layout_is_the_documented_one() -> None:
-    by_hand = packed(
-        b"strongroom/permit/v1",
-        byte(1),
-        byte(2),
-        byte(3),
-        b"\x00\x00\x00\x05",
-        struct.pack(">Q", 1_700_000_000_000),
-        struct.pack(">Q", 1_800_000_000_000),
-        packed(b"strongroom/frontier/v1", struct.pack(">Q", 5), byte(0x51) + byte(0x52)),
-        struct.pack(">Q", 6) + byte(0x53),
-        packed(b"strongroom/frontier/v1", struct.pack(">Q", 2), byte(0x54)),
-        struct.pack(">Q", 7) + byte(0x55),
-        byte(0x56),
-        byte(9, 80),
-        _budget(b"main", 250_000_000, 40),
-        _budget(b"second", 1, 0),
-    )
+    signers = packed(b"strongroom/frontier/v1", struct.pack(">Q", 5), byte(0x51) + byte(0x52))
+    fields = {
+        "owner_root": byte(1),
+        "manifest_digest": byte(2),
+        "keys_digest": byte(3),
+        "serial": 5,
+        "not_before": 1_700_000_000_000,
+        "not_after": 1_800_000_000_000,
+        "signer_log": signers,
+        "abandons": {"size": 6, "root": byte(0x53)},
+        "share": byte(9, 80),
+        "budgets": [_budget("main", 250_000_000, 40), _budget("second", 1, 0)],
+        "record_log": packed(b"strongroom/frontier/v1", struct.pack(">Q", 2), byte(0x54)),
+        "record_abandons": {"size": 7, "root": byte(0x55)},
+        "record_root": byte(0x56),
+    }
+    by_hand = laid_out(b"strongroom/permit/v2", fields)
     assert permit().serialise() == by_hand
     assert Permit.parse(by_hand) == permit()
 
@@ -61,14 +61,14 @@ def test_a_permit_names_the_head_of_the_history_that_it_hands_over() -> None:
 
 def test_a_permit_has_a_log_for_each_role() -> None:
     assert permit().continues(Role.RECORD).head == LogHead(2, byte(0x54))
-    fields = unpack(PERMIT_DOMAIN, permit().serialise())
-    none = [Frontier().serialise(), bytes(8) + EMPTY_LOG.root, bytes(32)]
-    without = Permit.parse(pack(PERMIT_DOMAIN, *fields[:8], *none, *fields[11:]))
-    assert without == Permit(*(getattr(permit(), name) for name in Permit.__slots__[:10]))
+    without = Permit(*(getattr(permit(), name) for name in list(Permit.__slots__)[:10]))
+    assert without.continues(Role.RECORD).head == without.record_abandons == EMPTY_LOG
+    assert without.record_root == bytes(32)
 
 
 def test_order_layout_is_the_documented_one() -> None:
-    by_hand = packed(b"strongroom/owner-order/v1", b"\x03", byte(1), byte(2), b"main", byte(7, 80))
+    fields = {"action": 3, "boot_id": byte(1), "manifest_digest": byte(2), "key": "main"}
+    by_hand = laid_out(b"strongroom/owner-order/v2", {**fields, "body": byte(7, 80)})
     assert owner_order().serialise() == by_hand
     assert OwnerOrder.parse(by_hand) == owner_order()
 
@@ -90,36 +90,38 @@ def test_smallest_values() -> None:
 
 
 def _flawed_permits() -> dict[str, bytes]:
-    fields = unpack(PERMIT_DOMAIN, permit().serialise())
+    def put(name: str, value: object) -> bytes:
+        return flawed(permit(), lambda tree: tree.update({name: value}))
 
-    def put(at: int, *changed: bytes) -> bytes:
-        return pack(PERMIT_DOMAIN, *fields[:at], *changed, *fields[at + 1 :])
+    def spend(budget: object) -> bytes:
+        return flawed(permit(), lambda tree: tree["budgets"].append(budget))
 
-    cases = {f"field {at} a byte short": put(at, fields[at][1:]) for at in range(11)}
-    cases |= {f"field {at} a byte long": put(at, fields[at] + b"\x00") for at in range(11)}
+    fixed = ("owner_root", "manifest_digest", "keys_digest", "record_root")
+    cases = {f"{name} a byte short": put(name, byte(1, 31)) for name in fixed}
+    cases |= {f"{name} a byte long": put(name, byte(1, 33)) for name in fixed}
+    logs = ("signer_log", "record_log")
+    cases |= {f"{name} a byte long": put(name, Frontier().serialise() + b"\0") for name in logs}
+    cases |= {f"{name} of nothing": put(name, b"") for name in logs}
+    for name in ("abandons", "record_abandons"):
+        cases[f"{name}, empty, of another root"] = put(name, {"size": 0, "root": byte(0x53)})
+        cases[f"{name} of a short root"] = put(name, {"size": 1, "root": byte(1, 31)})
     return cases | {
-        "share missing": pack(PERMIT_DOMAIN, *fields[:11]),
-        "an empty log given up, of another root": put(7, bytes(8) + byte(0x53)),
-        "an empty log of the record given up, of another root": put(9, bytes(8) + byte(0x53)),
+        "serial of five bytes": put("serial", 1 << 32),
+        "a time below zero": put("not_before", -1),
+        "no share": flawed(permit(), lambda tree: {n: tree[n] for n in tree if n != "share"}),
         "nothing": pack(PERMIT_DOMAIN),
-        "a field too many in front": put(0, b"", fields[0]),
-        "key budgeted twice": put(13, fields[12]),
-        "key budgeted twice, otherwise": put(13, _budget(b"main", 1, 1)),
-        "budget without orders": put(13, packed(b"strongroom/budget/v1", b"a", bytes(8))),
-        "budget with a field more": put(13, fields[13] + bytes(4)),
-        "budget of u32 notional": put(
-            13, packed(b"strongroom/budget/v1", b"a", bytes(4), bytes(4))
-        ),
-        "budget of u64 orders": put(13, packed(b"strongroom/budget/v1", b"a", bytes(8), bytes(8))),
-        "budget of another domain": put(
-            13, packed(b"strongroom/budget/v2", b"a", bytes(8), bytes(4))
-        ),
-        "empty budget": put(13, b""),
-        "key not ASCII": put(13, _budget("ä".encode(), 1, 1)),
-        "key not text": put(13, _budget(b"\xff", 1, 1)),
+        "key budgeted twice": spend(_budget("main", 250_000_000, 40)),
+        "key budgeted twice, otherwise": spend(_budget("main", 1, 1)),
+        "budget without orders": spend({"key": "a", "notional": 1}),
+        "budget with a field more": spend({**_budget("a", 1, 1), "more": 1}),
+        "budget below zero": spend(_budget("a", -1, 1)),
+        "budget of more orders than fit": spend(_budget("a", 1, 1 << 32)),
+        "empty budget": spend({}),
+        "key not ASCII": spend(_budget("ä", 1, 1)),
+        "key not text": spend(_budget(b"a", 1, 1)),
         "trailing byte": permit().serialise() + b"\x00",
         "an owner order": owner_order().serialise(),
-        "another version": permit().serialise().replace(b"permit/v1", b"permit/v2"),
+        "another version": permit().serialise().replace(b"permit/v2", b"permit/v1"),
     }
 
 
@@ -130,23 +132,22 @@ def test_a_flawed_permit_is_refused(data: bytes) -> None:
 
 
 def _flawed_orders() -> dict[str, bytes]:
-    fields = unpack(ORDER_DOMAIN, owner_order().serialise())
-
-    def put(at: int, *changed: bytes) -> bytes:
-        return pack(ORDER_DOMAIN, *fields[:at], *changed, *fields[at + 1 :])
+    def put(name: str, value: object) -> bytes:
+        return flawed(owner_order(), lambda tree: tree.update({name: value}))
 
     return {
-        "no action": put(0, b""),
-        "action 0": put(0, b"\x00"),
-        "action 9": put(0, b"\x09"),
-        "action of two bytes": put(0, b"\x03\x00"),
-        "boot id short": put(1, byte(1, 31)),
-        "boot id long": put(1, byte(1, 33)),
-        "manifest digest short": put(2, byte(1, 31)),
-        "manifest digest long": put(2, byte(1, 33)),
-        "no body": put(4),
-        "a field more": put(4, b"", b""),
-        "key not ASCII": put(3, "ä".encode()),
+        "no action": put("action", None),
+        "action 0": put("action", 0),
+        "action 9": put("action", 9),
+        "action in bytes": put("action", b"\x03"),
+        "boot id short": put("boot_id", byte(1, 31)),
+        "boot id long": put("boot_id", byte(1, 33)),
+        "manifest digest short": put("manifest_digest", byte(1, 31)),
+        "manifest digest long": put("manifest_digest", byte(1, 33)),
+        "no body": flawed(owner_order(), lambda tree: {n: tree[n] for n in tree if n != "body"}),
+        "a field more": put("more", b""),
+        "key not ASCII": put("key", "ä"),
+        "key in bytes": put("key", b"main"),
         "trailing byte": owner_order().serialise() + b"\x00",
         "a permit": permit().serialise(),
     }
@@ -159,37 +160,37 @@ def test_a_flawed_order_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "flawed",
+    "make",
     [
-        replace(permit(), owner_root=byte(1, 31)),
-        replace(permit(), keys_digest=b""),
-        replace(permit(), serial=-1),
-        replace(permit(), serial=2**32),
-        replace(permit(), not_before=2**64),
-        replace(permit(), not_after=2**64),
-        replace(permit(), abandons=LogHead(1, b"")),
-        replace(permit(), abandons=LogHead(0, bytes(32))),
-        replace(permit(), record_abandons=LogHead(0, bytes(32))),
-        replace(permit(), record_log=b""),
-        replace(permit(), record_root=bytes(31)),
-        replace(permit(), signer_log=b""),
-        replace(permit(), signer_log=bytes(8) + EMPTY_LOG.root),
-        replace(permit(), signer_log=Frontier(1, (byte(1),)).serialise() + b"\x00"),
-        replace(permit(), budgets=(Budget("a", 1, 1), Budget("a", 2, 2))),
-        replace(permit(), budgets=(Budget("a", -1, 1),)),
-        replace(permit(), budgets=(Budget("a", 2**64, 1),)),
-        replace(permit(), budgets=(Budget("a", 1, 2**32),)),
-        replace(permit(), budgets=(Budget("ä", 1, 1),)),
-        replace(permit(), budgets=(Budget("\ud800", 1, 1),)),
-        replace(owner_order(), boot_id=b""),
-        replace(owner_order(), manifest_digest=byte(1, 33)),
-        replace(owner_order(), key="ключ"),
-        replace(owner_order(), key="\udcff"),
+        lambda: replace(permit(), owner_root=byte(1, 31)),
+        lambda: replace(permit(), keys_digest=b""),
+        lambda: replace(permit(), serial=-1),
+        lambda: replace(permit(), serial=2**32),
+        lambda: replace(permit(), not_before=2**64),
+        lambda: replace(permit(), not_after=2**64),
+        lambda: replace(permit(), abandons=LogHead(1, b"")),
+        lambda: replace(permit(), abandons=LogHead(0, bytes(32))),
+        lambda: replace(permit(), record_abandons=LogHead(0, bytes(32))),
+        lambda: replace(permit(), record_log=b""),
+        lambda: replace(permit(), record_root=bytes(31)),
+        lambda: replace(permit(), signer_log=b""),
+        lambda: replace(permit(), signer_log=bytes(8) + EMPTY_LOG.root),
+        lambda: replace(permit(), signer_log=Frontier(1, (byte(1),)).serialise() + b"\x00"),
+        lambda: replace(permit(), budgets=(Budget("a", 1, 1), Budget("a", 2, 2))),
+        lambda: replace(permit(), budgets=(Budget("a", -1, 1),)),
+        lambda: replace(permit(), budgets=(Budget("a", 2**64, 1),)),
+        lambda: replace(permit(), budgets=(Budget("a", 1, 2**32),)),
+        lambda: replace(permit(), budgets=(Budget("ä", 1, 1),)),
+        lambda: replace(permit(), budgets=(Budget("\ud800", 1, 1),)),
+        lambda: replace(owner_order(), boot_id=b""),
+        lambda: replace(owner_order(), manifest_digest=byte(1, 33)),
+        lambda: replace(owner_order(), key="ключ"),
+        lambda: replace(owner_order(), key="\udcff"),
     ],
 )
-def test_a_flawed_value_is_never_signed(flawed: Permit | OwnerOrder) -> None:
+def test_a_flawed_value_is_never_signed(make: Callable[[], Permit | OwnerOrder]) -> None:
     with pytest.raises(WireError):
-        flawed.serialise()
+        make().serialise()
 
 
 def test_statements_above_a_megabyte_are_refused() -> None:

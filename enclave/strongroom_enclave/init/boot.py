@@ -252,8 +252,10 @@ class Init:
         """Passes an owner order on to the process that it is for; what is none, to the signer."""
         name = "signer"
         with suppress(WireError):
-            order = statements.OwnerOrder.parse(owners.Statement.parse(message.payload).payload)
-            name = "record" if order.action is statements.Action.CONNECT else name
+            signed = owners.Statement.parse(message.payload)
+            payload = self._verified.owners.verify(statements.ORDER_DOMAIN, signed, 1)
+            connects = statements.OwnerOrder.parse(payload).action is statements.Action.CONNECT
+            name = "record" if connects else name
         self._reach(name).post(*message)
 
     def _enroll(self, message: links.Message) -> None:

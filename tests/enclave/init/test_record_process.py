@@ -22,6 +22,7 @@ from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, Action, OwnerOrder, Permit
 
 from tests.enclave.init.harness import Harness, Processes
+from tests.enclave.init.test_lifecycle import DESK as WITHOUT
 from tests.enclave.init.test_lifecycle import NONCE, bring, bundle_of, refused_after_extend
 from tests.hostile.driver import Desk
 
@@ -56,10 +57,10 @@ def permit(harness: Harness, serial: int = 1, **changes: object) -> bytes:
     return DESK.owners.sign(PERMIT_DOMAIN, made.serialise()).serialise()
 
 
-def order(harness: Harness, action: Action, key: str = "main") -> bytes:
+def order(harness: Harness, action: Action, desk: Desk = DESK) -> bytes:
     bundle = bundle_of(harness)
-    made = OwnerOrder(action, bundle.boot_id, bundle.manifest_digest, key)
-    return DESK.owners.sign(ORDER_DOMAIN, made.serialise()).serialise()
+    made = OwnerOrder(action, bundle.boot_id, bundle.manifest_digest, "main")
+    return desk.owners.sign(ORDER_DOMAIN, made.serialise()).serialise()
 
 
 def test_it_is_started_for_a_manifest_with_accounts_and_told_the_same_as_the_signer(
@@ -82,8 +83,8 @@ def test_without_accounts_there_is_no_record() -> None:
         assert harness.processes.links.keys() == {"front", "signer"}
         bundle = bundle_of(harness)
         assert [keys.role for keys in bundle.roles] == [Role.INIT, Role.SIGNER]
-        answer = harness.ask(Kind.SUBMIT_ORDER, order(harness, Action.CONNECT))
-        assert answer.code is Code.HALTED
+        connect = order(harness, Action.CONNECT, WITHOUT)
+        assert harness.ask(Kind.SUBMIT_ORDER, connect).code is Code.HALTED
 
 
 def test_one_that_does_not_start_or_register_halts_before_any_key_is_used() -> None:
@@ -141,8 +142,10 @@ def test_an_order_goes_to_the_process_that_it_is_for(harness: Harness, action: A
     assert harness.front.receive(5) == (Kind.REPLY, number, b"answer")
 
 
-@pytest.mark.parametrize("payload", [b"", b"noise", MANIFEST])
+@pytest.mark.parametrize("payload", [b"", b"noise", MANIFEST, b"strangers"])
 def test_what_is_no_order_the_signer_answers(harness: Harness, payload: bytes) -> None:
+    if payload == b"strangers":  # init reads nothing that no owner has signed
+        payload = order(harness, Action.CONNECT, WITHOUT)
     harness.send(Kind.SUBMIT_ORDER, payload)
     assert harness.until(harness.signer, Kind.SUBMIT_ORDER).payload == payload
 

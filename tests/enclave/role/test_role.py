@@ -128,7 +128,9 @@ def test_another_boot_manifest_or_signature_is_refused(
         (subject.sign(payload, few), QuorumMissing),
         (subject.desk.owners.sign(PERMIT_DOMAIN, payload), BadSignature),
         (Statement(payload, Desk().owners.sign(ORDER_DOMAIN, payload).signatures), QuorumMissing),
-        (Statement(payload + b"\0", signed.signatures), Malformed),
+        (Statement(payload + b"\0", signed.signatures), BadSignature),
+        (subject.sign(payload + b"\0"), Malformed),
+        (Statement(b"noise", ()), QuorumMissing),  # and nothing in it was read
     ):
         with pytest.raises(expected):
             subject.role.authorised(statement, NAMES)

@@ -15,7 +15,7 @@ from strongroom_enclave.messages import ANSWER, Kind
 from strongroom_enclave.platform.links import Link, LinkClosed, Message
 from strongroom_enclave.signer.service import Service
 from strongroom_wire.bundle import Bundle, LogHead, Role, RoleKeys
-from strongroom_wire.encoding import pack, u64, uint, unpack
+from strongroom_wire.encoding import pack, u64, unpack
 from strongroom_wire.errors import Code
 from strongroom_wire.owners import Statement
 from strongroom_wire.pages import Entry
@@ -91,7 +91,7 @@ class Signer(Boot):
     def receive(self) -> Message:
         """Returns the signer's next message that is no head; heads are kept in `heads`."""
         while (message := self.link.receive(TIMEOUT)).kind == Kind.HEAD:
-            self.heads.append(LogHead(uint(message.payload[:8], 8), message.payload[8:]))
+            self.heads.append(LogHead.parse(message.payload))
         return message
 
     def taken(self, message: Message, statement: Statement) -> tuple[Code, bytes]:
