@@ -415,6 +415,8 @@ class Bybit:
             )
             for instrument, position in held.items()
             if given.get("symbol") in (None, names[instrument.symbol])
+            and given.get("settleCoin") in (None, instrument.settle)
+            and given.get("baseCoin") in (None, instrument.base)
         ]
         result = {"category": category, "list": rows, "nextPageCursor": ""}
         return self._answer(call, result, left)

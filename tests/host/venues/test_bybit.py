@@ -129,6 +129,16 @@ def test_balances_and_positions_are_what_the_history_adds_up_to(site: Site, bybi
         assert held == {item.symbol: place.quantity for item, place in positions.items()}
 
 
+def test_positions_are_those_of_the_coin_that_was_asked_for(site: Site, bybit: Any) -> None:
+    held = site.truth("bybit").positions(site.now_ms, Kind.LINEAR)
+    assert held
+    assert {item.settle for item in held} == {"USDT"}
+    for coin, count in (("USDT", len(held)), ("USDC", 0)):
+        assert len(bybit.fetch_positions(None, {"settleCoin": coin})) == count
+    found = bybit.privateGetV5PositionList({"category": "linear", "baseCoin": "ETH"})
+    assert {row["symbol"] for row in found["result"]["list"]} == {"ETHUSDT"}
+
+
 def test_candles_newest_first_on_the_wire_in_order_from_ccxt(site: Site, bybit: Any) -> None:
     start = site.now_ms // HOUR_MS * HOUR_MS - 20 * HOUR_MS
     rows = bybit.fetch_ohlcv("ETH/USDT:USDT", "1h", start, 10)
