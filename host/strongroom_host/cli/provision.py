@@ -229,6 +229,7 @@ def describe(order: OwnerOrder) -> str:
         Action.ENROLL_DERIVE: f"derive API credentials for {order.key}",
         Action.EXPORT: "export the sealed state",
         Action.RESTORE: "restore sealed state",
+        Action.CONNECT: f"connect account {order.key}",
     }
     return f"{words[order.action]}, in boot {order.boot_id.hex()[:16]}"
 
@@ -246,6 +247,8 @@ def _submit(
         say(f"key {order.key}: {address}")
     elif order.action in (Action.ENROLL_CREATE, Action.ENROLL_DERIVE):
         say(f"key {order.key} is enrolled; API key id {answer.decode('ascii', 'replace')}")
+    elif order.action is Action.CONNECT:
+        say(f"account {order.key} is connected")
     return answer
 
 

@@ -7,7 +7,6 @@ from hashlib import sha256
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from strongroom_wire.merkle import leaf_hash, node_hash
 
 from strongroom_host.gateway.access import HEAVY, LIGHT, Admission, Gate
 from strongroom_host.gateway.answers import (
@@ -39,7 +38,7 @@ from strongroom_host.gateway.parameters import (
 )
 from strongroom_host.gateway.reading import Reader, Span
 from strongroom_host.gateway.tokens import TokenSigner, narrowed
-from strongroom_host.log.proofs import inclusion_proof
+from strongroom_host.log.returns import row_path
 from strongroom_host.log.tree import Storage
 from strongroom_host.metrics import linking
 from strongroom_host.metrics.measures import measure
@@ -288,13 +287,4 @@ def _path(rows: list[HourlyReturn], position: int) -> tuple[bytes, ...]:
     """The hashes that lead from a row to the root over all rows of its receipt."""
     if [row.position for row in rows] != list(range(len(rows))):
         raise EvidenceIncomplete("the database has not all rows of a receipt")
-    leaves = [leaf_hash(row.encoded) for row in rows]
-
-    def subtree(level: int, index: int) -> bytes:
-        hashes = leaves[index << level : (index + 1) << level]
-        while len(hashes) > 1:
-            pairs = zip(hashes[::2], hashes[1::2], strict=True)
-            hashes = [node_hash(left, right) for left, right in pairs]
-        return hashes[0]
-
-    return inclusion_proof(position, len(rows), subtree)
+    return row_path([row.encoded for row in rows], position)

@@ -13,7 +13,7 @@ from typing import Final
 
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.leaves import Kind, Leaf
-from strongroom_wire.merkle import leaf_hash
+from strongroom_wire.merkle import leaf_hash, node_hash
 from strongroom_wire.record import (
     UNCHAINED,
     PublishedHour,
@@ -23,9 +23,9 @@ from strongroom_wire.record import (
 )
 
 from strongroom_host.log.errors import ReceiptUnfit
-from strongroom_host.log.proofs import verify_inclusion
+from strongroom_host.log.proofs import inclusion_proof, verify_inclusion
 
-__all__ = ["ProvedHour", "prove_hour", "require_follows", "require_synced"]
+__all__ = ["ProvedHour", "prove_hour", "require_follows", "require_synced", "row_path"]
 
 _HOUR_MS: Final = 3_600_000
 
@@ -63,6 +63,24 @@ def prove_hour(
             actual=(hour.start_ms, end_ms),
         )
     return ProvedHour(hour, receipt)
+
+
+def row_path(rows: Sequence[bytes], position: int) -> tuple[bytes, ...]:
+    """Returns the hashes that lead from a row to the root over all rows of its receipt.
+
+    Raises:
+        OutsideLog: there is no row at this position.
+    """
+    leaves = [leaf_hash(row) for row in rows]
+
+    def subtree(level: int, index: int) -> bytes:
+        hashes = leaves[index << level : (index + 1) << level]
+        while len(hashes) > 1:
+            pairs = zip(hashes[::2], hashes[1::2], strict=True)
+            hashes = [node_hash(left, right) for left, right in pairs]
+        return hashes[0]
+
+    return inclusion_proof(position, len(rows), subtree)
 
 
 def require_follows(receipt: Receipt, before: Receipt | None) -> None:

@@ -1,0 +1,95 @@
+"""A venue's read-only key on its way from the owner into one attested record, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from strongroom_wire.bundle import Role, hpke_info
+from strongroom_wire.errors import WireError
+from strongroom_wire.hpke import seal
+from strongroom_wire.manifest import Account, Manifest
+from strongroom_wire.record import Credentials
+from strongroom_wire.statements import Action, OwnerOrder
+
+from strongroom_host.enclave_client.errors import RoleMissing
+from strongroom_host.enclave_client.evidence import VerifiedEvidence
+from strongroom_host.owner.errors import DocumentInvalid, UnknownManifestKey
+from strongroom_host.owner.statements import draft_order
+
+__all__ = ["VenueKey", "account_named", "draft_connect"]
+
+_PURPOSE: Final = b"record-credentials"
+"""What the record's HPKE key opens it for."""
+_LIMIT: Final = 4096
+
+
+class VenueKey(Struct, frozen=True, forbid_unknown_fields=True):
+    """A venue's API key as its website shows it, once; `passphrase` where the venue has one."""
+
+    key: str
+    secret: str = ""
+    passphrase: str = ""
+
+    def __repr__(self) -> str:
+        return "VenueKey()"
+
+    @classmethod
+    def parse(cls, data: bytes) -> VenueKey:
+        """Returns the key in a JSON object.
+
+        Raises:
+            DocumentInvalid: it is none; what was read is not shown.
+        """
+        try:
+            return msgspec.json.decode(data.strip(), type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # chained, it would show what it read
+            raise DocumentInvalid(
+                "no venue's key can be read there",
+                expected='{"key": "...", "secret": "...", "passphrase": "..."}, the last if any',
+            ) from None
+
+
+def account_named(manifest: Manifest, name: str) -> Account:
+    """Returns an account of the manifest.
+
+    Raises:
+        UnknownManifestKey: there is none of this name.
+    """
+    found = {account.name: account for account in manifest.accounts}
+    if name not in found:
+        raise UnknownManifestKey(
+            f"the manifest has no account {name!r}",
+            expected=", ".join(found) or "a manifest with accounts",
+            actual=name,
+            remedy="name one of these, or add the account to the next manifest version",
+        )
+    return found[name]
+
+
+def draft_connect(evidence: VerifiedEvidence, account: Account, key: VenueKey) -> OwnerOrder:
+    """Returns the order that connects an account, with the key sealed to the attested record.
+
+    Raises:
+        RoleMissing: this boot keeps no track record.
+        DocumentInvalid: the key has a character that no venue's has, or is over 4096 long.
+    """
+    try:
+        credentials = Credentials(
+            account.name, account.venue, key.key, key.secret, key.passphrase
+        ).serialise()
+    except WireError:
+        raise DocumentInvalid(
+            "this is no venue's key", expected=f"printable ASCII, at most {_LIMIT} characters each"
+        ) from None
+    try:
+        keys = evidence.keys(Role.RECORD)
+    except WireError as error:
+        raise RoleMissing(
+            "this boot keeps no track record",
+            expected="a manifest with accounts",
+            remedy="load a manifest that has the account into the next boot",
+        ) from error
+    sealed = seal(credentials, keys.hpke, hpke_info(evidence.bundle, Role.RECORD, _PURPOSE))
+    return draft_order(evidence, Action.CONNECT, account.name, sealed)
