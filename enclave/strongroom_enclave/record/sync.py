@@ -103,7 +103,7 @@ class Run:
         """Keeps what is new; returns before when everything is told, and why it is not further."""
         cursors, reached, fault = self.state.cursors, list[int](), None
         origin = Cursor(self._account.since_ms)
-        for stream in connector.streams(connector.symbols()):
+        for stream in connector.streams():
             name = f"{stream.rule} {stream.place}"
             # What is listed since the last time was not traded before.
             had = cursors.get(name, Cursor(max(self._sync.until_ms, origin.next_ms)))

@@ -4,7 +4,7 @@ What an account did is drawn from a seed; what the venue says it holds follows f
 ledger, which has an oracle of its own. Time passes only when somebody sleeps.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -103,11 +103,8 @@ class World:
     def settled_ms(self) -> int:
         return self.now_ms - LAG
 
-    def symbols(self) -> list[str]:
-        return sorted(self.markets)
-
-    def streams(self, symbols: Iterable[str]) -> list[Stream]:
-        return [Stream("flows"), *(Stream("trades", symbol) for symbol in symbols)]
+    def streams(self) -> list[Stream]:
+        return [Stream("flows"), *(Stream("trades", symbol) for symbol in sorted(self.markets))]
 
     def pages(self, stream: Stream, cursor: Cursor, until_ms: int) -> Iterator[Page]:
         until_ms = min(until_ms, self.settled_ms())
