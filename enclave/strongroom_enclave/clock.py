@@ -10,13 +10,13 @@ from strongroom_wire.errors import Code, WireError
 
 __all__ = ["MAX_AGE_MS", "MAX_DIVERGENCE_MS", "Clock", "ClockFault", "ClockStale"]
 
+# Between an anchor and where the first one, carried on, says it should be; a second more for each
+# full hour since, as no two crystals agree. From one anchor to the next it would let a clock gain
+# or lose 40%, and a window be hurried by as much, in steps too small to be noticed.
 MAX_DIVERGENCE_MS = 2_000
-"""Between an anchor and where the first one, carried on, says it should be; a second more for each
-full hour since, as no two crystals agree. From one anchor to the next it would let a clock gain or
-lose 40%, and a window be hurried by as much, in steps too small to be noticed."""
 
+# Of the last anchor: whoever withholds anchors has only the monotonic clock left to move.
 MAX_AGE_MS = 30_000
-"""Of the last anchor: whoever withholds anchors has only the monotonic clock left to move."""
 
 _NS = 1_000_000
 

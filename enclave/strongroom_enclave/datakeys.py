@@ -83,8 +83,8 @@ class DataKey:
             raise SealForged("ciphertext", "what was sealed for this place", "not") from error
 
 
+# The keys of one user by their names; never more than one user's.
 Keys = Mapping[bytes, DataKey]
-"""The keys of one user by their names; never more than one user's."""
 
 
 def opened(keys: Keys, place: bytes, sealed: bytes) -> bytes:

@@ -16,8 +16,8 @@ from strongroom_wire.manifest import Egress
 
 __all__ = ["Answer", "Dial", "Http", "exchange"]
 
+# Opens a TLS connection to a venue: `strongroom_enclave.tls.connected` over one to the proxy.
 Dial = Callable[[Egress], ssl.SSLSocket]
-"""Opens a TLS connection to a venue: `strongroom_enclave.tls.connected` over one to the proxy."""
 
 _MAX_BODY: Final = 16 * 1024 * 1024
 _MAX_ANSWER: Final = _MAX_BODY + 1024 * 1024

@@ -25,22 +25,22 @@ class Kind(IntEnum):
     OPEN_CHANNEL = 6
     EXCHANGE_FRAME = 7
     REPLY = 32
+    # Worker to init, once, before it reads any outside byte: its public keys or certificate.
     REGISTER = 33
-    """Worker to init, once, before it reads any outside byte: its public keys or certificate."""
     CONFIGURE = 34
     PERMIT = 35
+    # Init to signer and record: authenticated ms, monotonic ns, as two u64.
     ANCHOR = 36
-    """Init to signer and record: authenticated ms, monotonic ns, as two u64."""
+    # Signer to init to enroll: an L1-signed request and where to send it.
     ENROLL = 37
-    """Signer to init to enroll: an L1-signed request and where to send it."""
+    # Enroll to init to signer: u32 code and the credential.
     ENROLLED = 38
-    """Enroll to init to signer: u32 code and the credential."""
+    # Init to front: whoever waits for an answer will get none.
     HALTED = 39
-    """Init to front: whoever waits for an answer will get none."""
+    # Signer or record to init, after each anchor: the head of its log, u64 size and root.
     HEAD = 40
-    """Signer or record to init, after each anchor: the head of its log, u64 size and root."""
+    # Record to init: pass me a connection to the host's proxy.
     DIAL = 41
-    """Record to init: pass me a connection to the host's proxy."""
 
 
 def answer(code: Code, payload: bytes = b"") -> bytes:

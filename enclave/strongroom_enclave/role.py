@@ -24,10 +24,10 @@ from strongroom_enclave.platform.links import Link
 
 __all__ = ["RoleProcess"]
 
+# 2026-01-01 in ms: no image is older, so no time below it is true.
 _EARLIEST = 1_767_225_600_000
-"""2026-01-01 in ms: no image is older, so no time below it is true."""
+# What needs no permit: it moves nothing that a boot has not made itself.
 _AT_ANY_TIME = Action.KILL, Action.GENERATE, Action.IMPORT
-"""What needs no permit: it moves nothing that a boot has not made itself."""
 
 
 class RoleProcess:

@@ -13,8 +13,8 @@ from strongroom_enclave.platform.links import open_tunnel
 
 __all__ = ["Proxy", "connected", "trust"]
 
+# Opens a connection to the host's proxy; OSError if there is none.
 Proxy = Callable[[], socket]
-"""Opens a connection to the host's proxy; OSError if there is none."""
 
 
 def trust(venue: Egress) -> ssl.SSLContext:

@@ -13,9 +13,10 @@ from strongroom_wire.manifest import Egress, Manifest
 
 __all__ = ["HOSTS", "VENUES", "check_egress", "reachable"]
 
+# Where the signer's requests go.
 VENUES = frozenset({("clob.polymarket.com", 443)})
-"""Where the signer's requests go."""
 
+# Where a track record is read from, and the only hosts that its process asks for.
 HOSTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "binance": ("api.binance.com", "fapi.binance.com"),
@@ -26,7 +27,6 @@ HOSTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "mexc": ("api.mexc.com",),
     }
 )
-"""Where a track record is read from, and the only hosts that its process asks for."""
 
 
 def check_egress(manifest: Manifest) -> None:

@@ -35,8 +35,8 @@ class LogHead(Canonical):
     root: B32
 
 
+# Head of a log without leaves (RFC 6962, section 2.1).
 EMPTY_LOG = LogHead(0, sha256(b"").digest())
-"""Head of a log without leaves (RFC 6962, section 2.1)."""
 
 
 @dataclass(frozen=True, slots=True)

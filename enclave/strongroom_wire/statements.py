@@ -76,18 +76,18 @@ class Permit(Canonical):
 class Action(IntEnum):
     """What an owner order asks for. Each is idempotent within a boot."""
 
+    # Stop signing for good in this boot; cancels still pass. One owner is enough: stopping is the
+    # safe direction.
     KILL = 1
-    """Stop signing for good in this boot; cancels still pass. One owner is enough: stopping is the
-    safe direction."""
     GENERATE = 2
     IMPORT = 3
     ENROLL_CREATE = 4
     ENROLL_DERIVE = 5
     EXPORT = 6
     RESTORE = 7
+    # Take an account's credentials, and seal what is kept of its user under a new key: the one
+    # action that is the record's. Every other is the signer's.
     CONNECT = 8
-    """Take an account's credentials, and seal what is kept of its user under a new key: the one
-    action that is the record's. Every other is the signer's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,9 @@ from strongroom_enclave.platform import forward, hardening, links
 __all__ = ["Front", "main"]
 
 _TIMEOUT = 60.0
+# Calls of one client at a time: each has a thread, and whoever calls and never ends his request
+# must not keep them from the one who says stop.
 _AT_ONCE = 16
-"""Calls of one client at a time: each has a thread, and whoever calls and never ends his request
-must not keep them from the one who says stop."""
 _SOCKETS = "bootstrap.sock", "control.sock"
 _OPTIONS = [("grpc.max_receive_message_length", encoding.MAX_STATEMENT)]
 _STARTED = time.monotonic()

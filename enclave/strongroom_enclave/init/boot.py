@@ -28,10 +28,10 @@ _MANIFEST_PCR = 16
 _ALL_PCRS = 32
 _START_TIMEOUT = 30.0
 _ANCHOR_INTERVAL = 5.0
+# The processes with keys and a log; the second is there if the manifest has accounts.
 _ROLES = {"signer": Role.SIGNER, "record": Role.RECORD}
-"""The processes with keys and a log; the second is there if the manifest has accounts."""
+# Bytes that may wait for a worker: all that one client can ask front at once, of the longest.
 _MAX_UNSENT = 17 << 20
-"""Bytes that may wait for a worker: all that one client can ask front at once, of the longest."""
 
 
 class Halt(Exception):

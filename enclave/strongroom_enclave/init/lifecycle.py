@@ -16,14 +16,14 @@ __all__ = ["ROUTES", "Phase", "Route"]
 class Phase(IntEnum):
     """Numbers are those of `StatusReply.Phase` in the control plane."""
 
+    # No keys exist; evidence carries none.
     BOOTED = 1
-    """No keys exist; evidence carries none."""
+    # The manifest is in PCR16, the processes have keys, evidence carries them.
     CONFIGURED = 2
-    """The manifest is in PCR16, the processes have keys, evidence carries them."""
+    # A start permit lets this boot sign.
     READY = 3
-    """A start permit lets this boot sign."""
+    # Something failed after the point of no return. Only a new boot helps.
     HALTED = 4
-    """Something failed after the point of no return. Only a new boot helps."""
 
 
 class Route(NamedTuple):
