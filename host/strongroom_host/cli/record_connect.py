@@ -23,7 +23,8 @@ from strongroom_host.cli.session import (
 )
 from strongroom_host.enclave_client.errors import EnclaveRefused
 from strongroom_host.errors import BadInput, HostError
-from strongroom_host.owner.credentials import VenueKey, account_named, draft_connect
+from strongroom_host.owner.credentials import VenueKey, account_named, credentials_for
+from strongroom_host.owner.statements import draft_connect
 from strongroom_host.private_files import FileExposed, read_file, read_private
 
 __all__ = ["ConnectRefused", "connect"]
@@ -87,9 +88,9 @@ def connect(
     session = open_session(owner, enclave, manifest, trust, passphrase_file)
     spec = account_named(session.manifest.manifest, account)
     say(f"{account}: {spec.venue}, {spec.environment}, of {spec.user}, kept in {spec.currency}")
-    key = _asked() if source is None else _read(source)
+    credentials = credentials_for(spec, _asked() if source is None else _read(source))
     try:
-        answer = carry_out(session, lambda proved: draft_connect(proved, spec, key), out)
+        answer = carry_out(session, lambda proved: draft_connect(proved, credentials), out)
     except EnclaveRefused as error:
         if error.code not in _MEANS:
             raise

@@ -52,7 +52,7 @@ class ReturnProof(Struct, frozen=True, forbid_unknown_fields=True):
 
     format: Literal["strongroom-return/1"]
     row: bytes
-    position: Annotated[int, Meta(ge=0, lt=1 << 63)]
+    position: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
     path: tuple[bytes, ...]
     opening: bytes
     inclusion: bytes

@@ -6,22 +6,14 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
-from strongroom_wire.bundle import Role, hpke_info
 from strongroom_wire.errors import WireError
-from strongroom_wire.hpke import seal
 from strongroom_wire.manifest import Account, Manifest
 from strongroom_wire.record import Credentials
-from strongroom_wire.statements import Action, OwnerOrder
 
-from strongroom_host.enclave_client.errors import RoleMissing
-from strongroom_host.enclave_client.evidence import VerifiedEvidence
 from strongroom_host.owner.errors import DocumentInvalid, UnknownManifestKey
-from strongroom_host.owner.statements import draft_order
 
-__all__ = ["VenueKey", "account_named", "draft_connect"]
+__all__ = ["VenueKey", "account_named", "credentials_for"]
 
-_PURPOSE: Final = b"record-credentials"
-"""What the record's HPKE key opens it for."""
 _LIMIT: Final = 4096
 
 
@@ -68,28 +60,17 @@ def account_named(manifest: Manifest, name: str) -> Account:
     return found[name]
 
 
-def draft_connect(evidence: VerifiedEvidence, account: Account, key: VenueKey) -> OwnerOrder:
-    """Returns the order that connects an account, with the key sealed to the attested record.
+def credentials_for(account: Account, key: VenueKey) -> Credentials:
+    """Returns an account's credentials, as the record takes them (`statements.draft_connect`).
 
     Raises:
-        RoleMissing: this boot keeps no track record.
         DocumentInvalid: the key has a character that no venue's has, or is over 4096 long.
     """
+    made = Credentials(account.name, account.venue, key.key, key.secret, key.passphrase)
     try:
-        credentials = Credentials(
-            account.name, account.venue, key.key, key.secret, key.passphrase
-        ).serialise()
+        made.serialise()
     except WireError:
         raise DocumentInvalid(
             "this is no venue's key", expected=f"printable ASCII, at most {_LIMIT} characters each"
         ) from None
-    try:
-        keys = evidence.keys(Role.RECORD)
-    except WireError as error:
-        raise RoleMissing(
-            "this boot keeps no track record",
-            expected="a manifest with accounts",
-            remedy="load a manifest that has the account into the next boot",
-        ) from error
-    sealed = seal(credentials, keys.hpke, hpke_info(evidence.bundle, Role.RECORD, _PURPOSE))
-    return draft_order(evidence, Action.CONNECT, account.name, sealed)
+    return made

@@ -10,12 +10,10 @@ from typing import Final
 
 from strongroom_wire.bundle import Role
 from strongroom_wire.checkpoint import log_origin
-from strongroom_wire.errors import WireError
 from strongroom_wire.manifest import Manifest
 
 from strongroom_host.enclave_client.address import EnclaveAddress
 from strongroom_host.enclave_client.bootstrap import BootstrapClient, fetch_evidence
-from strongroom_host.enclave_client.errors import RoleMissing
 from strongroom_host.errors import BadInput
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.cosigning import WitnessAt
@@ -73,14 +71,7 @@ class EnclaveVouching:
         policy = EvidencePolicy.for_manifest(Trust.load(self.trust), verified)
         with BootstrapClient(self.address.bootstrap) as client:
             evidence = fetch_evidence(client, policy)
-        try:
-            keys = evidence.keys(_RECORD)
-        except WireError as error:
-            raise RoleMissing(
-                "this boot keeps no track record",
-                expected="a manifest with accounts",
-                remedy="the owner adds them to the next manifest version",
-            ) from error
+        keys = evidence.keys(_RECORD)
         documents = evidence.document, evidence.bundle.serialise(), statement.serialise()
         return Source(
             _unasked,
