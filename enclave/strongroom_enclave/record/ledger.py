@@ -51,8 +51,8 @@ def less(some: Amounts, other: Amounts) -> dict[str, Decimal]:
 
 
 class Ledger:
-    """Cash, by asset; contracts and positions, by symbol; and by asset, since the beginning: profit
-    realised in markets by average cost, fees paid, funding and the like received.
+    """Cash, by asset; contracts and positions, by symbol. And by asset, since who reads them last
+    cleared them: profit realised in markets by average cost, fees paid, funding and the like.
 
     All of it is exact. Call its methods within `exactly()`.
     """

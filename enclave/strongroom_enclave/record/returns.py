@@ -16,7 +16,7 @@ from msgspec import Struct
 from strongroom_enclave.record.errors import EventInvalid, SeriesBroken
 from strongroom_enclave.record.events import Event, Flow, Markets, Trade, canonical
 from strongroom_enclave.record.exact import UNKNOWN, ZERO, bounded, exactly, known, money, product
-from strongroom_enclave.record.ledger import Ledger, Prices, less, value
+from strongroom_enclave.record.ledger import Ledger, Prices, value
 
 __all__ = ["HOUR_MS", "INSTEAD", "STALE_MS", "Account", "Basis", "Doubt", "Flag", "Hour"]
 __all__ += ["Mark", "Marks"]
@@ -162,7 +162,8 @@ class Account:
         end_ms, flows, ledger, basis = start_ms + HOUR_MS, ZERO, self.ledger, self._basis
         opening, ages, pieces = self._equity, [self._age_ms], list[tuple[Decimal, Decimal]]()
         base, books = opening, (ledger.realised, ledger.fees, ledger.funding)
-        before = [dict(book) for book in books]
+        for book in books:
+            book.clear()
         for cut_ms, group in groupby(events, _cut):
             if cut_ms is None:
                 ledger.fold(group)
@@ -180,8 +181,7 @@ class Account:
         age_ms = max(*ages, self._age_ms)
         flags |= Flag.STALE_MARK if age_ms > basis.stale_ms else Flag(0)
         open_now = [ledger.unrealised(symbol, prices) for symbol in ledger.positions]
-        changes = [less(book, then) for book, then in zip(books, before, strict=True)]
-        realised, fees, funding = (value(change, prices) for change in changes)
+        realised, fees, funding = (value(book, prices) for book in books)
         earned = map(money, (realised, sum(open_now, ZERO), fees, funding))
         first, last, moved = map(money, (opening, self._equity, flows))
         numbers = map(known, (first, last, moved, last - first - moved, *earned))
