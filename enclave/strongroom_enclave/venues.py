@@ -5,7 +5,6 @@ the mode is in the manifest digest, hence in the evidence, and a production poli
 """
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Final
 
 from strongroom_wire.errors import Code, Refused
@@ -17,16 +16,14 @@ __all__ = ["HOSTS", "VENUES", "check_egress", "reachable"]
 VENUES = frozenset({("clob.polymarket.com", 443)})
 
 # Where a track record is read from, and the only hosts that its process asks for.
-HOSTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "binance": ("api.binance.com", "fapi.binance.com"),
-        "bitget": ("api.bitget.com",),
-        "bybit": ("api.bybit.com",),
-        "coinbase": ("api.coinbase.com",),
-        "kraken": ("api.kraken.com",),
-        "mexc": ("api.mexc.com",),
-    }
-)
+HOSTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "binance": ("api.binance.com", "fapi.binance.com"),
+    "bitget": ("api.bitget.com",),
+    "bybit": ("api.bybit.com",),
+    "coinbase": ("api.coinbase.com",),
+    "kraken": ("api.kraken.com",),
+    "mexc": ("api.mexc.com",),
+}
 
 
 def check_egress(manifest: Manifest) -> None:

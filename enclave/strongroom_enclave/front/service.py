@@ -6,13 +6,12 @@ their certificates, and here the exact certificate decides which calls it may ma
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Semaphore, Thread
 from typing import Any, NamedTuple
 
 import grpc
@@ -122,7 +121,6 @@ class Front:
         self._link, self._directory = link, directory
         self._waiting: dict[int, Future[bytes]] = {}
         self._numbers = count(1)
-        self._calling, self._calls = Lock(), Counter[bytes]()
         self._key, self._certificate = certificate.generate()
         link.send(Kind.REGISTER, 0, self._certificate.public_bytes(Encoding.DER))
         self._servers = [self._listen(_SOCKETS[0], _BOOTSTRAP)]
@@ -153,65 +151,58 @@ class Front:
         name: str,
         services: dict[str, dict[str, _Method]],
         tls: grpc.ServerCredentials | None = None,
-        clients: tuple[Client, ...] | None = None,
+        clients: tuple[Client, ...] = (),
     ) -> grpc.Server:
-        threads = _AT_ONCE * len(clients or (None,))
-        pool = ThreadPoolExecutor(threads)
+        callers = [client.certificate for client in clients] or [b""]
+        places = {caller: Semaphore(_AT_ONCE) for caller in callers}
+        pool = ThreadPoolExecutor(threads := _AT_ONCE * len(places))
         server = grpc.server(pool, options=_OPTIONS, maximum_concurrent_rpcs=4 * threads)
         for service, methods in services.items():
-            handlers = {name: self._handler(method, clients) for name, method in methods.items()}
-            handler = grpc.method_handlers_generic_handler(service, handlers)
+            made = {name: self._handler(each, clients, places) for name, each in methods.items()}
+            handler = grpc.method_handlers_generic_handler(service, made)
             server.add_generic_rpc_handlers((handler,))
         address = f"unix:{self._directory / name}"
         server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
         server.start()
         return server
 
-    def _handler(self, method: _Method, clients: tuple[Client, ...] | None) -> Any:
-        """Returns the gRPC handler of a method, for those of `clients` that may call it.
+    def _handler(
+        self, method: _Method, clients: tuple[Client, ...], places: Mapping[bytes, Semaphore]
+    ) -> Any:
+        """Returns the gRPC handler of a method, for those of `clients` that may call it (for
+        everybody if there are none), each as often at a time as there are `places`.
 
         gRPC accepts whatever chains to a listed certificate, so one that a client made into a CA
         could vouch for others: the certificate itself is compared.
         """
-        named = [c for c in clients or () if not method.call or method.call in c.calls]
-        allowed = {client.certificate for client in named}
+        allowed = {c.certificate for c in clients if not method.call or method.call in c.calls}
 
         def serve(requests: Iterator[Any], context: grpc.ServicerContext) -> Proto:
             caller = b""
-            if clients is not None:
+            if clients:
                 pem = bytes(context.auth_context()["x509_pem_cert"][0])
                 caller = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
                 if caller not in allowed:
                     code = str(int(Code.CALL_NOT_PERMITTED))
                     context.abort(grpc.StatusCode.PERMISSION_DENIED, code)
+            if not places[caller].acquire(blocking=False):
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "")
             try:
-                with self._counted(caller, context):
-                    return method.reply(self._ask(method.kind, _payload(next(requests))))
+                return method.reply(self._ask(method.kind, _payload(next(requests))))
             except WireError as error:  # gRPC would send the text of one that it met itself
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(int(error.code)))
             except (links.LinkClosed, TimeoutError):
                 context.abort(grpc.StatusCode.UNAVAILABLE, "")
             except StopIteration:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, "")
+            finally:
+                places[caller].release()
 
         # On the wire that is the same as unary; but unary handlers wait for the request before they
         # see whose it is.
         return grpc.stream_unary_rpc_method_handler(
             serve, method.request.FromString, lambda reply: reply.SerializeToString()
         )
-
-    @contextmanager
-    def _counted(self, caller: bytes, context: grpc.ServicerContext) -> Iterator[None]:
-        """Takes one of a client's places for as long as it calls, or ends a call too many."""
-        with self._calling:
-            if self._calls[caller] >= _AT_ONCE:
-                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "")
-            self._calls[caller] += 1
-        try:
-            yield
-        finally:
-            with self._calling:
-                self._calls[caller] -= 1
 
     def _ask(self, kind: Kind, payload: bytes) -> bytes:
         """Returns init's answer to one request."""

@@ -5,7 +5,6 @@ frames only, and authenticates them before it looks inside.
 """
 
 import select
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -161,4 +160,3 @@ def main(arguments: Iterable[str]) -> None:
     with suppress(links.LinkClosed):
         frames_listener = links.inherited_listener(listener)
         Service(links.Link(int(descriptor)), frames_listener, "--busy-poll" in options).run()
-    sys.exit(0)

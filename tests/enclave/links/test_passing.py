@@ -66,6 +66,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def test_each_call_is_a_connection_of_its_own_and_init_keeps_none(bench: Bench) -> None:
     with bench.dial() as one, bench.dial() as two:
         assert (one.recv(9), two.recv(9)) == (b"1", b"2")
+    bench.asked.put(False)
+    bench.thread.join()
     assert all(sock.fileno() == -1 for sock in bench.proxy.opened)
 
 
