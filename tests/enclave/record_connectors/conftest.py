@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -17,8 +17,7 @@ from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Cursor, Page, Stream
 from strongroom_enclave.record.connectors.session import Session
 from strongroom_enclave.record.events import Flow, Trade
-from strongroom_enclave.tls import connected
-from strongroom_enclave.venues import HOSTS, reachable
+from strongroom_enclave.venues import HOSTS
 from strongroom_host.venues.defaults import (
     Login,
     default_market,
@@ -31,6 +30,7 @@ from strongroom_host.venues.history import History
 from strongroom_host.venues.server import VenuesServer
 from strongroom_host.venues.world import VenueClock, World
 from strongroom_wire.manifest import Egress
+from strongroom_wire.record import Credentials
 
 from tests.host.venues.reach import Proxy
 
@@ -61,13 +61,16 @@ class Line:
 
     venue: str
     connector: Connector
-    http: Http
     slept: list[int] = field(default_factory=list)
     skew_ms: int = 0
 
     @property
     def session(self) -> Session:
-        return self.connector._session
+        return self.connector
+
+    @property
+    def http(self) -> Http:
+        return self.connector.http
 
     def alter(self, change: Callable[[Json], Json]) -> None:
         """Every row of every answer comes changed, as from a venue that writes it so."""
@@ -101,31 +104,21 @@ class Site:
     root: bytes
     logins: dict[str, Login]
     now_ms: int
-    opened: list[Http] = field(default_factory=list)
-
-    def dial(self, venue: Egress) -> ssl.SSLSocket:
-        return connected(socket.create_connection(self.proxy), venue, 10.0)
-
-    def http(self, venue: str, dial: Callable[[Egress], ssl.SSLSocket] | None = None) -> Http:
-        narrowed = [Egress(host, 443, (), (self.root,)) for host in HOSTS[venue]]
-        hosts = reachable(venue, narrowed)
-        http = Http(hosts, dial or self.dial)
-        self.opened.append(http)
-        return http
+    opened: list[Connector] = field(default_factory=list)
 
     def line(self, venue: str, login: Login | None = None, *, checked: bool = True) -> Line:
         login = login or self.logins[venue]
-        http = self.http(venue)
-        line = Line(venue, None, http)  # type: ignore[arg-type]
-        signer = (login.key, login.secret, login.passphrase)
-        session = Session(
+        line = Line(venue, None)  # type: ignore[arg-type]
+        line.connector = Connector(
             venue,
-            signer,
-            http,
+            "test",
+            Credentials(account="a", venue=venue, **asdict(login)),
+            [Egress(host, 443, (), (self.root,)) for host in HOSTS[venue]],
+            lambda: socket.create_connection(self.proxy),
             lambda: time.time_ns() // 10**6 + line.skew_ms,
             line.slept.append,
         )
-        line.connector = Connector(session)
+        self.opened.append(line.connector)
         if checked:
             line.connector.check()
         return line
@@ -163,8 +156,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         root = ssl.PEM_cert_to_DER_cert(server.ca_path.read_text())
         site = Site(server, (host, int(port)), root, logins, now)
         yield site
-        for http in site.opened:
-            http.close()
+        for connector in site.opened:
+            connector.close()
 
 
 @pytest.fixture(autouse=True)

@@ -297,7 +297,8 @@ def test_a_clock_that_is_off_a_little_is_made_up_for(site: Site, venue: str, ske
     line.skew_ms = skew
     if venue == "kraken":  # tells whole seconds, and takes no time that is before the last one
         time.sleep(1)
-    assert abs(line.connector.check()[0] + skew) < 2_000
+    line.connector.check()
+    assert abs(line.connector.time_ms() - time.time_ns() // 10**6) < 2_000
     assert line.connector.balances()
 
 
@@ -349,12 +350,6 @@ def test_a_key_that_can_do_more_than_read_is_refused(
         line.connector.check()
 
 
-@pytest.mark.parametrize("venue", VENUES)
-def test_a_key_that_can_only_read_is_taken(site: Site, venue: str) -> None:
-    told = site.line(venue, checked=False).connector.check()[1]
-    assert told is (True if venue in ("binance", "bybit", "coinbase") else None)
-
-
 def test_digits_of_a_number_survive_quoted_or_not(site: Site) -> None:
     line = site.line("mexc")
     stream = Stream("contract-trades", "BTC/USDT:USDT")
@@ -393,10 +388,9 @@ def test_calls_are_paced_as_the_venue_wants(site: Site) -> None:
         (Stream("deposits"), [1, 2, 3], [3, 1, 2]),
         (SPOT, range(1001), [5] * 1001),
         (SPOT, [1, 2, 2], [1, 2, 3]),
-        (SPOT, [1, 3, 2], [1, 2, 3]),
         (SPOT, [1, 2, 3], [1, 3, 2]),
     ],
-    ids=["times", "more than a page", "an id twice", "ids", "times by id"],
+    ids=["times", "more than a page", "an id twice", "times by id"],
 )
 def test_rows_out_of_order_or_too_many_are_not_believed(
     site: Site, stream: Stream, numbers: Iterable[int], times: list[int]

@@ -5,7 +5,7 @@ clock; numbers stay the text that the venue wrote. What ccxt says in its errors 
 ends here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
 from threading import Lock
@@ -20,16 +20,17 @@ from ccxt.coinbase import coinbase
 from ccxt.kraken import kraken
 from ccxt.mexc import mexc
 from strongroom_wire.errors import Code, Refused
+from strongroom_wire.manifest import Egress
+from strongroom_wire.record import Credentials
 
+from strongroom_enclave import venues
 from strongroom_enclave.http import Http
 from strongroom_enclave.record.connectors.rules import VENUES, Reason, VenueFault
 from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Kind, Market
+from strongroom_enclave.tls import Proxy, connected
 
-__all__ = ["Clock", "Session"]
-
-Clock = Callable[[], int]
-"""Milliseconds since the epoch."""
+__all__ = ["Session"]
 
 _CLIENTS: Final = {kind.__name__: kind for kind in (binance, bitget, bybit, coinbase, kraken, mexc)}
 _JSON: Final = msgspec.json.Decoder(float_hook=str)
@@ -37,11 +38,13 @@ _ATTEMPTS: Final = 5
 _LONGEST_WAIT_MS: Final = 130_000
 _MAX_SKEW_MS: Final = 30_000
 _LAG_MS: Final = 10_000
+_STEP_S: Final = 20
 _SHARED_MS: Final = 3_600_000
 _LOCK, _LISTED = Lock(), dict[str, tuple[int, Any]]()
 _PASSING: Final = (Reason.RATE_LIMIT, Reason.UNREACHABLE)
-# The first that fits: our own errors, then ccxt's from the particular to the general.
+# The first that fits: ccxt's errors go from the particular to the general.
 _MEANING: Final = (
+    (Refused, Reason.UNREACHABLE),
     ((said.RateLimitExceeded, said.DDoSProtection), Reason.RATE_LIMIT),
     (said.InvalidNonce, Reason.CLOCK),
     (said.NetworkError, Reason.UNREACHABLE),
@@ -53,7 +56,7 @@ _MEANING: Final = (
 
 
 class Session:
-    """One key at one venue: `credentials` are key, secret, passphrase. `sleep` waits so many ms.
+    """One key at one venue, which has asked for nothing yet; the caller closes it.
 
     `markets` are those that are listed or were met, by symbol; `places` what streams can be asked
     for: (kind, the venue's own name) by symbol, or by name of a wallet.
@@ -62,23 +65,35 @@ class Session:
     def __init__(
         self,
         venue: str,
-        credentials: tuple[str, str, str],
-        http: Http,
-        now_ms: Clock,
+        environment: str,
+        credentials: Credentials,
+        egress: Iterable[Egress],
+        dial: Proxy,
+        now_ms: Callable[[], int],
         sleep: Callable[[int], None],
     ) -> None:
-        self.name, self.venue, self.http = venue, VENUES[venue], http
-        self._now, self._sleep = now_ms, sleep
-        self._offset = self._free_at = self._wait = 0
-        self.markets: dict[str, Market] = {}
-        self.places: dict[str, tuple[str, str]] = {}
+        """`egress` is the whole manifest's; `dial` opens a connection to the host's proxy; `now_ms`
+        is the time; `sleep` waits so many ms.
+
+        Raises:
+            Refused: VENUE_NOT_ALLOWED when the venue is none of ours, or the environment is not
+                what the roots say: `test` has its own, and nothing else has.
+        """
+        hosts = venues.reachable(venue, egress)
+        own = {bool(each.development_roots) for each in hosts.values()}
+        if environment not in ("live", "test") or own != {environment == "test"}:
+            raise Refused(Code.VENUE_NOT_ALLOWED, f"roots of {venue}", environment, sorted(own))
+        self.name, self.venue, self._now, self._sleep = venue, VENUES[venue], now_ms, sleep
+        self.http = Http(hosts, lambda host: connected(dial(), host, _STEP_S))
+        self.close, self._offset, self._free_at, self._wait = self.http.close, 0, 0, 0
+        self.markets, self.places = dict[str, Market](), dict[str, tuple[str, str]]()
         self._known: dict[tuple[bool, str], Market] = {}
-        signer = dict(zip(("apiKey", "secret", "password"), credentials, strict=True))
-        exchange = self._exchange = _CLIENTS[venue]({**signer, "enableRateLimit": True})
+        exchange = self._exchange = _CLIENTS[venue]({"enableRateLimit": True})
+        exchange.apiKey, exchange.secret = credentials.key, credentials.secret
+        exchange.password = credentials.passphrase
         if self.venue.types:
             exchange.options["fetchMarkets"] = {"types": [*self.venue.types]}
-        exchange.number, exchange.session = str, None
-        exchange.has["fetchCurrencies"] = False
+        exchange.number, exchange.session, exchange.has["fetchCurrencies"] = str, None, False
         exchange.fetch, exchange.throttle = self._fetch, self._pace
         exchange.milliseconds, exchange.seconds = self.time_ms, lambda: self.time_ms() // 1000
 
@@ -90,18 +105,17 @@ class Session:
         """Returns until when a venue has booked everything: a little ago by either clock."""
         return self._now() + min(self._offset, 0) - _LAG_MS
 
-    def measure(self) -> int:
-        """Returns how many ms the venue's clock is ahead of ours, and goes by it from now on.
+    def measure(self) -> None:
+        """Learns how far the venue's clock is ahead of ours, and goes by it from now on.
 
         Raises:
             VenueFault: CLOCK when they are too far apart for either to be believed.
         """
-        sent, told, returned = self._now(), int(self.ask("fetch_time") or 0), self._now()
-        if not sent - _MAX_SKEW_MS <= told <= returned + _MAX_SKEW_MS:
-            raise VenueFault(Reason.CLOCK, f"within {_MAX_SKEW_MS} ms", told - sent)
+        self._offset = int(self.ask("fetch_time") or 0) - self._now()
+        if abs(self._offset) > _MAX_SKEW_MS:
+            raise VenueFault(Reason.CLOCK, f"within {_MAX_SKEW_MS} ms", self._offset)
         # Less than a second is none: some tell no more, and what is signed has to rise with time.
-        self._offset = told - returned if abs(told - returned) >= 1_000 else 0
-        return self._offset
+        self._offset = self._offset if abs(self._offset) >= 1_000 else 0
 
     def load(self) -> None:
         """Learns the venue's markets; those that settle in ways unknown here are left out.
@@ -162,7 +176,7 @@ class Session:
             try:
                 return getattr(self._exchange, call)(*given)
             except Exception as error:  # noqa: BLE001  a wrong shape fails anyhow in ccxt's parsers
-                reason = _reason(error)
+                reason = next(reason for kinds, reason in _MEANING if isinstance(error, kinds))
             wait = max(self._wait, 500 << attempt)
             if reason not in _PASSING or wait > _LONGEST_WAIT_MS:
                 break
@@ -190,11 +204,3 @@ class Session:
         if content is None or status != 200:
             raise VenueFault(Reason.MALFORMED, "JSON with status 200", status)
         return content
-
-
-def _reason(error: Exception) -> Reason:
-    if isinstance(error, VenueFault):
-        return error.reason
-    if isinstance(error, Refused):
-        return Reason.MALFORMED if error.code is Code.VENUE_REFUSED else Reason.UNREACHABLE
-    return next(reason for kinds, reason in _MEANING if isinstance(error, kinds))

@@ -7,108 +7,94 @@ What no page can prove: that a venue did not leave out a row in the middle. Bala
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Final
-
-from msgspec.structs import replace
+from typing import Any, Final
 
 from strongroom_enclave.record.connectors.reading import EPOCH, Entry, entries, inside
 from strongroom_enclave.record.connectors.rules import Cursor, Gap, Page, Reason, Stream, VenueFault
 from strongroom_enclave.record.connectors.session import Session
+from strongroom_enclave.record.events import Event
 
-__all__ = ["walk"]
+__all__ = ["Walk"]
 
-_MAX_PAGES: Final = 2_000
+_MAX_PAGES: Final = 10_000
 _AHEAD_MS: Final = 1_000
-_DAY_MS: Final = 86_400_000
 _SLACK_MS: Final = 2_000
+_DAY_MS: Final = 86_400_000
+_ONWARDS: Final = {"$next", "$from", "$page", "$offset"}
 
 
-def walk(session: Session, stream: Stream, cursor: Cursor, until_ms: int) -> Iterator[Page]:
-    """Yields what the venue tells from the cursor to `until_ms` (inclusive), oldest first, and if
-    that is not everything, as the last page a gap that says why not."""
-    steps = _Walk(session, stream, cursor, until_ms)
-    try:
-        yield from steps.pages()
-    except (VenueFault, ValueError) as fault:  # the latter: an id that should count, and does not
-        yield steps.gap(steps.cursor.next_ms, until_ms, getattr(fault, "reason", Reason.MALFORMED))
+class Walk:
+    """A way through a stream, from a cursor to `until_ms` (inclusive)."""
 
-
-class _Walk:
     def __init__(self, session: Session, stream: Stream, cursor: Cursor, until_ms: int) -> None:
         self._session, self._rule = session, session.venue.rules[stream.rule]
         self._symbol = stream.place if stream.place in session.markets else ""
         self._place = session.places.get(stream.place, ("", stream.place))[1]
-        self._by = {*self._rule.given.values()}
-        self.cursor, self._until = cursor, until_ms
-
-    def gap(self, start_ms: int, end_ms: int, reason: Reason) -> Page:
-        return Page((), self.cursor, Gap(start_ms, end_ms, reason))
+        self._sent = {*self._rule.given.values()}
+        self._cursor, self._until = cursor, until_ms
 
     def pages(self) -> Iterator[Page]:
-        rule, span, begin = self._rule, self._rule.span * _DAY_MS, self.cursor.next_ms
+        """Yields what the venue tells, oldest first; if that is not everything, the last page is a
+        gap that says why not."""
+        begin, depth_ms = self._cursor.next_ms, self._rule.depth * _DAY_MS
         # A minute later than the venue says: a request takes time, and a clock may differ.
-        oldest = self._session.time_ms() - rule.depth * _DAY_MS + 60_000
-        if rule.depth and begin < oldest:
-            self.cursor = Cursor(oldest)
-            yield self.gap(begin, oldest - 1, Reason.DEPTH)
-        opened = int(self._session.venue.opened.timestamp()) * 1000
-        # What is told from the first id on may be older than what was asked for.
-        floor, onwards = 0 if self.cursor.last_key else self.cursor.next_ms, "$from" in self._by
-        while (begin := self.cursor.next_ms) <= self._until:
-            last, known = self.cursor, (self.cursor.last_ms, self.cursor.last_key)
-            again = last.last_key and (onwards or begin - last.last_ms <= span // 2)
-            start = last.last_ms if again else max(begin, opened)
-            end = min(start + span - 1, self._until)
-            found, end = self._onwards() if onwards else (self._window(start, end), end)
-            if again and known not in [(entry.time_ms, entry.key) for entry in found]:
-                raise VenueFault(Reason.DISCONTINUED, "the last row again", "none")
-            # Of the last ms all is known, or all up to the last id.
-            after = last.last_ms - onwards if again else -1
-            new = [each for each in found if each.time_ms > after and each.key != last.last_key]
-            stuck = next((entry.time_ms for entry in new if entry.pending), self._until + 1)
-            fresh = [entry for entry in new if entry.time_ms < stuck]
-            if fresh:
-                last = Cursor(0, fresh[-1].time_ms, fresh[-1].key)
-            self.cursor = replace(last, next_ms=max(begin, min(end + 1, stuck)))
-            events = [entry.event for entry in fresh if entry.event and entry.time_ms >= floor]
-            yield Page(tuple(events), self.cursor)
-            if stuck <= self._until:
-                yield self.gap(stuck, self._until, Reason.PENDING)
-                return
+        oldest = self._session.time_ms() - depth_ms + 60_000
+        if depth_ms and begin < oldest:
+            self._cursor = Cursor(oldest)
+            yield Page((), self._cursor, Gap(begin, oldest - 1, Reason.DEPTH))
+        try:
+            while self._cursor.next_ms <= self._until:
+                events = self._step()
+                yield Page(events, self._cursor)
+        except (VenueFault, ValueError) as fault:  # the latter: an id that should count, and cannot
+            reason = getattr(fault, "reason", Reason.MALFORMED)
+            yield Page((), self._cursor, Gap(self._cursor.next_ms, self._until, reason))
 
-    def _onwards(self) -> tuple[list[Entry], int]:
-        """Returns a page from the last known id on, and until when nothing else is."""
-        key = self.cursor.last_key or "0"
-        page, _ = self._page({"$from": key})
-        ids, when = [int(entry.key) for entry in page], [entry.time_ms for entry in page]
-        if ids != sorted({*ids}) or when != sorted(when) or (ids and ids[0] < int(key)):
-            raise VenueFault(Reason.DISCONTINUED, "rising ids and times", "falling")
-        told = [entry for entry in page if entry.time_ms <= self._until]
-        # Where all is new, others may follow, even of the last ms.
-        more = len(told) == len(page) and ids and ids[-1] > int(self.cursor.last_key or -1)
-        return told, when[-1] - 1 if more else self._until
+    def _step(self) -> tuple[Event, ...]:
+        """Returns the events of one span more, and goes on to its end, or to money on its way."""
+        last, span = self._cursor, self._rule.span * _DAY_MS
+        again = last.last_key and last.next_ms - last.last_ms <= span // 2
+        opened = int(self._session.venue.opened.timestamp()) * 1000
+        start = last.last_ms if again else max(last.next_ms, opened)
+        end = min(start + span - 1, self._until)
+        found = self._window(start, end)
+        if again:
+            if (last.last_ms, last.last_key) not in [(each.time_ms, each.key) for each in found]:
+                raise VenueFault(Reason.DISCONTINUED, "the last row again", "none")
+            found = [each for each in found if each.time_ms > last.last_ms]
+        stuck = next((each.time_ms for each in found if each.pending), end + 1)
+        if stuck <= last.next_ms:
+            raise VenueFault(Reason.PENDING)
+        fresh = [each for each in found if each.time_ms < stuck]
+        newest = (fresh[-1].time_ms, fresh[-1].key) if fresh else (last.last_ms, last.last_key)
+        self._cursor = Cursor(stuck, *newest)
+        return tuple(each.event for each in fresh if each.event)
 
     def _window(self, start: int, end: int) -> list[Entry]:
         """Returns every row from start to end, oldest first: there is no half of a window."""
-        rule, found, times, token = self._rule, list[Entry](), _times(start, end), None
-        asked = not self._by.isdisjoint(times)
+        rule, found, times = self._rule, list[Entry](), _times(start, end)
+        asked, onwards = not self._sent.isdisjoint(times), "$from" in self._sent
+        token: Any = self._cursor.last_key or "0" if onwards else None
         for number in range(1, _MAX_PAGES):
-            place = {"$next": token, "$page": number, "$offset": len(found)}
+            place = {"$next": token, "$from": token, "$page": number, "$offset": len(found)}
             page, answer = self._page({**times, **place})
             found += page
-            when, keys = [entry.time_ms for entry in found], {entry.key for entry in found}
-            near = not asked or all(start - _SLACK_MS <= ms <= end + _SLACK_MS for ms in when)
+            when, keys = [each.time_ms for each in found], {each.key for each in found}
+            near = all(start - _SLACK_MS <= ms <= end + _SLACK_MS for ms in when) or not asked
+            near = near and not (onwards and page and int(page[0].key) < int(token))
             ordered = when in (sorted(when), sorted(when, reverse=True))
             if not (near and ordered and len(keys) == len(found)):
                 raise VenueFault(Reason.DISCONTINUED, "rows of the span, in order, once", "others")
-            token = inside(answer, rule.next) if rule.next else page[-1].key if page else None
+            token = inside(answer, rule.next) if rule.next else page[-1].key if page else ""
             more = bool(token) if rule.next else len(page) >= rule.size
             if more and not page:
                 raise VenueFault(Reason.DISCONTINUED, "the rows that were announced", "none")
-            if not more or (not asked and when[-1] < start):
-                fresh = (entry for entry in found if start <= entry.time_ms <= end)
-                return sorted(fresh, key=lambda entry: entry.time_ms)
-            if self._by.isdisjoint(place):
+            if not more or (not asked and not onwards and when[-1] < start):
+                told = [each for each in found if start <= each.time_ms <= end]
+                return sorted(told, key=lambda each: each.time_ms)
+            if onwards:
+                token = int(page[-1].key) + 1
+            if self._sent.isdisjoint(_ONWARDS):
                 if start == end:
                     break
                 middle = (start + end) // 2
@@ -121,7 +107,7 @@ class _Walk:
         given = {name: value for name, value in sent.items() if value is not None}
         answer = self._session.ask(self._rule.call, given)
         page, symbol = entries(self._session, self._rule, answer), self._symbol
-        if any(entry.time_ms > self._session.time_ms() + _AHEAD_MS for entry in page):
+        if any(each.time_ms > self._session.time_ms() + _AHEAD_MS for each in page):
             raise VenueFault(Reason.CLOCK, "times that have been", "a time to come")
         foreign = symbol and any(getattr(each.event, "symbol", symbol) != symbol for each in page)
         if len(page) > self._rule.size or foreign:
