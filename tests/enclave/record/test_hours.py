@@ -7,7 +7,16 @@ import pytest
 from msgspec import Struct
 from strongroom_enclave.record.errors import EventDoubled, PrecisionExhausted, SeriesBroken
 from strongroom_enclave.record.events import Event, Flow, FlowKind, Side, Trade
-from strongroom_enclave.record.returns import HOUR_MS, Account, Basis, Doubt, Flag, Hour, Mark
+from strongroom_enclave.record.returns import (
+    DUST,
+    HOUR_MS,
+    Account,
+    Basis,
+    Doubt,
+    Flag,
+    Hour,
+    Mark,
+)
 
 from tests.enclave.record.histories import MARKETS, START, RandomMarks, crowded, hours
 
@@ -202,6 +211,7 @@ def test_what_is_not_held_needs_no_mark() -> None:
     ]
     hour = one([CAPITAL, *gone], {0: {"USDT": "1"}})
     assert (plain(hour.closing), hour.value, hour.flags) == ("990", Decimal(0), Flag(0))
+    assert (plain(hour.unrealised), plain(hour.realised)) == ("0", "0")
 
 
 def test_a_fee_without_a_mark_takes_no_return_away() -> None:
@@ -268,6 +278,12 @@ def test_money_is_shown_with_18_places_and_the_return_computed_from_all() -> Non
 def test_what_is_dust_and_what_is_old_unless_said_otherwise() -> None:
     basis = Basis(Prices(FLAT))
     assert (basis.dust, basis.stale_ms, basis.doubts) == (Decimal(1), 7_200_000, ())
+    # Some cents or a few dollars, in the currencies that are worth much.
+    assert {name: str(dust) for name, dust in DUST.items()} == {
+        "BTC": "0.00001",
+        "ETH": "0.0003",
+        "BNB": "0.001",
+    }
 
 
 def test_each_mark_is_asked_for_once() -> None:
