@@ -61,6 +61,28 @@ _SUMMARY = (
         ),
     ),
     (
+        "A track record is true",
+        "hourly returns, computed inside from all that two exchanges told, each provable offline",
+        (
+            "accounts_connected",
+            "hours_published",
+            "record_log_verified",
+            "return_proved_offline",
+            "changed_return_refused",
+            "record_continued",
+        ),
+    ),
+    (
+        "Trades stay secret",
+        "readers see what the owners' tier lets out; a superuser of the database sees ciphertext",
+        (
+            "credentials_swapped_refused",
+            "days_published",
+            "gateway_reads_no_trade",
+            "superuser_reads_ciphertext",
+        ),
+    ),
+    (
         "It can be stopped",
         "one owner is enough, and cancels still pass",
         ("kill_stops_orders", "kill_lets_cancels_pass", "host_stopped_clean"),
@@ -75,7 +97,10 @@ NOT_PROVED = (
     " evidence was made a moment ago. Production trust files accept neither.",
     "One history for everybody: this witness runs beside the log that it vouches for. It is worth"
     " something where somebody else runs it.",
-    "A real venue: the testnet checks what the real one documents, and its market is invented.",
+    "A real venue: the testnet and the exchanges check what the real ones document, and their"
+    " markets are invented.",
+    "All of a track record: that the owners have no other account, or that an exchange told"
+    " everything. Every receipt says what it is complete of.",
     "No loss: within its limits the strategy can lose everything it may spend. Limits bound how"
     " much, never whether.",
 )

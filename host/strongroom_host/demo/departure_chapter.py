@@ -54,13 +54,14 @@ def departure_chapter(stage: Stage, bot: Bot, operating: Child[HostReady], addre
     farewell = msgspec.json.decode(last, type=_Farewell)
     counts = farewell.egress
     require(counts.opened > 0 == counts.forbidden, "the proxy counted otherwise", actual=counts)
-    story.facts["egress_bytes"] = counts.bytes_up + counts.bytes_down
+    carried = counts.bytes_up + counts.bytes_down
+    story.facts["egress_bytes"] = carried
     require(not _runs(stage.host.enclave_pid), "the enclave outlived its host")
     times = "one connection" if counts.opened == 1 else f"{counts.opened} connections"
     story.proved(
         "host_stopped_clean",
-        f"the host carried {counts.bytes_up + counts.bytes_down} bytes of TLS that it could not"
-        f" read in {times}; stopped, and the enclave's processes with it",
+        f"the host carried {carried} bytes in {times}, TLS or ciphertext for its own database, and"
+        " could read none; stopped, and the enclave's processes with it",
     )
 
 

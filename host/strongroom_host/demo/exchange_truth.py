@@ -24,11 +24,11 @@ class _Row(msgspec.Struct, frozen=True):
     id: str
     amount: str
     price: str = ""
-    fee: str = ""
 
 
 class Truth(msgspec.Struct, frozen=True):
-    """How much happened, and `marks`: texts that whoever can read a trade would see."""
+    """How much happened, and `marks`: texts that whoever can read a trade would see. Fees are not
+    among them: those of an hour with one trade are that trade's, and the exact tier shows them."""
 
     trades: int
     flows: int
@@ -52,7 +52,7 @@ def truth_of(ready: ExchangesReady, exchange: str) -> Truth:
         raise DemoFailed("the exchanges do not tell", expected=200, actual=answer.status_code)
     rows = msgspec.json.decode(answer.content, type=list[_Row])
     trades = [row for row in rows if row.type == "trade"]
-    texts = {text for row in trades for text in (row.id, row.amount, row.price, row.fee)}
+    texts = {text for row in trades for text in (row.id, row.amount, row.price)}
     return Truth(len(trades), len(rows) - len(trades), frozenset(filter(telling, texts)))
 
 

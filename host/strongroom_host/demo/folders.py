@@ -54,8 +54,23 @@ class Folders:
 
     @property
     def recorder(self) -> Path:
-        """The track record's operator: the record's log, and messages of what keeps it."""
+        """The track record's operator: what keeps it, and the owners' files that this needs."""
         return self.root / "recorder"
+
+    @property
+    def record_log(self) -> Path:
+        """The record's log, pushed by the record itself."""
+        return self.recorder / "log"
+
+    @property
+    def store(self) -> Path:
+        """The store port's socket, to which the enclave's way out leads."""
+        return self.run.parent / "store.sock"
+
+    @property
+    def calls(self) -> Path:
+        """Where the record's host answers calls."""
+        return self.run.parent / "calls.sock"
 
     @property
     def database(self) -> Path:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from strongroom_wire.bundle import Role
 from strongroom_wire.checkpoint import log_origin
@@ -39,6 +39,7 @@ from strongroom_host.store.handed_out import handed_out
 
 __all__ = ["await_head", "check_verified", "examined", "log_chapter", "prove_order", "show_changed"]
 
+ReadyT = TypeVar("ReadyT")
 _PATIENCE_S: Final = 10.0
 _PAUSE_S: Final = 0.02
 
@@ -63,8 +64,8 @@ def log_chapter(
     _show_evidence(story, configured.desk, folder)
 
 
-def await_head(keeping: Child[KeeperReady], folder: Path, size: int) -> None:
-    """Returns once the keeper serves that many leaves, and a quorum of witnesses cosigned them.
+def await_head(keeping: Child[ReadyT], folder: Path, size: int) -> None:
+    """Returns once a log's keeper serves that many leaves, and a quorum of witnesses cosigned them.
 
     Raises:
         DemoFailed: it ended, or took too long.

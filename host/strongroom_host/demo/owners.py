@@ -113,7 +113,7 @@ def draft_manifest(
         clients=tuple(parse_client(card) for card in (*cards, f"{bot_card}={_BOT_CALLS}")),
         keys=(Key(KEY, "generate", "eoa", "", 80002, VENUE, False, policy),),
         egress=(Egress(VENUE, 443, (), (root,)), *recorded.egress),
-        accounts=(),
+        accounts=recorded.accounts,
         witnesses=(Witness(witness.name, witness.key.hex()),),
         witness_quorum=1,
     )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from strongroom_host.errors import EnvironmentFault
 from strongroom_host.runners.console import explain, quoted, tail
 
 __all__ = [
+    "CLI",
     "Child",
     "ChildDidNotStart",
     "ExchangeLogin",
@@ -39,7 +40,7 @@ ReadyT = TypeVar("ReadyT")
 _START_S: Final = 90.0
 _STOP_S: Final = 20.0
 _CHUNK: Final = 1 << 16
-_CLI: Final = "strongroom_host.cli.main"
+CLI: Final = "strongroom_host.cli.main"
 _KEEP_EVERY_S: Final = "0.2"
 
 
@@ -135,7 +136,7 @@ class Child(Generic[ReadyT]):
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
 
-    def __enter__(self) -> "Child[ReadyT]":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -226,14 +227,14 @@ def host(folder: Path, run: Path, mapped: Sequence[str], log: str = "host.log") 
     arguments += ["--listen", "127.0.0.1:0", "--with-stdin", "--json"]
     for each in mapped:
         arguments += ["--map", each]
-    return Child("the host", _CLI, arguments, folder / log)
+    return Child("the host", CLI, arguments, folder / log)
 
 
 def witness(folder: Path) -> Child[WitnessReady]:
     """Returns a starting `strongroom witness run` on a free port; its key is in `folder`."""
     arguments = ["witness", "run", "--witness", str(folder), "--listen", "127.0.0.1:0"]
     arguments += ["--with-stdin", "--json"]
-    return Child("the witness", _CLI, arguments, folder / "witness.log")
+    return Child("the witness", CLI, arguments, folder / "witness.log")
 
 
 def keeper(log: Path, client: Path, enclave: Path, *witnesses: str) -> Child[KeeperReady]:
@@ -246,4 +247,4 @@ def keeper(log: Path, client: Path, enclave: Path, *witnesses: str) -> Child[Kee
     for each in witnesses:
         arguments += ["--witness", each]
     arguments += ["--listen", str(enclave.parent / "keeper.sock"), "--with-stdin", "--json"]
-    return Child("the keeper of the log", _CLI, arguments, client / "keeper.log")
+    return Child("the keeper of the log", CLI, arguments, client / "keeper.log")

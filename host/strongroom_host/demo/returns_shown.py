@@ -18,7 +18,7 @@ from strongroom_host.private_files import write_atomic
 
 __all__ = ["show_plot", "show_rows", "write_charts"]
 
-_COLUMNS: Final = ("from (UTC)", "length", "return", "growth so far", "equity", "flags")
+_COLUMNS: Final = ("from (UTC)", "length", "return", "so far", "equity", "flags")
 """Those of `listed`, in fewer words."""
 _HEIGHT: Final = 8
 _WIDEST: Final = 100
@@ -36,7 +36,7 @@ def show_rows(story: Story, series: Series, count: int) -> None:
     """Lists the newest `count` periods, and says of how many."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in _COLUMNS:
-        right = column in ("return", "growth so far", "equity")
+        right = column in ("return", "so far", "equity")
         table.add_column(column, justify="right" if right else "left", no_wrap=True)
     for row in listed(series, count):
         table.add_row(*row)

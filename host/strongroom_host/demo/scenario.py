@@ -29,6 +29,16 @@ from strongroom_host.demo.processes import (
     venue,
     witness,
 )
+from strongroom_host.demo.record_chapter import connect_chapter, returns_chapter
+from strongroom_host.demo.recording import (
+    DatabaseMade,
+    RecorderReady,
+    database,
+    recorder,
+    store_way,
+)
+from strongroom_host.demo.return_chapter import return_chapter
+from strongroom_host.demo.secrecy_chapter import secrecy_chapter
 from strongroom_host.demo.stage import Stage
 from strongroom_host.demo.story import Story, require
 from strongroom_host.demo.timings import timings_chapter
@@ -36,6 +46,7 @@ from strongroom_host.demo.trading_chapter import kill_chapter, limits_chapter, o
 from strongroom_host.demo.venue_admin import VenueAdmin
 from strongroom_host.enclave_client.errors import ChannelClosed, Halted, Unreachable
 from strongroom_host.log.notes import VerifierKey
+from strongroom_host.private_files import write_atomic
 from strongroom_host.runners.console import explain, quoted, tail
 from strongroom_host.runners.errors import EnclaveHalted
 from strongroom_host.witness.folder import WitnessFolder
@@ -62,18 +73,25 @@ def perform(story: Story, keep: Path | None, document: bytes | None) -> ByHand:
         with story.chapter("venue and host", "A venue waits, and a host boots an enclave"):
             witness_key = WitnessFolder(folders.witness).create(_WITNESS)
             witnessing = running.enter_context(witness(folders.witness))
+            making = running.enter_context(database(folders))
             stage, operating = _set(story, folders, running, witness_key)
         with story.chapter("owner", "Evidence before trust"):
             evidence_chapter(stage, document)
         with story.chapter("owners", "Three owners agree on a manifest, two signatures count"):
             configured = manifest_chapter(stage)
         admin = running.enter_context(closing(VenueAdmin(stage.venue)))
-        keeping = running.enter_context(_keeper(stage, configured, witnessing))
+        at = _followed(stage, configured, witnessing)
+        follow_boot(folders.enclave, stage.host.run)
+        keeping = running.enter_context(keeper(folders.log, folders.bot, folders.enclave, at))
         with story.chapter("owners", "A key and its credentials, made where nobody can read them"):
             address = key_chapter(stage, configured, admin)
         kept = keeping.ready(KeeperReady).socket, folders.log
         opened = open_bot(folders.bot, stage.on_the_host, stage.venue.port, *kept)
         bot = running.enter_context(opened)
+        recording = running.enter_context(_recorder(folders, making, at))
+        recording.ready(RecorderReady)
+        with story.chapter("owners", "Read-only keys of two exchange accounts go in"):
+            connect_chapter(stage, configured)
         with story.chapter("bot", "From an intent to a filled order"):
             order_chapter(stage, bot, admin)
         with story.chapter("bot", "What the owners do not allow"):
@@ -87,13 +105,18 @@ def perform(story: Story, keep: Path | None, document: bytes | None) -> ByHand:
             kill_chapter(stage, configured, bot)
         with story.chapter("auditor", "The log, which nobody can rewrite unnoticed"):
             log_chapter(stage, configured, bot, keeping)
+        with story.chapter("reader", "Hourly returns come out, signed"):
+            returns_chapter(stage, recording)
+            return_chapter(stage, configured)
+        with story.chapter("reader and superuser", "Trades do not"):
+            secrecy_chapter(stage, recording)
         following = booting.ready(HostReady)
         follow_boot(folders.enclave, following.run)  # where the keeper looks when this boot ends
         with story.chapter("narrator and host", "What was left behind"):
             departure_chapter(stage, bot, operating, address)
         with story.chapter("owners", "The next boot goes on with the log"):
-            next_boot_chapter(stage, configured, following, keeping)
-        for child in (booting, keeping, witnessing):
+            next_boot_chapter(stage, configured, following, keeping, recording)
+        for child in (booting, keeping, recording, witnessing):
             child.process.terminate()  # all at once; each is waited for
         keys = tuple(folder.public_key.hex() for folder in configured.owners.values())
         by_hand = ByHand(keys, stage.market.tokens[0])
@@ -116,16 +139,20 @@ def explained(console: Path) -> Iterator[None]:
         ) from error
 
 
-def _keeper(
-    stage: Stage, configured: Configured, witnessing: Child[WitnessReady]
-) -> Child[KeeperReady]:
-    """Has the witness follow the owners' log, and returns the starting keeper of it."""
+def _followed(stage: Stage, configured: Configured, witnessing: Child[WitnessReady]) -> str:
+    """Has the witness follow the owners' logs; returns where it is asked, as NAME=URL."""
     manifest = configured.manifest.manifest
     with WitnessFolder(stage.folders.witness).memory() as memory:
         memory.follow_owners(FollowedOwners(manifest.owner_root, manifest.account))
-    follow_boot(stage.folders.enclave, stage.host.run)
-    at = f"{_WITNESS}={witnessing.ready(WitnessReady).url}"
-    return keeper(stage.folders.log, stage.folders.bot, stage.folders.enclave, at)
+    return f"{_WITNESS}={witnessing.ready(WitnessReady).url}"
+
+
+def _recorder(folders: Folders, making: DatabaseMade, at: str) -> Child[RecorderReady]:
+    """Returns the starting service around the record, once its database is made."""
+    for name in ("trust.json", "manifest.signed.json"):
+        write_atomic(folders.recorder / name, (folders.bot / name).read_bytes())
+    making.finish()
+    return recorder(folders, at)
 
 
 def _set(
@@ -139,7 +166,7 @@ def _set(
         exchanges(folders.exchanges, tuple(EXCHANGES.values()), DAYS, ORDERS)
     )
     open_venue, open_exchanges = waiting.ready(VenueReady), trading.ready(ExchangesReady)
-    ways = (f"{VENUE}=127.0.0.1:{open_venue.port}", *open_exchanges.ways)
+    ways = (f"{VENUE}=127.0.0.1:{open_venue.port}", store_way(folders), *open_exchanges.ways)
     operating = running.enter_context(host(folders.host, folders.run, ways))
     ready = operating.ready(HostReady)
     require(open_venue.chain_id == 80002, "the testnet is on another chain")
