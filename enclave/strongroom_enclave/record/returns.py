@@ -25,7 +25,7 @@ HOUR_MS: Final = 3_600_000
 STALE_MS: Final = 2 * HOUR_MS
 """A mark older than this is stale, unless said otherwise."""
 DUST: Final = {"BTC": Decimal("0.00001"), "ETH": Decimal("0.0003"), "BNB": Decimal("0.001")}
-"""Up to what an equity is next to nothing, in currencies of which 1 is much; in all others it is 1."""
+"""Up to what an equity is next to nothing in currencies of which 1 is much; in others it is 1."""
 
 
 class Flag(IntFlag):
