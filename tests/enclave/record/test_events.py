@@ -125,7 +125,7 @@ def test_the_canonical_order() -> None:
 def test_one_id_twice_is_an_error_whatever_its_time(later: int) -> None:
     for event in (TRADE, FLOW):
         with pytest.raises(EventDoubled) as caught:
-            canonical([event, TRADE, FLOW, replace(event, time_ms=later)])
+            canonical([TRADE, FLOW, replace(event, time_ms=later)])
         assert caught.value.actual == "7"
     # The same id of another symbol, asset or kind is another event.
     canonical([TRADE, replace(TRADE, symbol="ETH/USDT"), FLOW, replace(FLOW, asset="ETH")])

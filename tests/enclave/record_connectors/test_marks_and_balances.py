@@ -16,7 +16,7 @@ from strongroom_host.venues.market import HOUR_MS, MINUTE_MS
 
 from tests.enclave.record_connectors.conftest import DAY_MS, Line, Site
 
-SOME = ("binance", "bybit")
+SOME = ("binance", "bybit", "bitget", "mexc")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_what_a_venue_holds_is_its_history(site: Site, lines: dict[str, Line], v
     connector, first = lines[venue].connector, site.since(venue) - 1
     whole = told(lines[venue], first, site.now_ms)
     balances, positions = connector.balances(), connector.positions()
-    assert positions
+    assert bool(positions) is bool(site.history(venue).positions(site.now_ms))
     assert differences(whole, connector.markets, balances, positions) == ({}, {})
     marks = Candles(connector.candles, connector.markets, "USDT")
     for part in (2, 3):
@@ -92,7 +92,6 @@ def test_what_a_venue_holds_is_its_history(site: Site, lines: dict[str, Line], v
             ledger.fold(canonical(event for event in whole if event.time_ms < since))
             again.fold(opened)
         held = {name: quantity for name, quantity in ledger.contracts.items() if quantity}
-        assert held
         assert again.contracts == held
         for asset, amount in ledger.cash.items():
             assert abs(again.cash[asset] - amount) < Decimal("1e-4")
