@@ -44,18 +44,18 @@ class Promise:
 
 
 PROMISES: Final = (
-    Promise("record.sealed", "What the host keeps of an account reveals nothing of it",
+    Promise("tests.sealed", "What the host keeps of an account reveals nothing of it",
             ("tests/enclave/record_kept", "tests/hostile/test_record_seen.py")),
-    Promise("record.histories", "Connectors read whole histories inside TLS of their own, or say "
+    Promise("tests.histories", "Connectors read whole histories inside TLS of their own, or say "
             "which part is missing",
             ("tests/enclave/record_connectors", "tests/enclave/record_service/test_end_to_end.py")),
-    Promise("record.repeated", "Whatever is done again, killed or lied about by a database, the "
+    Promise("tests.repeated", "Whatever is done again, killed or lied about by a database, the "
             "ledger is the same or nothing is folded",
             ("tests/enclave/record_service/test_sync.py", "tests/hostile/test_record_schedules.py",
              "tests/hostile/test_record_killed.py", "tests/hostile/test_record_database.py")),
-    Promise("record.exact", "Returns are those of an oracle in fractions, to the last digit",
+    Promise("tests.exact", "Returns are those of an oracle in fractions, to the last digit",
             ("tests/enclave/record",)),
-    Promise("record.calls", "The published calls give what is disclosed, and no more",
+    Promise("tests.calls", "The published calls give what is disclosed, and no more",
             ("tests/host/record_serving",)),
 )  # fmt: skip
 
