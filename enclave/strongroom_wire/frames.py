@@ -22,20 +22,21 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct, structs
 
-from strongroom_wire.encoding import digest, emit, member, pack, u64, u256
+from strongroom_wire.encoding import digest, emit, pack, u64
 from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge
 
-__all__ = ["MAX_FRAME", "MAX_ORDERS", "ChannelOpen", "ChannelOpened", "Direction", "Intent", "Kind"]
-__all__ += ["OrderIntent", "Reply", "SealedChannel", "channel_keys"]
+__all__ = ["INTENT", "MAX_FRAME", "MAX_ORDERS", "ORDER", "REPLY", "ChannelOpen", "ChannelOpened"]
+__all__ += ["Direction", "Intent", "Kind", "OrderIntent", "Reply", "SealedChannel", "channel_keys"]
+__all__ += ["packed"]
 
 # Upper bound of a whole frame in bytes; the longest reply cancels 1000 orders (69 kB).
 MAX_FRAME = 128 * 1024
 MAX_ORDERS = 15
 _HEADER = struct.Struct(">4sB3xQQ")
 _OVERHEAD = _HEADER.size + 16
-_INTENT = struct.Struct(">BBHIQQ")
-_ORDER = struct.Struct(">32sBBBBIQQQQQ")
-_REPLY = struct.Struct(">HBBB3xQQQIHH")
+INTENT = struct.Struct(">BBHIQQ")
+ORDER = struct.Struct(">32sBBBBIQQQQQ")
+REPLY = struct.Struct(">HBBB3xQQQIHH")
 _CHANNEL = b"strongroom/channel/v1"
 
 
@@ -112,19 +113,10 @@ class OrderIntent(Struct, frozen=True):
     timestamp: int
     expiration: int
 
-    def serialise(self) -> bytes:
-        """Returns the 80-byte encoding.
-
-        Raises:
-            Malformed: a number does not fit its field.
-        """
-        token, side, kind, tick, flags, *numbers = structs.astuple(self)
-        return _packed(_ORDER, u256(token), side, kind, tick, flags, 0, *numbers)
-
     @classmethod
     def parse(cls, data: bytes, at: int) -> "OrderIntent":
         """Returns the order at offset `at`; the caller has checked the length."""
-        token, side, kind, tick, flags, zero, *numbers = _ORDER.unpack_from(data, at)
+        token, side, kind, tick, flags, zero, *numbers = ORDER.unpack_from(data, at)
         if side > 1 or kind > 3 or tick > 5 or flags > 7 or zero:
             raise Malformed("order intent", "known values", data[at + 32 : at + 40].hex())
         return cls(int.from_bytes(token, "big"), side, kind, tick, flags, *numbers)
@@ -145,16 +137,6 @@ class Intent(Struct, frozen=True):
     orders: tuple[OrderIntent, ...] = ()
     argument: bytes = b""
 
-    def serialise(self) -> bytes:
-        """Returns the plaintext of the frame.
-
-        Raises:
-            Malformed: a number does not fit its field.
-        """
-        numbers = (self.kind, len(self.orders), self.key, 0, self.timestamp, self.deadline)
-        orders = [order.serialise() for order in self.orders]
-        return b"".join((_packed(_INTENT, *numbers), *orders, self.argument))
-
     @classmethod
     def parse(cls, data: bytes) -> "Intent":
         """Returns the intent in a decrypted frame.
@@ -163,16 +145,16 @@ class Intent(Struct, frozen=True):
             Malformed: too short, unknown kind or enum value, padding not zero, or a number of
                 orders or length of argument that the kind does not have.
         """
-        if len(data) < _INTENT.size:
-            raise Malformed("intent", f"{_INTENT.size} bytes", len(data))
-        number, count, key, zero, timestamp, deadline = _INTENT.unpack_from(data)
+        if len(data) < INTENT.size:
+            raise Malformed("intent", f"{INTENT.size} bytes", len(data))
+        number, count, key, zero, timestamp, deadline = INTENT.unpack_from(data)
         if zero or not (kind := _KINDS.get(number)):
             raise Malformed("intent head", "a known kind and zero padding", data[:8].hex())
-        end = _INTENT.size + count * _ORDER.size
+        end = INTENT.size + count * ORDER.size
         if count not in kind.orders or len(data) - end not in kind.argument:
             shape, found = (kind.orders, kind.argument), (count, len(data) - end)
             raise Malformed(f"intent to {kind.name}", shape, found)
-        orders = [OrderIntent.parse(data, at) for at in range(_INTENT.size, end, _ORDER.size)]
+        orders = [OrderIntent.parse(data, at) for at in range(INTENT.size, end, ORDER.size)]
         return cls(kind, key, timestamp, deadline, tuple(orders), data[end:])
 
 
@@ -204,28 +186,8 @@ class Reply(Struct, frozen=True, array_like=True):
         top, hashes = (1 << 64) - 1, len(self.order_hashes)
         figures, tail = (min(self.limit, top), min(self.actual, top)), (self.leaf, self.opening)
         numbers = (*figures, self.decision, len(self.request), *map(len, tail))
-        head = _packed(_REPLY, self.code, self.rule, self.order, hashes, *numbers)
+        head = packed(REPLY, self.code, self.rule, self.order, hashes, *numbers)
         return b"".join((head, *self.order_hashes, self.request, *tail))
-
-    @classmethod
-    def parse(cls, data: bytes) -> "Reply":
-        """Returns the reply in a decrypted frame.
-
-        Raises:
-            Malformed: wrong length, unknown code or rule, padding not zero.
-        """
-        if len(data) < _REPLY.size:
-            raise Malformed("reply", f"{_REPLY.size} bytes", len(data))
-        code, rule, order, count, limit, actual, decision, *sizes = _REPLY.unpack_from(data)
-        end = _REPLY.size + 32 * count
-        if len(data) != end + sum(sizes) or data[5:8] != b"\0\0\0":
-            raise Malformed("reply", f"{end + sum(sizes)} bytes, zero padding", len(data))
-        hashes = tuple([data[at : at + 32] for at in range(_REPLY.size, end, 32)])
-        outcome = (member(Code, code), decision, member(Rule, rule))
-        leaf = end + sizes[0]
-        opening = leaf + sizes[1]
-        parts = data[end:leaf], data[leaf:opening], data[opening:]
-        return cls(*outcome, order, limit, actual, hashes, *parts)
 
 
 class _Greeting(Struct, frozen=True):
@@ -235,7 +197,7 @@ class _Greeting(Struct, frozen=True):
 
     def serialise(self) -> bytes:
         """Returns the fixed layout; raises `Malformed` if a part has the wrong length."""
-        data = _packed(self.layout, b"SRC1", *structs.astuple(self))
+        data = packed(self.layout, b"SRC1", *structs.astuple(self))
         return emit(self, data, self.parse)
 
     @classmethod
@@ -323,7 +285,8 @@ class SealedChannel:
         return plaintext
 
 
-def _packed(layout: struct.Struct, *values: object) -> bytes:
+def packed(layout: struct.Struct, *values: object) -> bytes:
+    """Returns the values in this layout, or raises `Malformed` if one does not fit its field."""
     try:
         return layout.pack(*values)
     except struct.error as error:

@@ -23,11 +23,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import Link
+from strongroom_host.contract.frames import intent_bytes, read_reply
+from strongroom_host.contract.sealing import seal
 from strongroom_wire import frames, manifest
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.encoding import pack, u32, u64
 from strongroom_wire.errors import Code
-from strongroom_wire.hpke import seal
 from strongroom_wire.leaves import Leaf
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement
@@ -178,8 +179,8 @@ class Desk:
         now = time.time_ns() // 1_000_000
         order = frames.OrderIntent(TOKEN, 0, 0, 1, 0, 570_000, 12_340_000, 0, now, 0)
         intent = frames.Intent(frames.Kind.ORDERS, 0, now // 1000, now + 5000, (order,))
-        frame = self._channel.seal(intent.serialise())
-        reply = frames.Reply.parse(self._channel.open(swap(self._stream, frame, self._busy)))
+        frame = self._channel.seal(intent_bytes(intent))
+        reply = read_reply(self._channel.open(swap(self._stream, frame, self._busy)))
         if reply.code is not Code.OK:
             raise RuntimeError(f"the signer refused: {reply}")
         if self._count % 5_000 == 0:
@@ -189,8 +190,8 @@ class Desk:
     def _read_up_to(self, index: int) -> None:
         """Says that the leaves so far were read, as a keeper does: unread ones end the signing."""
         intent = frames.Intent(frames.Kind.READ_LOG, 0, 0, 0, (), u64(index))
-        frame = self._channel.seal(intent.serialise())
-        reply = frames.Reply.parse(self._channel.open(swap(self._stream, frame, self._busy)))
+        frame = self._channel.seal(intent_bytes(intent))
+        reply = read_reply(self._channel.open(swap(self._stream, frame, self._busy)))
         if reply.code is not Code.OK:
             raise RuntimeError(f"the signer did not show its log: {reply}")
 

@@ -28,7 +28,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from strongroom_wire import frames, hpke, manifest
+from strongroom_host.contract import sealing
+from strongroom_host.contract.frames import intent_bytes, read_reply
+from strongroom_host.contract.receipts import verify_receipt
+from strongroom_wire import frames, manifest
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, hpke_info
 from strongroom_wire.encoding import pack, u64
 from strongroom_wire.errors import Code, Rule
@@ -37,7 +40,6 @@ from strongroom_wire.owners import Signature, Statement, verify_signature
 from strongroom_wire.pages import Entry, read_answer_body
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
-from strongroom_wire.receipts import verify_receipt
 from strongroom_wire.statements import (
     ORDER_DOMAIN,
     PERMIT_DOMAIN,
@@ -235,7 +237,7 @@ class Channel:
         self.tunnel: rpc.ControlStub | None = None
 
     def frame(self, intent: frames.Intent) -> bytes:
-        return self.sealed.seal(intent.serialise())
+        return self.sealed.seal(intent_bytes(intent))
 
     def carry(self, frame: bytes) -> bytes | None:
         """Returns the enclave's bytes in answer to these, over whatever this channel runs on."""
@@ -249,7 +251,7 @@ class Channel:
         answer = self.carry(self.frame(intent))
         if answer is None:
             raise ConnectionError("the enclave closed the connection")
-        return frames.Reply.parse(self.sealed.open(answer))
+        return read_reply(self.sealed.open(answer))
 
     def buy(self, dollars: int = 5, **changes: int) -> frames.Reply:
         return self.ask(self.boot.buying(dollars, **changes))
@@ -302,7 +304,7 @@ class Boot:
 
     def seal(self, plaintext: bytes, role: Role, purpose: bytes) -> bytes:
         info = hpke_info(self.bundle, role, purpose)
-        return hpke.seal(plaintext, self.bundle.role(role).hpke, info)
+        return sealing.seal(plaintext, self.bundle.role(role).hpke, info)
 
     def submit_permit(self, permit: Permit, signers: int | None = None) -> Code:
         statement = self.desk.owners.sign(PERMIT_DOMAIN, permit.serialise(), signers)

@@ -25,6 +25,7 @@ from strongroom_enclave.record.rows import FLOWS, TRADES, Chain
 from strongroom_enclave.record.service import PURPOSE, Service
 from strongroom_enclave.record.state import AccountState
 from strongroom_enclave.record.store import Store
+from strongroom_host.contract import sealing
 from strongroom_host.record_store import port as honest
 from strongroom_host.record_store.connecting import Connection
 from strongroom_host.record_store.desk import Desk as Jobs
@@ -33,7 +34,7 @@ from strongroom_host.record_store.port import StorePort
 from strongroom_host.record_store.queue import JobQueue, Limits
 from strongroom_host.record_store.rows import JobKind
 from strongroom_host.record_store.staging import settle
-from strongroom_wire import hpke, manifest
+from strongroom_wire import manifest
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.checkpoint import log_origin
 from strongroom_wire.encoding import pack, unpack
@@ -201,7 +202,7 @@ class Flow:
     def connect(self) -> bool:
         """Has the owners connect the account; returns whether the record took it."""
         bundle = self.service.identity.boot
-        sealed = hpke.seal(
+        sealed = sealing.seal(
             Credentials(self.name, "binance", "key", "secret", "").serialise(),
             bundle.role(Role.RECORD).hpke,
             hpke_info(bundle, Role.RECORD, PURPOSE),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 from psycopg.rows import class_row
+from strongroom_host.contract.receipts import verify_receipt
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.keeper import Source
 from strongroom_host.log.notes import VerifierKey
@@ -31,7 +32,6 @@ from strongroom_wire.checkpoint import log_origin
 from strongroom_wire.errors import Code
 from strongroom_wire.leaves import Kind, Leaf
 from strongroom_wire.proto import strongroom_pb2 as pb
-from strongroom_wire.receipts import verify_receipt
 from strongroom_wire.record import Credentials
 from strongroom_wire.statements import ORDER_DOMAIN, Action, OwnerOrder, Permit
 

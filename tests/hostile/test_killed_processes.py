@@ -12,7 +12,7 @@ from threading import Event, Thread
 
 import grpc
 import pytest
-from strongroom_wire import frames
+from strongroom_host.contract.frames import read_reply
 from strongroom_wire.errors import Code, Rule, WireError
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.statements import PERMIT_DOMAIN, Action, Budget
@@ -51,7 +51,7 @@ class Recorder(Thread):
                     if answer is None:
                         return
                     self.answers.append(answer)
-                    reply = frames.Reply.parse(self.channel.sealed.open(answer))
+                    reply = read_reply(self.channel.sealed.open(answer))
                     assert reply.code is Code.OK or reply.rule is Rule.BUDGET_NOTIONAL
                     self.signed += reply.order_hashes
                     self.going.set()

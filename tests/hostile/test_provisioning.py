@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from eth_account import Account
-from strongroom_wire import hpke
+from strongroom_host.contract import sealing
 from strongroom_wire.bundle import Bundle, Role, hpke_info
 from strongroom_wire.encoding import pack, u64, unpack
 from strongroom_wire.errors import Code
@@ -69,9 +69,9 @@ def test_a_key_must_be_sealed_to_this_boot_role_and_purpose(boot: Boot, clone: B
         boot.seal(KEY, Role.SIGNER, b"channel"),
         boot.seal(KEY, Role.SIGNER, b"unlock-share"),
         boot.seal(KEY, Role.SIGNER, b""),
-        hpke.seal(KEY, to, before_manifest),
-        hpke.seal(KEY, to, cross),
-        hpke.seal(KEY, to, b""),
+        sealing.seal(KEY, to, before_manifest),
+        sealing.seal(KEY, to, cross),
+        sealing.seal(KEY, to, b""),
         secrets.token_bytes(80),
     ):
         assert boot.order(Action.IMPORT, "imported", sealed) == (Code.BAD_SIGNATURE, b"")

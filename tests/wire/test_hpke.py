@@ -4,9 +4,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from strongroom_host.contract.sealing import seal
 from strongroom_wire.bundle import Role, hpke_info
 from strongroom_wire.errors import BadSignature, Malformed
-from strongroom_wire.hpke import open_sealed, seal
+from strongroom_wire.hpke import open_sealed
 
 from tests.wire.samples import bundle, byte
 

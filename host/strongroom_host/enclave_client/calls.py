@@ -7,8 +7,8 @@ import grpc
 from strongroom_wire.errors import BadSignature, Code
 from strongroom_wire.owners import Statement
 from strongroom_wire.proto import strongroom_pb2 as pb
-from strongroom_wire.receipts import verify_receipt
 
+from strongroom_host.contract.receipts import verify_receipt
 from strongroom_host.enclave_client.address import Address
 from strongroom_host.enclave_client.errors import ReceiptInvalid, Unreachable, refusal
 

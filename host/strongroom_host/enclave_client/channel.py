@@ -25,9 +25,10 @@ from strongroom_wire.frames import (
     SealedChannel,
     channel_keys,
 )
-from strongroom_wire.hpke import seal
 from strongroom_wire.owners import verify_signature
 
+from strongroom_host.contract.frames import intent_bytes, read_reply
+from strongroom_host.contract.sealing import seal
 from strongroom_host.enclave_client.address import Address
 from strongroom_host.enclave_client.calls import read_code
 from strongroom_host.enclave_client.client import EnclaveClient
@@ -245,10 +246,10 @@ class FastChannel:
         if transport is None:
             raise ChannelClosed("this channel is closed", remedy="open another one")
         try:
-            frame = self._sealed.seal(intent.serialise())
+            frame = self._sealed.seal(intent_bytes(intent))
             answer = transport.exchange(frame, timeout or self._timeout)
             _check_refusal(answer, "frame")
-            return Reply.parse(self._sealed.open(answer))
+            return read_reply(self._sealed.open(answer))
         except WireError as error:
             self.close()
             raise ChannelBroken(

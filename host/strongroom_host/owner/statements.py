@@ -6,13 +6,13 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role, hpke_info
 from strongroom_wire.encoding import pack, u64
-from strongroom_wire.hpke import seal
 from strongroom_wire.manifest import Manifest, VerifiedManifest, micro
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.record import Credentials
 from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder, Permit
 
+from strongroom_host.contract.sealing import seal
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
 from strongroom_host.errors import HostError
 from strongroom_host.owner.errors import DocumentInvalid, UnknownManifestKey

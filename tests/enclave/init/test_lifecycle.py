@@ -12,14 +12,14 @@ from strongroom_enclave.init.lifecycle import ROUTES, Phase
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.spawn import Worker
 from strongroom_enclave.sealing import role_key
+from strongroom_host.contract.receipts import verify_receipt
+from strongroom_host.contract.sealing import seal
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, hpke_info, pcr16
 from strongroom_wire.encoding import pack, unpack
 from strongroom_wire.errors import Code
-from strongroom_wire.hpke import seal
 from strongroom_wire.manifest import MANIFEST_DOMAIN
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Statement
-from strongroom_wire.receipts import verify_receipt
 from strongroom_wire.statements import PERMIT_DOMAIN, Budget, Permit
 
 from tests.enclave.init.harness import Harness, Machine, Processes, evidence

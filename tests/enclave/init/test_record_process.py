@@ -13,10 +13,10 @@ from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import LinkClosed
 from strongroom_enclave.platform.spawn import Worker
 from strongroom_enclave.sealing import role_key
+from strongroom_host.contract.sealing import seal
 from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role, hpke_info
 from strongroom_wire.encoding import unpack
 from strongroom_wire.errors import Code
-from strongroom_wire.hpke import seal
 from strongroom_wire.manifest import Account, Tier
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, Action, OwnerOrder, Permit

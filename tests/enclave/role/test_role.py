@@ -13,6 +13,7 @@ from strongroom_enclave.clock import ClockStale
 from strongroom_enclave.messages import ANSWER, Kind
 from strongroom_enclave.platform.links import Link
 from strongroom_enclave.role import RoleProcess
+from strongroom_host.contract.receipts import verify_receipt
 from strongroom_wire import leaves
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role
 from strongroom_wire.encoding import pack, u64
@@ -20,7 +21,6 @@ from strongroom_wire.errors import BadSignature, Code, Malformed, QuorumMissing,
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.owners import Statement
 from strongroom_wire.pages import LogPage
-from strongroom_wire.receipts import verify_receipt
 from strongroom_wire.statements import (
     ORDER_DOMAIN,
     PERMIT_DOMAIN,

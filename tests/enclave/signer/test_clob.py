@@ -13,6 +13,7 @@ from strongroom_enclave.signer import errors
 from strongroom_enclave.signer.auth import ApiCredential
 from strongroom_enclave.signer.clob import Endpoint, OrderType, RequestBuilder, Terms
 from strongroom_enclave.signer.eip712 import checksum_address
+from strongroom_host.contract.frames import intent_bytes
 from strongroom_wire.errors import WireError
 from strongroom_wire.frames import MAX_ORDERS, Intent, Kind
 
@@ -37,7 +38,7 @@ HEADERS = [
 
 def other(kind: Kind, argument: bytes, time: int) -> bytes:
     """Return the request of an intent as it comes out of a frame."""
-    return BUILDER.other(Intent.parse(Intent(kind, 0, time, 0, (), argument).serialise()))
+    return BUILDER.other(Intent.parse(intent_bytes(Intent(kind, 0, time, 0, (), argument))))
 
 
 def check(request: bytes, endpoint: Endpoint, time: int) -> object:

@@ -10,6 +10,7 @@ from strongroom_enclave.identity import Identity
 from strongroom_enclave.log.ledger import Ledger
 from strongroom_enclave.signer.intents import Desk
 from strongroom_enclave.signer.keyring import TradingKey
+from strongroom_host.contract.frames import intent_bytes
 from strongroom_wire import manifest
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys
 from strongroom_wire.errors import Code, Rule
@@ -75,7 +76,7 @@ class Trading:
 
     def ask(self, intent: Intent, *calls: manifest.Call) -> Reply:
         client = msgspec.structs.replace(self.client, calls=calls) if calls else self.client
-        return self.desk.answer(intent.serialise(), client)
+        return self.desk.answer(intent_bytes(intent), client)
 
     def used(self) -> tuple[int, int]:
         """Returns pUSD and orders counted so far: a probe that is denied shows the sums."""
@@ -229,7 +230,7 @@ def test_a_batch_counts_its_own_orders_against_the_limit(trading: Trading) -> No
 def test_fifteen_orders_go_into_one_request_and_sixteen_into_none(trading: Trading) -> None:
     many = [order(salt=at) for at in range(1, 16)]
     assert len(trading.ask(intent(*many)).order_hashes) == 15
-    plaintext = intent(*many, order(salt=99)).serialise()
+    plaintext = intent_bytes(intent(*many, order(salt=99)))
     assert trading.desk.answer(plaintext, trading.client).code is Code.MALFORMED
 
 
@@ -268,7 +269,7 @@ def test_a_template_for_anything_else_gets_nothing_and_costs_its_order(trading: 
 
 
 def test_a_template_takes_one_order(trading: Trading) -> None:
-    plaintext = intent(order(), order(), kind=Kind.TEMPLATE, argument=bytes(20)).serialise()
+    plaintext = intent_bytes(intent(order(), order(), kind=Kind.TEMPLATE, argument=bytes(20)))
     assert trading.desk.answer(plaintext, trading.client).code is Code.MALFORMED
 
 

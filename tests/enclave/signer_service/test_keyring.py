@@ -7,10 +7,10 @@ from strongroom_enclave.identity import Identity
 from strongroom_enclave.sealing import unseal
 from strongroom_enclave.signer.errors import SignerError
 from strongroom_enclave.signer.keyring import Enrolment, Keyring
+from strongroom_host.contract.sealing import seal
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.encoding import u32, u64
 from strongroom_wire.errors import Code, Refused, WireError
-from strongroom_wire.hpke import seal
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.statements import Action, Budget, OwnerOrder, Permit
 

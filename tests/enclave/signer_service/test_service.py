@@ -11,6 +11,7 @@ import pytest
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import LinkClosed
 from strongroom_enclave.signer import service
+from strongroom_host.contract.frames import read_reply
 from strongroom_wire import frames, manifest
 from strongroom_wire.encoding import pack, u64
 from strongroom_wire.errors import Code, Rule
@@ -170,7 +171,7 @@ def test_frames_come_through_init_as_well(signer: Signer) -> None:
     assert len(opened) == 108
     channel = signer.channel()
     answer = signer.tunnelled(channel.frame(signer.buying(1)))
-    assert frames.Reply.parse(channel.sealed.open(answer)).code is Code.OK
+    assert read_reply(channel.sealed.open(answer)).code is Code.OK
     assert refusal(signer.tunnelled(b"")) is Code.UNKNOWN_CHANNEL
     assert refusal(signer.tunnelled(bytes(200_000))) is Code.UNKNOWN_CHANNEL
 
