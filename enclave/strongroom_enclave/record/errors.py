@@ -4,7 +4,7 @@ from strongroom_wire.errors import Code, WireError
 
 __all__ = ["EventDoubled", "EventInvalid", "MarketInvalid", "MarketUnknown", "PrecisionExhausted"]
 __all__ += ["RecordError", "SeriesBroken"]
-__all__ += ["AccountForked", "CredentialsSwapped", "RowsMissing"]
+__all__ += ["AccountForked", "CredentialsSwapped"]
 __all__ += ["RowsReplaced", "StatesOld", "StoreBroken", "StoreError", "StoreRefused"]
 
 
@@ -62,12 +62,9 @@ class StoreRefused(StoreError):
     """The database says that it will not; `actual` is the reason it gives, which is only a hint."""
 
 
-class RowsMissing(StoreError):
-    """There are fewer rows than the receipt counts."""
-
-
 class RowsReplaced(StoreError):
-    """Rows were sealed for their places, but are not those of the receipt: a fork's."""
+    """Rows were sealed for their places, but there are fewer than the receipt counts, or they are
+    of another history."""
 
 
 class AccountForked(StoreError):

@@ -72,7 +72,7 @@ class Market(Struct, frozen=True):
 Markets = Mapping[str, Market]
 
 
-class Trade(Struct, frozen=True, gc=False):
+class Trade(Struct, frozen=True, gc=False, tag=1):
     """One fill. `amount` in base units or contracts, `fee` above zero when it was paid.
 
     Raises:
@@ -102,7 +102,7 @@ class Trade(Struct, frozen=True, gc=False):
         return self.time_ms, 2, self.symbol, 0, len(self.id), self.id
 
 
-class Flow(Struct, frozen=True, gc=False):
+class Flow(Struct, frozen=True, gc=False, tag=2):
     """A change of one balance by `amount`, signed.
 
     Raises:

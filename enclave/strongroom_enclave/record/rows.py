@@ -11,14 +11,13 @@ under one key, so that the host can tell doubles, and nobody else can tell what 
 from collections.abc import Iterable
 from typing import Final
 
-from msgspec import DecodeError, msgpack
+from msgspec import msgpack
 from strongroom_wire.encoding import digest, pack, u64
-from strongroom_wire.errors import Malformed
 from strongroom_wire.record import Tip
 
 from strongroom_enclave.datakeys import DataKey, Keys, opened
-from strongroom_enclave.record.errors import RowsMissing, RowsReplaced
-from strongroom_enclave.record.events import Event, Flow, Trade
+from strongroom_enclave.record.errors import RowsReplaced
+from strongroom_enclave.record.events import Event
 
 __all__ = ["FLOWS", "TRADES", "Chain"]
 
@@ -26,7 +25,7 @@ TRADES: Final = "trades"
 FLOWS: Final = "cash_flows"
 _ROW = b"strongroom/record/row/v1"
 _CHAIN = b"strongroom/record/chain/v1"
-_KINDS: Final[dict[str, type[Event]]] = {TRADES: Trade, FLOWS: Flow}
+_EVENT: Final = msgpack.Decoder(Event)
 
 
 class Chain:
@@ -35,7 +34,6 @@ class Chain:
 
     def __init__(self, account: str, venue: str, table: str) -> None:
         self._place = pack(_ROW, account.encode(), venue.encode(), table.encode())
-        self._kind = _KINDS[table]
         self._count, self._digest = 0, bytes(32)
 
     @property
@@ -45,46 +43,31 @@ class Chain:
 
     def add(self, key: DataKey, event: Event) -> bytes:
         """Returns the next row, which holds this event."""
-        _, _, asset, kind, _, identifier = event.order
-        name = key.name(self._place, asset.encode(), bytes([kind]), identifier.encode())
+        name = key.name(self._place, msgpack.encode(event.order[1:]))
         row = name + key.seal(self._next(name), msgpack.encode(event))
         self._advance(row)
         return row
 
     def read(self, keys: Keys, rows: Iterable[bytes], tip: Tip) -> list[Event]:
-        """Returns the events in these rows, after proving that they go on from here as they were
-        added, and that those up to `tip` are the receipt's.
+        """Returns the events in these rows, all there are, after proving that they are those that
+        were added, in order, and that the receipt with this tip is of the first of them.
 
         Rows beyond it were added here too, by a run that did not come to its receipt: they are the
         account's, and the next receipt counts them.
 
         Raises:
             SealForged, KeyUnknown: a row was edited, or put in another's place.
-            RowsMissing: there are fewer than the receipt has.
-            RowsReplaced: they were added here, but in another history than the receipt's.
+            RowsReplaced: there are fewer, or they were added in another history than the receipt's.
         """
-        events = []
+        events, passed = [], self.tip == tip
         for row in rows:
-            self._compare(tip)
-            events.append(self._event(opened(keys, self._next(row[:32]), row[32:])))
+            content = opened(keys, self._next(row[:32]), row[32:])
+            events.append(_EVENT.decode(content))
             self._advance(row)
-        self._compare(tip)
-        if self._count < tip[0]:
-            raise RowsMissing("rows", tip[0], self._count)
-        return events
-
-    def _event(self, content: bytes) -> Event:
-        try:
-            event = msgpack.decode(content, type=self._kind)
-        except DecodeError as error:
-            raise Malformed("row", "an event of its table", "another") from error
-        if msgpack.encode(event) != content:
-            raise Malformed("row", "the spelling that is written here", "another")
-        return event
-
-    def _compare(self, tip: Tip) -> None:
-        if self._count == tip[0] and self.tip != tip:
+            passed = passed or self.tip == tip
+        if not passed:
             raise RowsReplaced("rows", tip, self.tip)
+        return events
 
     def _next(self, name: bytes) -> bytes:
         return pack(_ROW, self._place, u64(self._count), name)

@@ -1,7 +1,8 @@
 """The record process: one thread answers init, the others ask the host what to synchronise.
 
 The first never waits for a venue. What the others do ends in a code for the host, whatever happens:
-texts hold what an account holds, so none leaves. What all have in common is behind one lock.
+texts hold what an account holds, so none leaves. What all have in common is behind one lock. The
+host leases accounts; if it leases one twice, the book takes what comes first.
 """
 
 import sys
@@ -14,6 +15,7 @@ from typing import Final
 
 from strongroom_wire.bundle import LogHead, Role
 from strongroom_wire.errors import Code, WireError
+from strongroom_wire.leaves import Kind as LeafKind
 from strongroom_wire.manifest import Account
 from strongroom_wire.pages import answer_body
 from strongroom_wire.record import UNCHAINED, Credentials, SyncReceipt
@@ -23,6 +25,7 @@ from strongroom_enclave.datakeys import DataKey, Keys
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform import Socket, hardening, links
 from strongroom_enclave.record.connectors.connector import connector_for
+from strongroom_enclave.record.connectors.rules import VenueFault
 from strongroom_enclave.record.errors import CredentialsSwapped, StoreBroken
 from strongroom_enclave.record.state import AccountState, Book
 from strongroom_enclave.record.store import Store
@@ -40,16 +43,15 @@ _WORKERS: Final = 4
 
 
 class Service(RoleProcess):
-    """The record's state: that of its role, the book, and which accounts are worked on."""
+    """The record's state: that of its role, and the book."""
 
     def __init__(self, link: links.Link, passed: Socket) -> None:
         """`passed` is where init passes connections to the host's proxy."""
         super().__init__(link, Role.RECORD)
         self._dial = links.Dialler(partial(link.send, Kind.DIAL), passed)
         self._accounts = {account.name: account for account in self.manifest.accounts}
-        self._book, self._busy = Book(self.ledger, self.now_ms), set[str]()
+        self._book, self._sealing = Book(self.ledger, self.now_ms), b""
         self._workers = [Thread(target=self._work, daemon=True) for _ in range(_WORKERS)]
-        self._sealing = b""
 
     @property
     def head(self) -> LogHead:
@@ -79,16 +81,13 @@ class Service(RoleProcess):
             self._workers.pop().start()
 
     def _connect(self, order: OwnerOrder) -> bytes:
-        """Takes an account's credentials, and makes a new key to keep them and its state under."""
+        """Takes an account's credentials, and makes a new key to keep its state under."""
         account = self._accounts[order.key]
+        name, venue, environment = account.name, account.venue, account.environment
         credentials = Credentials.parse(self.identity.open(PURPOSE, order.body))
-        if (credentials.account, credentials.venue) != (account.name, account.venue):
+        if (credentials.account, credentials.venue) != (name, venue):
             raise CredentialsSwapped("credentials", "the account's", "another's")
-        key, name, whose = (
-            DataKey.generate(account.user),
-            account.name,
-            (account.user, account.venue),
-        )
+        key = DataKey.generate(account.user)
         wrapped = key.wrapped(self._sealing, self.manifest.version)
         with closing(self._store()) as store:
             self._book.resume(store)
@@ -96,12 +95,11 @@ class Service(RoleProcess):
                 state = AccountState.open(self._keys(store, account.user), name, before)
                 state.credentials, state.sync = credentials, following(state.sync)
             else:
-                rows = 0, UNCHAINED
-                known = name, account.venue, account.environment, 0, UNCHAINED, rows, rows
-                state = AccountState(credentials, SyncReceipt(*known, 0, 0, 0, 0))
-            store.ask("connect", name, *whose, account.environment)
+                first = name, venue, environment, 0, UNCHAINED, (0, UNCHAINED), (0, UNCHAINED)
+                state = AccountState(credentials, SyncReceipt(*first, 0, 0, 0, 0))
+            store.ask("connect", name, account.user, venue, environment)
             store.ask("put-key", account.user, key.id, wrapped)
-            _, entry = self._book.commit(store, before, state, key, state.sync)
+            entry = self._book.commit(store, before, state, key, LeafKind.SYNC)
         return answer_body(b"", entry)
 
     def _work(self) -> None:
@@ -114,28 +112,19 @@ class Service(RoleProcess):
 
     def _serve(self, store: Store) -> None:
         """Asks for a job, and does it."""
-        names = [
-            name for name in self._accounts.keys() & self._book.states if name not in self._busy
-        ]
-        if not (job := store.ask("job", *names) if names else []):
+        names = [name for name in self._accounts if name in self._book.states]
+        job = store.ask("job", *names) if names else []
+        if not job or (name := str(job[0], "latin-1")) not in names:
             time.sleep(_PAUSE_S)
             return
-        name, full = str(job[0], "latin-1"), job[1:] == [b"FULL"]
-        with self._book.lock:
-            if name not in names or name in self._busy:
-                raise StoreBroken("job", "an account that is free", "another")
-            self._busy.add(name)
         code, reason = Code.OK, 0
         try:
-            self._synchronise(store, self._accounts[name], full)
+            self._synchronise(store, self._accounts[name], job[1:] == [b"FULL"])
         except StoreBroken:
             raise
-        except WireError as error:
-            code, reason = error.code, getattr(error, "reason", 0)
-        except Exception:  # noqa: BLE001  what a venue sent must not end more than its own job
-            code = Code.INTERNAL
-        finally:
-            self._busy.discard(name)
+        except Exception as error:  # noqa: BLE001  one job must not end more than itself
+            code = error.code if isinstance(error, WireError) else Code.INTERNAL
+            reason = error.reason if isinstance(error, VenueFault) else 0
         store.ask("ended", name, code, reason)
 
     def _synchronise(self, store: Store, account: Account, full: bool) -> None:

@@ -14,14 +14,14 @@ from strongroom_wire.encoding import digest, pack
 from strongroom_wire.errors import Code, Malformed, Refused
 from strongroom_wire.leaves import Kind
 from strongroom_wire.pages import Entry, LogPage
-from strongroom_wire.record import Credentials, Receipt, ReturnsReceipt, SyncReceipt
+from strongroom_wire.record import Credentials, ReturnsReceipt, SyncReceipt
 from strongroom_wire.statements import Permit
 
 from strongroom_enclave.datakeys import DataKey, Keys, opened
 from strongroom_enclave.log.ledger import Ledger
 from strongroom_enclave.record.connectors.rules import Cursor
 from strongroom_enclave.record.errors import AccountForked, StatesOld
-from strongroom_enclave.record.events import Flow, Market, Trade
+from strongroom_enclave.record.events import Event, Market
 from strongroom_enclave.record.returns import Doubt
 from strongroom_enclave.record.store import Store
 
@@ -33,16 +33,15 @@ _ROOT = b"strongroom/record/root/v2"
 
 class AccountState(Struct, forbid_unknown_fields=True):
     """Where an account stands. The receipts are the newest of their chains. `cursors` say by stream
-    how far it was read; `markets` are those that were ever traded in, listed or not. `openings` and
-    `positions` are events that no venue told: what it held that its history does not explain."""
+    how far it was read; `markets` are those that were ever traded in, listed or not. `openings` are
+    events that no venue told: they explain what it held and its history does not."""
 
     credentials: Credentials
     sync: SyncReceipt
     returns: ReturnsReceipt | None = None
     cursors: dict[str, Cursor] = {}
     markets: dict[str, Market] = {}
-    openings: list[Flow] = []
-    positions: list[Trade] = []
+    openings: list[Event] = []
     doubts: list[Doubt] = []
 
     def seal(self, key: DataKey) -> bytes:
@@ -108,15 +107,10 @@ class Book:
             self._push(store)
 
     def commit(
-        self,
-        store: Store,
-        before: bytes | None,
-        state: AccountState,
-        key: DataKey,
-        receipt: Receipt,
-    ) -> tuple[bytes, Entry]:
-        """Puts a state in the place of the one that it was made from (None: of no account yet) and
-        its newest receipt in the log; returns it sealed, and the leaf, when the host has both.
+        self, store: Store, before: bytes | None, state: AccountState, key: DataKey, kind: Kind
+    ) -> Entry:
+        """Puts a state in the place of the one that it was made from (None: of no account yet), and
+        the newest receipt of its kind in the log; returns the leaf, when the host has both.
 
         Whoever is killed before the host has the leaf leaves a state that is no root's, or nothing.
 
@@ -124,7 +118,7 @@ class Book:
             AccountForked: the newest is another one: of another run, or of a new connection.
             Refused: PERMIT_STALE; or BUSY, the log has no room.
         """
-        kind = Kind.RETURNS if isinstance(receipt, ReturnsReceipt) else Kind.SYNC
+        receipt = state.returns if kind is Kind.RETURNS and state.returns else state.sync
         name, sealed = receipt.account, state.seal(key)
         with self.lock:
             self._require_permit()
@@ -136,7 +130,7 @@ class Book:
             entry = self._ledger.append(kind, receipt.serialise(), root_of(states))
             self.states = states
             self._push(store)
-            return sealed, entry
+            return entry
 
     def _require_permit(self) -> None:
         if (now_ms := self._now()) > self._not_after:

@@ -9,23 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from hashlib import sha256
 from secrets import token_hex
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
+from strongroom_wire import record
+from strongroom_wire.leaves import Kind
 from strongroom_wire.manifest import Account
 from strongroom_wire.merkle import Frontier, leaf_hash
-from strongroom_wire.record import (
-    UNCHAINED,
-    Completeness,
-    PublishedHour,
-    Receipt,
-    ReturnsReceipt,
-    SyncReceipt,
-)
 
 from strongroom_enclave.datakeys import Keys
-from strongroom_enclave.record.balancing import differences, openings
+from strongroom_enclave.record.balancing import Rest, differences, openings
 from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Cursor, Reason, VenueFault
 from strongroom_enclave.record.disclosure import Period, disclosed
@@ -44,12 +38,15 @@ _DAY_MS: Final = 24 * HOUR_MS
 """How long what nothing explains may wait for what a venue books late."""
 _READINGS: Final = 5
 _Held = tuple[dict[str, Decimal], list[tuple[str, Decimal, Decimal]]]
+_Known = dict[tuple[int, str, int, int, str], Event]
+_Markets = Mapping[str, Market]
+_Mode = Literal["production", "development"]
 
 
 class Run:
     """One run. It begins with what the host has, and proves that this is everything."""
 
-    def __init__(self, book: Book, store: Store, keys: Keys, account: Account, mode: str) -> None:
+    def __init__(self, book: Book, store: Store, keys: Keys, account: Account, mode: _Mode) -> None:
         """`keys` are those of the account's user, `mode` is the manifest's.
 
         Raises:
@@ -62,14 +59,12 @@ class Run:
         self._key, self._sync = keys[self._sealed[:16]], following(self.state.sync)
         if (self._sync.venue, self._sync.environment) != (account.venue, account.environment):
             raise AccountForked("account", "the manifest's", "another")
-        self._chains, self._known = dict[str, Chain](), dict[object, Event]()
+        self._chains, self._known = dict[str, Chain](), _Known()
         for table, tip in ((TRADES, self._sync.trades), (FLOWS, self._sync.flows)):
             self._chains[table] = chain = Chain(account.name, account.venue, table)
             kept = chain.read(keys, store.rows(table, account.name), tip)
-            self._known |= {_identity(event): event for event in kept}
-        if not self._sync.balanced_ms:  # not begun
-            since_ms = max(self._sync.since_ms, account.since_ms)
-            self._sync = replace(self._sync, since_ms=since_ms)
+            self._known |= {event.order[1:]: event for event in kept}
+        self._doubt(0, account.since_ms, Flag.GAP)
 
     def run(self, connector: Connector, full: bool, sleep: Callable[[int], None]) -> None:
         """Reads on, or from the beginning if `full`; logs how far that came, and publishes.
@@ -80,28 +75,28 @@ class Run:
             StoreError, AccountForked, Refused: what was not logged before does not count.
         """
         connector.check()
-        until_ms, held = _quiet(connector)
-        sleep(max(0, until_ms + 1 - connector.settled_ms()))
-        reached_ms, fault = self._fetch(connector, until_ms, full)
-        markets, state = {**connector.markets, **self.state.markets}, self.state
+        now_ms, held = _quiet(connector)
+        sleep(max(0, now_ms + 1 - connector.settled_ms()))
+        until_ms, fault = self._fetch(connector, now_ms, full)
+        state, markets = self.state, {**connector.markets, **self.state.markets}
         traded = {event.symbol for event in self._known.values() if isinstance(event, Trade)}
         state.markets = {symbol: markets[symbol] for symbol in traded & markets.keys()}
         marks = Candles(connector.candles, markets, self._account.currency)
-        if reached_ms > until_ms and held is not None:
-            self._balance(until_ms, held, marks, markets)
-        reached_ms = max(self._sync.until_ms, min(reached_ms, until_ms + 1))
         trades, flows = (chain.tip for chain in self._chains.values())
-        so_far = replace(self._sync, until_ms=reached_ms, gaps=len(state.doubts))
-        self._sync = state.sync = replace(so_far, trades=trades, flows=flows)
-        self._commit(state.sync)
+        told_ms = max(self._sync.until_ms, min(until_ms, now_ms + 1))
+        self._sync = replace(self._sync, trades=trades, flows=flows, until_ms=told_ms)
+        if until_ms > now_ms and held is not None:
+            self._balance(now_ms, differences(self._events, markets, *held), markets, marks)
+        self._sync = state.sync = replace(self._sync, gaps=len(state.doubts))
+        self._commit(Kind.SYNC)
         if self._sync.balanced_ms:
-            self._publish(marks, markets)
+            self._publish(markets, marks)
         if fault or held is None:
             raise VenueFault(fault or Reason.PENDING)
 
     def _fetch(self, connector: Connector, until_ms: int, full: bool) -> tuple[int, Reason | None]:
         """Keeps what is new; returns before when everything is told, and why it is not further."""
-        cursors, reached, fault = self.state.cursors, list[int](), None
+        cursors, fault, told_ms = self.state.cursors, None, list[int]()
         origin = Cursor(self._account.since_ms)
         for stream in connector.streams():
             name = f"{stream.rule} {stream.place}"
@@ -112,77 +107,62 @@ class Run:
                 self._keep(page.events)
                 cursor, gap = page.cursor, page.gap
                 if gap and gap.reason is Reason.DEPTH:
-                    self._lose(max(gap.start_ms, had.next_ms), gap.end_ms + 1)
+                    self._doubt(max(gap.start_ms, had.next_ms), gap.end_ms + 1, Flag.GAP)
                 elif gap:
                     fault = gap.reason
             cursors[name] = max(had, cursor, key=lambda each: each.next_ms)
-            reached.append(cursors[name].next_ms)
-        return min(reached), fault
+            told_ms.append(cursors[name].next_ms)
+        return min(told_ms), fault
 
     def _keep(self, events: Iterable[Event]) -> None:
         """Adds the events that are new to the rows that the host has."""
-        new = {_identity(event): event for event in events}
-        fresh = [event for identity, event in new.items() if identity not in self._known]
+        new = {event.order[1:]: event for event in events if event.order[1:] not in self._known}
         for table, chain in self._chains.items():
-            first = chain.tip[0]
-            mine = [event for event in fresh if isinstance(event, Trade) is (table == TRADES)]
-            rows = [chain.add(self._key, event) for event in mine]
+            (first, _), kind = chain.tip, Trade if table == TRADES else Flow
+            rows = [chain.add(self._key, event) for event in new.values() if type(event) is kind]
             self._store.put(table, self._account.name, first, rows)
-        self._known = new | self._known
-        published = self.state.returns.end_ms if self.state.returns else 0
-        if any(event.time_ms < published for event in fresh):
-            self._doubt(published, published + HOUR_MS, Flag.UNEXPLAINED)
-
-    def _lose(self, start_ms: int, end_ms: int) -> None:
-        """Takes note of what a venue will not tell: before the record begins, it begins later."""
-        if not self._sync.balanced_ms:
-            self._sync = replace(self._sync, since_ms=max(self._sync.since_ms, end_ms))
-        elif start_ms < end_ms:
-            self._doubt(start_ms, end_ms, Flag.GAP)
+        self._known |= new
+        published_ms = self.state.returns.end_ms if self.state.returns else 0
+        if any(event.time_ms < published_ms for event in new.values()):
+            self._doubt(published_ms, published_ms + HOUR_MS, Flag.UNEXPLAINED)
 
     def _doubt(self, start_ms: int, end_ms: int, flag: Flag) -> None:
-        if (doubt := Doubt(start_ms, end_ms, flag)) not in self.state.doubts:
-            self.state.doubts.append(doubt)
+        """Takes note of a span that is not complete. The record begins after it, if it can."""
+        doubt, doubts = Doubt(start_ms, end_ms, flag), self.state.doubts
+        if not self._sync.balanced_ms:
+            begin_ms = -(-end_ms // HOUR_MS) * HOUR_MS
+            self._sync = replace(self._sync, since_ms=max(self._sync.since_ms, begin_ms))
+        elif start_ms < end_ms and doubt not in doubts:
+            doubts.append(doubt)
 
-    def _balance(
-        self, time_ms: int, held: _Held, marks: Candles, markets: Mapping[str, Market]
-    ) -> None:
-        """Compares what the venue holds with what is known. What nothing explains was there when
+    def _balance(self, now_ms: int, rest: Rest, markets: _Markets, marks: Candles) -> None:
+        """Takes note that everything is explained. What nothing explains for a day was there when
         the record began, or came in a span that is doubted as a whole."""
-        begun, rest = self._sync.balanced_ms, differences(self._events, markets, *held)
-        start_ms = time_ms // HOUR_MS * HOUR_MS if begun else self._begin_ms
-        if start_ms > time_ms or (any(rest) and time_ms - begun < _DAY_MS):
+        balanced_ms = self._sync.balanced_ms
+        start_ms = now_ms // HOUR_MS * HOUR_MS if balanced_ms else self._begin_ms
+        if start_ms > now_ms or (any(rest) and now_ms - balanced_ms < _DAY_MS):
             return
         if any(rest):
-            found = openings(rest, markets, marks, start_ms)
-            self.state.openings += [event for event in found if isinstance(event, Flow)]
-            self.state.positions += [event for event in found if isinstance(event, Trade)]
-            if begun:
-                self._doubt(begun, start_ms, Flag.UNEXPLAINED)
-            else:
-                self._sync = replace(self._sync, since_ms=start_ms)
-        self._sync = replace(self._sync, balanced_ms=time_ms)
+            self.state.openings += openings(rest, markets, marks, start_ms)
+            self._doubt(balanced_ms, start_ms, Flag.UNEXPLAINED)
+        self._sync = replace(self._sync, balanced_ms=now_ms)
 
     @property
     def _events(self) -> list[Event]:
-        return [*self._known.values(), *self.state.openings, *self.state.positions]
+        return [*self._known.values(), *self.state.openings]
 
     @property
     def _begin_ms(self) -> int:
-        """The full hour that the record begins at: that of the first event if all are told."""
-        since_ms = (
-            self._sync.since_ms + HOUR_MS - 1
-            if self._sync.since_ms
-            else min((event.time_ms for event in self._known.values()), default=self._sync.until_ms)
-        )
-        return since_ms // HOUR_MS * HOUR_MS
+        """The full hour that the record begins at: that of the first event, if all are told."""
+        told = (event.time_ms for event in self._known.values())
+        first_ms = self._sync.since_ms or min(told, default=self._sync.until_ms)
+        return first_ms // HOUR_MS * HOUR_MS
 
-    def _publish(self, marks: Candles, markets: Mapping[str, Market]) -> None:
+    def _publish(self, markets: _Markets, marks: Candles) -> None:
         """Computes the hours that are over, and publishes what of them the tier lets out."""
-        sync, state, account = self._sync, self.state, self._account
-        start_ms = state.returns.end_ms if state.returns else self._begin_ms
-        basis = Basis(marks, doubts=tuple(state.doubts))
-        history = History(self._events, markets, basis, start_ms)
+        sync, last, account = self._sync, self.state.returns, self._account
+        doubts, start_ms = tuple(self.state.doubts), last.end_ms if last else self._begin_ms
+        history = History(self._events, markets, Basis(marks, doubts=doubts), start_ms)
         hours = list(history.hours(min(sync.until_ms, sync.balanced_ms)))
         if not (periods := disclosed(hours, account.tier, history.ledger.open_since())):
             return
@@ -190,28 +170,27 @@ class Run:
         for row in rows:
             tree.append(leaf_hash(row))
         root, tier = tree.head.root, msgspec.json.encode(account.tier).decode()
-        complete: Completeness = "since-opening" if sync.since_ms else "unbroken"
-        complete = "with-gaps" if state.doubts else complete
-        end_ms = periods[-1].start_ms + periods[-1].hours * HOUR_MS
-        last = state.returns
-        place = (last.number + 1, _digest(last)) if last else (0, UNCHAINED)
-        whose = sync.account, sync.venue, sync.environment, *place
-        what = _digest(sync), self._mode, account.currency, tier, complete, len(self._book.states)
-        state.returns = ReturnsReceipt(*whose, *what, start_ms, end_ms, len(rows), root.hex())
-        self._store.ask("publish", sync.account, root, *rows)
-        self._commit(state.returns)
+        complete: record.Completeness = "since-opening" if sync.since_ms else "unbroken"
+        complete = "with-gaps" if doubts else complete
+        place = (last.number + 1, _digest(last)) if last else (0, record.UNCHAINED)
+        whose = account.name, account.venue, account.environment, *place, _digest(sync)
+        what = self._mode, account.currency, tier, complete, len(self._book.states)
+        span = start_ms, periods[-1].start_ms + periods[-1].hours * HOUR_MS, len(rows)
+        self.state.returns = record.ReturnsReceipt(*whose, *what, *span, root.hex())
+        self._store.ask("publish", account.name, root, *rows)
+        self._commit(Kind.RETURNS)
 
-    def _commit(self, receipt: Receipt) -> None:
-        made_of = self._sealed, self.state, self._key
-        self._sealed, _ = self._book.commit(self._store, *made_of, receipt)
+    def _commit(self, kind: Kind) -> None:
+        self._book.commit(self._store, self._sealed, self.state, self._key, kind)
+        self._sealed = self.state.seal(self._key)
 
 
-def following(receipt: SyncReceipt) -> SyncReceipt:
+def following(receipt: record.SyncReceipt) -> record.SyncReceipt:
     """Returns the receipt that follows in the chain, which says the same so far."""
     return replace(receipt, number=receipt.number + 1, previous=_digest(receipt))
 
 
-def _digest(receipt: Receipt) -> str:
+def _digest(receipt: record.Receipt) -> str:
     return sha256(receipt.serialise()).hexdigest()
 
 
@@ -224,19 +203,15 @@ def _quiet(connector: Connector) -> tuple[int, _Held | None]:
     return time_ms, None
 
 
-def _identity(event: Event) -> tuple[object, ...]:
-    """Returns what tells an event apart from any other of its account."""
-    _, _, name, kind, _, identifier = event.order
-    return type(event), kind, name, identifier
-
-
 def _published(period: Period) -> bytes:
-    value, closing, exact = _text(period.value), _text(period.closing), None
-    if hour := period.exact:
-        money = hour.opening, hour.flows, hour.pnl, hour.realised, hour.unrealised
-        exact = *map(_text, (*money, hour.fees, hour.funding)), hour.trades, hour.mark_age_ms
-    known = period.start_ms, period.hours, value, closing, int(period.flags)
-    return PublishedHour(*known, exact, token_hex(16)).serialise()
+    exact, hour = None, period.exact
+    if hour:
+        money = map(_text, (hour.opening, hour.flows, hour.pnl, hour.realised, hour.unrealised))
+        opening, flows, pnl, realised, unrealised = money
+        rest = _text(hour.fees), _text(hour.funding), hour.trades, hour.mark_age_ms
+        exact = opening, flows, pnl, realised, unrealised, *rest
+    shown = period.start_ms, period.hours, _text(period.value), _text(period.closing)
+    return record.PublishedHour(*shown, int(period.flags), exact, token_hex(16)).serialise()
 
 
 def _text(number: Decimal | None) -> str | None:

@@ -174,5 +174,5 @@ class Log:
 
     def commit(self, book: Book, host: Host, account: str, number: int) -> bytes:
         value = state(account, number)
-        sealed, _ = book.commit(host.store, book.states.get(account), value, KEY, value.sync)
-        return sealed
+        book.commit(host.store, book.states.get(account), value, KEY, Kind.SYNC)
+        return value.seal(KEY)

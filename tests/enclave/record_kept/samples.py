@@ -68,8 +68,7 @@ def state(account: str = "ada", number: int = 0, until_ms: int = 0) -> AccountSt
         None,
         {"trades BTC/USDT": Cursor(5, 3, "k"), "deposits ": Cursor(1)},
         {"BTC/USDT": Market("BTC/USDT", "BTC", "USDT", "USDT", Kind.SPOT)},
-        [Flow(0, "opening 0", "USDT", Decimal(5), FlowKind.OPENING)],
-        [trade(1)],
+        [Flow(0, "opening 0", "USDT", Decimal(5), FlowKind.OPENING), trade(1)],
         [Doubt(3, 7, Flag.GAP)],
     )
 

@@ -33,6 +33,7 @@ from strongroom_host.owner.signed import SignedFile
 from strongroom_host.owner.statements import RecordHistory, draft_connect, draft_permit
 from strongroom_host.record_serving.kept_log import KeptLog
 from strongroom_host.record_store.desk import Desk
+from strongroom_host.record_store.desk import Event as JobEvent
 from strongroom_host.record_store.port_serving import serving
 from strongroom_host.record_store.queue import Limits
 from strongroom_host.runners.local import LocalRunner
@@ -149,7 +150,7 @@ class Site:
     version: int = 1
     stack: ExitStack = field(default_factory=ExitStack)
     warned: list[str] = field(default_factory=list)
-    heard: list[object] = field(default_factory=list)
+    heard: list[JobEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.owner = OwnerFolder.create(self.folder / "owner", "ada", None)

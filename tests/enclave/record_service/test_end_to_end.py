@@ -81,8 +81,8 @@ def test_the_hours_are_those_of_what_really_happened(synced: Site) -> None:
         assert hour.exact is not None
         assert (hour.flags, hour.exact[7]) == (truth.flags, truth.trades)
         shown = (hour.value, hour.closing, *hour.exact[:7])
-        meant = (truth.value, truth.closing, truth.opening, truth.flows, truth.pnl)
-        meant += (truth.realised, truth.unrealised, truth.fees, truth.funding)
+        total = truth.value, truth.closing, truth.opening, truth.flows, truth.pnl
+        meant = (*total, truth.realised, truth.unrealised, truth.fees, truth.funding)
         for said, true in zip(shown, meant, strict=True):
             assert (None if said is None else Decimal(said)) == true
         compared += hour.value is not None
@@ -136,7 +136,7 @@ def test_a_coarse_tier_leaves_coarse_rows_only(synced: Site) -> None:
 
 
 def test_what_is_there_is_known_again_by_the_next_boot(synced: Site) -> None:
-    """Killed outright, another boot goes on with the stored log; the database alone is not enough."""
+    """Killed outright, another boot goes on with the stored log."""
     synced.heard.clear()
     assert synced.runner is not None
     assert synced.runner.pid is not None

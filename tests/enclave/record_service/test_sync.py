@@ -12,7 +12,6 @@ from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Reason, VenueFault
 from strongroom_enclave.record.errors import (
     AccountForked,
-    RowsMissing,
     RowsReplaced,
     StoreBroken,
     StoreRefused,
@@ -55,7 +54,7 @@ class Scene:
             Credentials(account.name, account.venue, "k", "s", ""),
             SyncReceipt(*place, rows, rows, 0, 0, 0, 0),
         )
-        self.book.commit(self.host.store, None, state, KEY, state.sync)
+        self.book.commit(self.host.store, None, state, KEY, Kind.SYNC)
 
     def reboot(self) -> None:
         self.book = self.log.boot(self.host)
@@ -310,6 +309,19 @@ def test_an_account_that_nothing_happened_in() -> None:
     check_hours(scene, scene.world.events)
 
 
+def test_what_is_held_and_never_happened_was_there_before() -> None:
+    scene = Scene(World([], END + 5, extra={"USDT": Decimal(70), "BTC": Decimal(1)}))
+    scene.run()
+    assert scene.state.sync.since_ms == END
+    scene.world.now_ms += 3 * HOUR_MS
+    scene.run()
+    hours = scene.hours()
+    assert [hour.start_ms for hour in hours] == [END, END + HOUR_MS, END + 2 * HOUR_MS]
+    assert all(hour.value is not None for hour in hours)
+    [receipt] = [receipt for receipt, _ in scene.host.published["ada"]]
+    assert receipt.completeness == "since-opening"
+
+
 def test_what_a_venue_books_late_is_waited_for() -> None:
     events = history(9)
     late = Flow(START + 20 * HOUR_MS + 5, "late", "USDT", Decimal("-3.5"), FlowKind.FEE)
@@ -468,7 +480,7 @@ def test_a_market_that_is_new_was_not_traded_before() -> None:
 
 Lie = Callable[[Host], object]
 LIES: dict[str, tuple[type[Exception], Lie]] = {
-    "a row deleted at the end": (RowsMissing, lambda host: host.rows["trades", "ada"].pop()),
+    "a row deleted at the end": (RowsReplaced, lambda host: host.rows["trades", "ada"].pop()),
     "a row deleted in the middle": (SealForged, lambda host: host.rows["trades", "ada"].pop(3)),
     "a row doubled": (
         SealForged,
@@ -482,7 +494,7 @@ LIES: dict[str, tuple[type[Exception], Lie]] = {
         SealForged,
         lambda host: host.rows.update({("trades", "ada"): host.rows["cash_flows", "ada"]}),
     ),
-    "all rows deleted": (RowsMissing, lambda host: host.rows.clear()),
+    "all rows deleted": (RowsReplaced, lambda host: host.rows.clear()),
     "a conflict that is none": (StoreRefused, lambda host: host.refused.add("put")),
     "a state that is not kept": (StoreRefused, lambda host: host.refused.add("put-state")),
     "a log that is not kept": (StoreRefused, lambda host: host.refused.add("log")),
@@ -508,7 +520,7 @@ def test_rows_of_another_history_are_refused() -> None:
     one.run()
     other.run()
     other.host.rows = one.host.rows
-    with pytest.raises((RowsReplaced, RowsMissing)):
+    with pytest.raises(RowsReplaced):
         other.run()
 
 
