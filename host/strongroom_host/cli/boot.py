@@ -8,11 +8,13 @@ import typer
 
 from strongroom_host.cli.daemon import (
     DEFAULT_LISTEN,
+    AllowManifestOption,
     AllowOption,
     BusyPollOption,
     JsonLinesOption,
     ListenOption,
     MapOption,
+    RecordFolderOption,
     RunOption,
     StateOption,
     WithStdinOption,
@@ -66,6 +68,8 @@ def boot(
     listen: ListenOption = DEFAULT_LISTEN,
     allow: AllowOption = None,
     mapped: MapOption = None,
+    record: RecordFolderOption = None,
+    manifest: AllowManifestOption = None,
     memory: Annotated[
         int | None,
         typer.Option(
@@ -118,7 +122,8 @@ def boot(
     Never restarts it: a new boot has other keys, and only its owners can permit those to sign.
     """
     where = run or default_run_directory()
-    ports, venues, mapping = parse_listen(listen), allowed(allow), parse_maps(mapped)
+    ports, venues = parse_listen(listen), allowed(allow, manifest)
+    mapping = parse_maps(mapped, record)
     given: dict[str, object] = {
         "--memory": memory,
         "--timeout": timeout,

@@ -6,7 +6,7 @@ platforms.
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -14,15 +14,20 @@ from rich.markup import escape
 
 from strongroom_host.egress import Place, parse_target
 from strongroom_host.errors import BadInput
+from strongroom_host.owner.signed import read_manifest
 from strongroom_host.runners.operator import DEFAULT_VENUES, HostPlan, Serving, Summary, serve
 
 __all__ = [
     "DEFAULT_LISTEN",
+    "STORE",
+    "STORE_SOCKET",
+    "AllowManifestOption",
     "AllowOption",
     "BusyPollOption",
     "JsonLinesOption",
     "ListenOption",
     "MapOption",
+    "RecordFolderOption",
     "RunOption",
     "StateOption",
     "WithStdinOption",
@@ -32,6 +37,10 @@ __all__ = [
 ]
 
 DEFAULT_LISTEN = "127.0.0.1:7700"
+STORE: Final = "store.strongroom:1"
+"""What the record connects to: no resolver knows it, the proxy alone leads it somewhere."""
+STORE_SOCKET: Final = "store.sock"
+"""Where `record serve` listens, in the record's folder."""
 
 RunOption = Annotated[
     Path | None,
@@ -76,6 +85,24 @@ MapOption = Annotated[
         " unix:/PATH. Allowed by being mapped. Repeatable.",
     ),
 ]
+RecordFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--record",
+        metavar="DIR",
+        help="Lead the track record to its store: the socket of `strongroom record serve` there.",
+        show_default=False,
+    ),
+]
+AllowManifestOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--manifest",
+        metavar="FILE",
+        help="Allow what this signed manifest lets the enclave reach, and what --allow names.",
+        show_default=False,
+    ),
+]
 BusyPollOption = Annotated[
     bool, typer.Option("--busy-poll", help="The signer spins: faster, and takes a core.")
 ]
@@ -87,18 +114,30 @@ JsonLinesOption = Annotated[
 ]
 
 
-def allowed(allow: list[str] | None) -> tuple[str, ...]:
-    """Returns the destinations that --allow stands for."""
-    return tuple(allow) if allow is not None else DEFAULT_VENUES
+def allowed(allow: list[str] | None, manifest: Path | None = None) -> tuple[str, ...]:
+    """Returns the destinations that --allow and --manifest stand for.
+
+    Raises:
+        BadInput: the manifest cannot be read, or its owners did not sign it.
+    """
+    if manifest is None:
+        return tuple(allow) if allow is not None else DEFAULT_VENUES
+    document = read_manifest(manifest.expanduser())[0].manifest
+    reached = [f"{each.host}:{each.port}" for each in document.egress]
+    return tuple(dict.fromkeys([*(allow or ()), *reached]))
 
 
-def parse_maps(mapped: list[str] | None) -> dict[str, Place]:
-    """Returns destination and place of each NAME[:PORT]=ADDRESS:PORT, or =unix:PATH.
+def parse_maps(mapped: list[str] | None, record: Path | None = None) -> dict[str, Place]:
+    """Returns destination and place of each NAME[:PORT]=ADDRESS:PORT, or =unix:PATH, and where the
+    record's store is that is served in this folder.
 
     Raises:
         BadInput: one leads nowhere.
     """
-    return dict(map(_parse_map, mapped or []))
+    found = dict(map(_parse_map, mapped or []))
+    if record is not None:
+        found[STORE] = record.expanduser() / STORE_SOCKET
+    return found
 
 
 def _parse_map(text: str) -> tuple[str, Place]:

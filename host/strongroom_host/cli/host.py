@@ -13,11 +13,13 @@ from rich.table import Table
 
 from strongroom_host.cli.daemon import (
     DEFAULT_LISTEN,
+    AllowManifestOption,
     AllowOption,
     BusyPollOption,
     JsonLinesOption,
     ListenOption,
     MapOption,
+    RecordFolderOption,
     RunOption,
     StateOption,
     WithStdinOption,
@@ -54,6 +56,8 @@ def run(
     listen: ListenOption = DEFAULT_LISTEN,
     allow: AllowOption = None,
     mapped: MapOption = None,
+    record: RecordFolderOption = None,
+    manifest: AllowManifestOption = None,
     busy_poll: BusyPollOption = False,
     with_stdin: WithStdinOption = False,
     as_json: JsonLinesOption = False,
@@ -66,8 +70,8 @@ def run(
     plan = HostPlan(
         platform=local_platform(*where, busy_poll=busy_poll),
         listen=parse_listen(listen),
-        allow=allowed(allow),
-        mapping=parse_maps(mapped),
+        allow=allowed(allow, manifest),
+        mapping=parse_maps(mapped, record),
         until_stdin_ends=with_stdin,
     )
     operate(plan, as_json=as_json)

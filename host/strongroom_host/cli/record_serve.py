@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from starlette.applications import Starlette
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from strongroom_host.cli.daemon import WithStdinOption
+from strongroom_host.cli.daemon import STORE, STORE_SOCKET, WithStdinOption
 from strongroom_host.cli.orphans import end_with_stdin
 from strongroom_host.cli.output import say
 from strongroom_host.cli.record_options import DEFAULT_DB, DEFAULT_RECORD, DbOption, RecordOption
@@ -37,9 +37,6 @@ from strongroom_host.record_store.serving import served
 from strongroom_host.witness.server import listen, parse_address
 
 __all__ = ["serve"]
-
-_STORE: Final = "store.strongroom:1"
-"""What the record connects to; the egress proxy maps it, and no resolver knows it."""
 
 
 def serve(
@@ -124,7 +121,7 @@ def serve(
         log=(log or folder / "log").expanduser(),
         origin=vouching.origin,
         vouched=vouching,
-        port=_address(listen_at or f"unix:{folder / 'store.sock'}"),
+        port=_address(listen_at or f"unix:{folder / STORE_SOCKET}"),
         calls=calls,
         every_s=every,
     )
@@ -160,7 +157,7 @@ def _facts(plan: RecordPlan, service: RecordService) -> dict[str, object]:
         calls = f"{calls.rpartition(':')[0]}:{service.calls}"
     return {
         "address": place,
-        "map": f"{_STORE}={place}",
+        "map": f"{STORE}={place}",
         "calls": calls,
         "log": str(plan.log),
         "origin": plan.origin,
@@ -171,7 +168,9 @@ def _ready(facts: dict[str, object], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"ready": True, "pid": os.getpid(), **facts}))
         return
-    say(f"the store port is {facts['address']}; the enclave's host leads there with")
+    say(
+        f"the store port is {facts['address']}; the enclave's host leads there with --record DIR, or"
+    )
     say(f"  strongroom host run --map {facts['map']}")
     say(f"calls are answered at {facts['calls']}")
 

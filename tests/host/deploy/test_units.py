@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 from strongroom_host.cli.app import app
+from strongroom_host.cli.daemon import STORE_SOCKET
 from strongroom_host.errors import BadInput, EnvironmentFault
 from strongroom_host.log.keeper import KeeperStopped
 from strongroom_host.runners import nitro
@@ -18,6 +19,7 @@ from typer.main import get_command
 DEPLOY = Path(__file__).resolve().parents[3] / "host" / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 ENCLAVE = DEPLOY / "systemd" / "strongroom-enclave.service"
+RECORD = DEPLOY / "systemd" / "strongroom-record.service"
 KEEPER = DEPLOY / "systemd" / "strongroom-log.service"
 LARGEST_EXPOSURE = 25
 """Of 100, in systemd's own reckoning; a unit without any hardening has 96."""
@@ -93,7 +95,7 @@ def test_the_service_is_exposed_to_little(installed: Path, unit: Path) -> None:
 def test_the_command_is_one_that_exists_with_values_that_it_takes() -> None:
     [line] = settings(ENCLAVE)["ExecStart"]
     values = environment()
-    program, *words = shlex.split(re.sub(r"\$\{(\w+)\}", lambda name: values[name[1]], line))
+    program, *words = shlex.split(re.sub(r"\$\{?(\w+)\}?", lambda name: values[name[1]], line))
     assert program == "/opt/strongroom/bin/strongroom"
     command = get_command(app)
     context = typer.Context(command)
@@ -105,6 +107,25 @@ def test_the_command_is_one_that_exists_with_values_that_it_takes() -> None:
     assert given["run"] == Path("/run/strongroom")
     assert given["memory"] == int(values["STRONGROOM_MEMORY"])
     assert given["debug_console"] is False
+    assert (given["record"], given["manifest"]) == (None, None)
+
+
+def test_the_daemon_leads_a_record_where_its_settings_say() -> None:
+    """What the settings propose in a comment, with the record's own socket behind it."""
+    [line] = settings(ENCLAVE)["ExecStart"]
+    text = (DEPLOY / "enclave.env").read_text()
+    [words] = re.findall(r"^# (--manifest .*)$", text, flags=re.MULTILINE)
+    values = environment() | {"STRONGROOM_REACHES": words}
+    called = re.sub(r"\$\{?(\w+)\}?", lambda name: values[name[1]], line)
+    context = typer.Context(command := get_command(app))
+    enclave = command.get_command(context, "enclave")  # type: ignore[attr-defined]
+    given = (
+        enclave.get_command(context, "boot").make_context("boot", shlex.split(called)[3:]).params
+    )
+    [store] = settings(RECORD)["ExecStart"]
+    assert f"--listen unix:{given['record']}/{STORE_SOCKET}" in store
+    assert f"/run/{settings(RECORD)['RuntimeDirectory'][0]}" == str(given["record"])
+    assert settings(RECORD)["Group"] == settings(ENCLAVE)["User"], "so that it may connect"
 
 
 def test_the_keeper_is_one_that_exists_with_values_that_it_takes() -> None:
