@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 from strongroom_enclave.http import Answer
 from strongroom_enclave.record.connectors.rules import (
     Cursor,
-    KeyTooPowerful,
     Page,
     Reason,
     Stream,
@@ -19,6 +19,7 @@ from strongroom_enclave.record.connectors.rules import (
 from strongroom_enclave.record.events import Trade
 from strongroom_host.venues.defaults import Login
 from strongroom_host.venues.faults import FaultKind
+from strongroom_wire.errors import Refused
 
 from tests.enclave.record_connectors.conftest import DAY_MS, TIMES, VENUES, Line, Site, trades
 
@@ -346,7 +347,7 @@ def test_a_key_that_can_do_more_than_read_is_refused(
     line.session.ask = lambda call, *given: (  # type: ignore[method-assign]
         answer if call == access.call else ask(call, *given)
     )
-    with pytest.raises(KeyTooPowerful):
+    with pytest.raises(Refused, match="what the key may"):
         line.connector.check()
 
 
@@ -417,13 +418,19 @@ def test_an_answer_of_another_status_is_none(site: Site) -> None:
     assert page.gap.reason is Reason.MALFORMED
 
 
-@pytest.mark.parametrize("opened", [[0, 0], [60, 0], [0, 61]])
-def test_candles_out_of_order_or_off_the_grid_are_not_believed(
-    site: Site, opened: list[int]
-) -> None:
+@pytest.mark.parametrize("opened", [[60, 0], [0, 61, 60], [0, 60, 600]])
+def test_what_is_no_candle_of_the_grid_is_missing(site: Site, opened: list[int]) -> None:
     line, start = site.line("binance"), site.now_ms // 60_000 * 60_000 - DAY_MS
-    rows = [[start + second * 1_000, "1", "1", "1", "1"] for second in opened]
+    rows = [[start + second * 1_000, "1", "1", "1", str(second)] for second in opened]
     line.session.ask = lambda *_: rows  # type: ignore[method-assign]
+    found = list(line.connector.candles("BTC/USDT", 60_000, start, start + 600_000))
+    assert found == [(start + 60_000, Decimal(0)), (start + 120_000, Decimal(60))]
+
+
+@pytest.mark.parametrize("row", [[0, "1", "1", "1"], [0, "1", "1", "1", None], [0, 1, 1, 1, "x"]])
+def test_a_candle_without_a_close_is_malformed(site: Site, row: list[object]) -> None:
+    line, start = site.line("binance"), site.now_ms // 60_000 * 60_000 - DAY_MS
+    line.session.ask = lambda *_: [[start, *row[1:]]]  # type: ignore[method-assign]
     with pytest.raises(VenueFault) as caught:
         list(line.connector.candles("BTC/USDT", 60_000, start, start + 600_000))
-    assert caught.value.reason is Reason.DISCONTINUED
+    assert caught.value.reason is Reason.MALFORMED

@@ -1,18 +1,22 @@
 """An account at a venue: what its streams are, how far they go, what it holds, what it is worth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Final
 
-from strongroom_enclave.record.connectors.reading import amount, inside, listed, text
+from strongroom_wire.errors import Code, Refused
+
 from strongroom_enclave.record.connectors.rules import (
     Balance,
     Cursor,
-    KeyTooPowerful,
     Page,
     Reason,
     Stream,
     VenueFault,
+    amount,
+    inside,
+    listed,
+    text,
 )
 from strongroom_enclave.record.connectors.session import Session
 from strongroom_enclave.record.connectors.walk import Walk
@@ -35,7 +39,7 @@ class Connector(Session):
         venue tells.
 
         Raises:
-            KeyTooPowerful: it can trade or move money.
+            Refused: VENUE_NOT_ALLOWED, it can trade or move money.
             VenueFault: CLOCK, KEY, or whatever else is wrong.
         """
         self.measure()
@@ -45,21 +49,22 @@ class Connector(Session):
             granted = {name for name in names if text(told, name) in ("true", "1")}
             allowed = {access.needs, *(access.allows or granted)}
             if access.needs not in granted or granted - allowed:
-                raise KeyTooPowerful("permissions of the key", "reading alone", "more")
+                raise Refused(Code.VENUE_NOT_ALLOWED, "what the key may", "read", "more or less")
         self.load()
         for wallet in self.venue.balances.values():
-            named = self._held(wallet) if wallet.wallet else ()
-            ids = [text(row, wallet.wallet) for row in named]
+            rows = self._held(wallet) if wallet.wallet else ()
+            ids = {text(row, wallet.wallet) for row in rows}
             self.places |= {name: ("WALLET", name) for name in ids}
 
     def streams(self) -> list[Stream]:
         """Returns all streams of the account. Where trades are told by symbol, those of all that
         the venue lists: what an account holds says nothing of what it sold."""
-        found, known = [], self.places.items()
+        found, known = list[Stream](), self.places.items()
         for name, rule in self.venue.rules.items():
-            places = [place for place, (kind, _) in known if kind == rule.places]
-            named = () if isinstance(rule.places, str) else rule.places
-            found += [Stream(name, place) for place in (*named, *places)]
+            places: Iterable[str] = rule.places
+            if isinstance(places, str):
+                places = [place for place, (kind, _) in known if kind == rule.places]
+            found += [Stream(name, place) for place in places]
         return found
 
     def pages(self, stream: Stream, cursor: Cursor, until_ms: int) -> Iterator[Page]:
@@ -75,23 +80,20 @@ class Connector(Session):
     ) -> Iterator[tuple[int, Decimal]]:
         """Yields (end of the candle, its closing price) for closed ones that end in (start, end].
 
-        Missing ones are missing. The interval is a minute or an hour; start is a multiple of it.
+        Missing ones, and what is no candle of that grid, are missing. The interval is a minute or
+        an hour; start is a multiple of it.
 
         Raises:
-            VenueFault: MALFORMED, or DISCONTINUED if they are out of order or off the grid.
+            VenueFault: MALFORMED, or another reason why there is no answer.
         """
         end_ms = min(end_ms, self.time_ms())
         for first in range(start_ms, end_ms, _CANDLES * interval_ms):
             until = min(first + _CANDLES * interval_ms, end_ms)
             given = symbol, _INTERVALS[interval_ms], first, _CANDLES, {"until": until - 1}
-            last = first - interval_ms
-            for row in self.ask("fetch_ohlcv", *given):
-                opened = int(text(row, "0") or -1)
-                if first <= opened <= until - interval_ms:
-                    if opened <= last or (opened - first) % interval_ms:
-                        raise VenueFault(Reason.DISCONTINUED, "candles in order", "others")
-                    last = opened
-                    yield opened + interval_ms, amount(row, "4")
+            told = {text(row, "0"): amount(row, "4") for row in self.ask("fetch_ohlcv", *given)}
+            for opened in range(first, until - interval_ms + 1, interval_ms):
+                if str(opened) in told:
+                    yield opened + interval_ms, told[str(opened)]
 
     def balances(self) -> dict[str, Decimal]:
         """Returns what all wallets of the account hold, without open profit, by asset."""
@@ -99,9 +101,9 @@ class Connector(Session):
         for wallet in self.venue.balances.values():
             for row in self._held(wallet):
                 asset = self.asset(text(row, wallet.asset))
+                held = [amount(row, path) for path in wallet.plus]
                 with exactly():
-                    held = sum((amount(row, path) for path in wallet.plus), ZERO)
-                    found[asset] = found.get(asset, ZERO) + held
+                    found[asset] = sum(held, found.get(asset, ZERO))
         return found
 
     def positions(self) -> list[tuple[str, Decimal, Decimal]]:

@@ -1,9 +1,10 @@
 """What may be known of a venue: which calls tell an account's history, how they page, what a row
-means. `venues.toml` holds it; whatever it says in other words fails at import. Then what comes out:
-cursors, pages, gaps and why there are gaps.
+means. `venues.toml` holds it; whatever it says in other words fails at import. Then what comes out
+(cursors, pages, gaps and why there are gaps) and how a path leads to a number or a text.
 """
 
 from datetime import datetime
+from decimal import Decimal, DecimalException
 from enum import IntEnum
 from pathlib import Path
 from typing import Final, Literal
@@ -14,35 +15,27 @@ from strongroom_wire.errors import Code
 
 from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Event
+from strongroom_enclave.record.exact import ZERO
 
-__all__ = ["VENUES", "Balance", "Cursor", "Gap", "KeyTooPowerful", "Page", "Reason", "Rule"]
-__all__ += ["Stream", "Venue", "VenueFault"]
+__all__ = ["VENUES", "Balance", "Cursor", "Gap", "Page", "Reason", "Rule"]
+__all__ += ["Stream", "Venue", "VenueFault", "amount", "inside", "listed", "text"]
 
 
 class Reason(IntEnum):
     """Why a span is not covered. A venue's own words stay where they were said."""
 
-    DEPTH = 1
-    """Older than the venue tells."""
+    DEPTH = 1  # older than the venue tells
     RATE_LIMIT = 2
     UNREACHABLE = 3
-    MALFORMED = 4
-    """No JSON, or not of the shape that was asked for."""
-    DISCONTINUED = 5
-    """A page that does not continue the one before: replayed, another's, lost, out of its span."""
-    CLOCK = 6
-    """Times ahead of the venue's own clock, or clocks too far apart."""
-    UNKNOWN_KIND = 7
-    """A change of balance that nobody here knows the meaning of."""
+    MALFORMED = 4  # no JSON, or not of the shape that was asked for
+    DISCONTINUED = 5  # does not continue what came before: replayed, another's, lost, out of span
+    CLOCK = 6  # times ahead of the venue's own clock, or clocks too far apart
+    UNKNOWN_KIND = 7  # a change of balance that nobody here knows the meaning of
     UNKNOWN_MARKET = 8
-    OVERFULL = 9
-    """More rows of one ms than can be had, or more wallets."""
-    PENDING = 10
-    """Money on its way: what becomes of it is not known yet."""
-    KEY = 11
-    """The venue takes the key for wrong, expired or not allowed to read this."""
-    REFUSED = 12
-    """Anything else that the venue refuses."""
+    OVERFULL = 9  # more rows of one ms than can be had, or more wallets
+    PENDING = 10  # money on its way: what becomes of it is not known yet
+    KEY = 11  # the venue takes the key for wrong, expired or not allowed to read this
+    REFUSED = 12  # anything else that the venue refuses
 
 
 class VenueFault(RecordError):
@@ -53,12 +46,6 @@ class VenueFault(RecordError):
     def __init__(self, reason: Reason, expected: object = None, actual: object = None) -> None:
         super().__init__(f"venue: {reason.name}", expected, actual)
         self.reason = reason
-
-
-class KeyTooPowerful(RecordError):
-    """The key may do more than read. The owner has to make one that cannot."""
-
-    code = Code.VENUE_NOT_ALLOWED
 
 
 class _Said(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,14 +130,14 @@ class Access(_Said, frozen=True, kw_only=True):
 
 
 class Venue(_Said, frozen=True, kw_only=True):
-    """A venue. Nothing happened there before it `opened`. `types` of markets are listed, and what
-    to send for that; names of spot markets end in a quote where those not listed any more are
-    `guessable`; positions are asked for by each of `positions`."""
+    """A venue. Nothing happened there before it `opened`. `options` are ccxt's; `listing` is sent
+    for the list of markets. Names of spot markets end in a quote where those that are not listed
+    any more are `guessable`. Positions are asked for by each of `positions`."""
 
     opened: datetime
     balances: dict[str, Balance]
     rules: dict[str, Rule]
-    types: tuple[str, ...] = ()
+    options: dict[str, dict[str, list[str]]] = {}
     listing: dict[str, str] = {}
     guessable: bool = False
     positions: tuple[dict[str, str], ...] = ()
@@ -189,7 +176,54 @@ class Page(Struct, frozen=True):
     gap: Gap | None = None
 
 
+def inside(value: object, path: str) -> object:
+    """Returns what an answer holds at a path of names and numbers, or None."""
+    for name in path.split(".") if path else ():
+        if isinstance(value, list):
+            value = value[int(name)] if name.isdecimal() and int(name) < len(value) else None
+        else:
+            value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def text(row: object, path: str) -> str:
+    """Returns a field as the text it was sent as; empty where there is none, or it is no text."""
+    value = inside(row, path)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def amount(row: object, path: str) -> Decimal:
+    """Returns a field as the number it was sent as; 0 without a path.
+
+    Raises:
+        VenueFault: MALFORMED, it is no number.
+    """
+    try:
+        value = Decimal(text(row, path.removeprefix("-"))) if path else ZERO
+    except DecimalException:
+        raise VenueFault(Reason.MALFORMED, "a number", "another text") from None
+    return value.copy_negate() if path.startswith("-") else value
+
+
+def listed(answer: object, path: str) -> list[object]:
+    """Returns the rows of an answer; none where it says that there are none in total.
+
+    Raises:
+        VenueFault: MALFORMED.
+    """
+    rows = inside(answer, path)
+    if isinstance(rows, list):
+        return rows
+    if isinstance(rows, dict) and path:
+        return [{"key": key, "row": row} for key, row in rows.items()]
+    if rows is None and text(answer, "total") == "0":
+        return []
+    raise VenueFault(Reason.MALFORMED, "a list of rows", type(rows).__name__)
+
+
+# The venues by name.
 VENUES: Final = msgspec.toml.decode(
     Path(__file__).with_name("venues.toml").read_bytes(), type=dict[str, Venue]
 )
-"""The venues by name."""

@@ -88,11 +88,10 @@ class Session:
         self.close, self._offset, self._free_at, self._wait = self.http.close, 0, 0, 0
         self.markets, self.places = dict[str, Market](), dict[str, tuple[str, str]]()
         self._known: dict[tuple[bool, str], Market] = {}
-        exchange = self._exchange = _CLIENTS[venue]({"enableRateLimit": True})
-        exchange.apiKey, exchange.secret = credentials.key, credentials.secret
-        exchange.password = credentials.passphrase
-        if self.venue.types:
-            exchange.options["fetchMarkets"] = {"types": [*self.venue.types]}
+        key, secret, password = credentials.key, credentials.secret, credentials.passphrase
+        signer = {"apiKey": key, "secret": secret, "password": password}
+        exchange = _CLIENTS[venue]({**signer, "options": self.venue.options})
+        self._exchange = exchange
         exchange.number, exchange.session, exchange.has["fetchCurrencies"] = str, None, False
         exchange.fetch, exchange.throttle = self._fetch, self._pace
         exchange.milliseconds, exchange.seconds = self.time_ms, lambda: self.time_ms() // 1000

@@ -6,13 +6,28 @@ What no page can prove: that a venue did not leave out a row in the middle. Bala
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from strongroom_enclave.record.connectors.reading import EPOCH, Entry, entries, inside
-from strongroom_enclave.record.connectors.rules import Cursor, Gap, Page, Reason, Stream, VenueFault
+from msgspec import Struct
+
+from strongroom_enclave.record.connectors.rules import (
+    Cursor,
+    Gap,
+    Page,
+    Reason,
+    Rule,
+    Stream,
+    VenueFault,
+    amount,
+    inside,
+    listed,
+    text,
+)
 from strongroom_enclave.record.connectors.session import Session
-from strongroom_enclave.record.events import Event
+from strongroom_enclave.record.errors import RecordError
+from strongroom_enclave.record.events import Event, Flow, FlowKind, Kind, Side, Trade
+from strongroom_enclave.record.exact import exactly
 
 __all__ = ["Walk"]
 
@@ -21,6 +36,20 @@ _AHEAD_MS: Final = 1_000
 _SLACK_MS: Final = 2_000
 _DAY_MS: Final = 86_400_000
 _ONWARDS: Final = {"$next", "$from", "$page", "$offset"}
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+_MS: Final = timedelta(milliseconds=1)
+_SECONDS: Final = 11  # digits of a time in seconds, at most: as many in ms were before any venue
+# MEXC's contracts: 1 opens long, 2 closes short, 3 opens short, 4 closes long.
+_BOUGHT: Final = {"buy": 1, "true": 1, "1": 1, "2": 1, "sell": -1, "false": -1, "3": -1, "4": -1}
+
+
+class _Entry(Struct, frozen=True, gc=False):
+    """A row: its time, what tells it apart, and what it means: nothing, or nothing yet."""
+
+    time_ms: int
+    key: str
+    event: Event | None = None
+    pending: bool = False
 
 
 class Walk:
@@ -46,7 +75,8 @@ class Walk:
             while self._cursor.next_ms <= self._until:
                 events = self._step()
                 yield Page(events, self._cursor)
-        except (VenueFault, ValueError) as fault:  # the latter: an id that should count, and cannot
+        except (RecordError, LookupError, ValueError, OverflowError) as fault:
+            # All but a fault with its reason: a row that is no event.
             reason = getattr(fault, "reason", Reason.MALFORMED)
             yield Page((), self._cursor, Gap(self._cursor.next_ms, self._until, reason))
 
@@ -70,9 +100,9 @@ class Walk:
         self._cursor = Cursor(stuck, *newest)
         return tuple(each.event for each in fresh if each.event)
 
-    def _window(self, start: int, end: int) -> list[Entry]:
+    def _window(self, start: int, end: int) -> list[_Entry]:
         """Returns every row from start to end, oldest first: there is no half of a window."""
-        rule, found, times = self._rule, list[Entry](), _times(start, end)
+        rule, found, times = self._rule, list[_Entry](), _times(start, end)
         asked, onwards = not self._sent.isdisjoint(times), "$from" in self._sent
         token: Any = self._cursor.last_key or "0" if onwards else None
         for number in range(1, _MAX_PAGES):
@@ -101,16 +131,18 @@ class Walk:
                 return self._window(start, middle) + self._window(middle + 1, end)
         raise VenueFault(Reason.OVERFULL)
 
-    def _page(self, place: dict[str, object]) -> tuple[list[Entry], object]:
+    def _page(self, place: dict[str, object]) -> tuple[list[_Entry], object]:
+        session, rule, symbol = self._session, self._rule, self._symbol
         place["$place"] = self._place
-        sent = {name: place.get(value, value) for name, value in self._rule.given.items()}
+        sent = {name: place.get(value, value) for name, value in rule.given.items()}
         given = {name: value for name, value in sent.items() if value is not None}
-        answer = self._session.ask(self._rule.call, given)
-        page, symbol = entries(self._session, self._rule, answer), self._symbol
-        if any(each.time_ms > self._session.time_ms() + _AHEAD_MS for each in page):
+        answer = session.ask(rule.call, given)
+        with exactly():
+            page = [_entry(session, rule, row) for row in listed(answer, rule.rows)]
+        if any(each.time_ms > session.time_ms() + _AHEAD_MS for each in page):
             raise VenueFault(Reason.CLOCK, "times that have been", "a time to come")
         foreign = symbol and any(getattr(each.event, "symbol", symbol) != symbol for each in page)
-        if len(page) > self._rule.size or foreign:
+        if len(page) > rule.size or foreign:
             raise VenueFault(Reason.DISCONTINUED, "rows as asked for", "others")
         return page, answer
 
@@ -119,7 +151,43 @@ def _times(start: int, end: int) -> dict[str, object]:
     """Returns a span as venues want it; in seconds with one on either side, whichever of its ends
     they leave out and however fine their times are."""
     since_s, until_s = start // 1000 - 1, end // 1000 + 1
-    since, until = (EPOCH + timedelta(seconds=each) for each in (since_s, until_s))
+    since, until = (_EPOCH + timedelta(seconds=each) for each in (since_s, until_s))
     found: dict[str, object] = {"$since": start, "$until": end}
     found |= {"$since_s": since_s, "$until_s": until_s}
     return found | {"$since_iso": since.isoformat(), "$until_iso": until.isoformat()}
+
+
+def _entry(session: Session, rule: Rule, row: object) -> _Entry:
+    at, status, asset = rule.row, text(row, rule.row.status), text(row, rule.row.asset)
+    time_ms, identifier = _time_ms(text(row, at.time)), text(row, at.id)
+    kind = "+".join(text(row, path) for path in at.kind)
+    what = rule.event if isinstance(rule.event, str) else rule.event.get(kind)
+    if what is None:
+        raise VenueFault(Reason.UNKNOWN_KIND)
+    if what == "SKIP" or status in rule.void:
+        return _Entry(time_ms, kind + identifier)
+    if rule.done and status not in rule.done:
+        return _Entry(time_ms, kind + identifier, pending=True)
+    market = session.market(text(row, at.symbol), rule.contracts) if at.symbol else None
+    # A spot market's fee may be in either asset, so a venue that names it always has to.
+    if asset or not market or (at.asset and market.kind is Kind.SPOT):
+        asset = session.asset(asset) if asset else ""
+    else:
+        asset = market.settle
+    size, fee = amount(row, at.amount), amount(row, at.fee)
+    if what == "TRADE" and market:
+        side, price = Side(_BOUGHT[text(row, at.side).lower()]), amount(row, at.price)
+        trade = Trade(time_ms, identifier, market.symbol, side, size, price, fee, asset)
+        return _Entry(time_ms, kind + identifier, trade)
+    changed = amount(row, at.change) if at.change else size + fee
+    changed = changed.copy_negate() if what.startswith("-") else changed
+    flow = Flow(time_ms, identifier, asset, changed, FlowKind[what.removeprefix("-")])
+    return _Entry(time_ms, kind + identifier, flow)
+
+
+def _time_ms(when: str) -> int:
+    if "-" in when:  # without a zone it is UTC
+        moment = datetime.fromisoformat(when)
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) // _MS
+    whole, _, part = when.partition(".")
+    return int(whole) * 1000 + int(part.ljust(3, "0")[:3]) if len(whole) <= _SECONDS else int(whole)
