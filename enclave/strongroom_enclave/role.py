@@ -6,12 +6,13 @@ checked here once more: init and front only carried the bytes.
 
 import time
 from collections.abc import Callable, Container
+from contextlib import suppress
 from hashlib import sha256
 from threading import Lock
 
 import msgspec
 from strongroom_wire import bundle, encoding, leaves, owners
-from strongroom_wire.errors import Code, Refused, WireError
+from strongroom_wire.errors import Code, WireError, require
 from strongroom_wire.manifest import Manifest
 from strongroom_wire.statements import ORDER_DOMAIN, Action, OwnerOrder, Permit
 
@@ -55,10 +56,9 @@ class RoleProcess:
 
     def time_ms(self) -> int:
         """Returns the time that goes into leaves: 0 says that nobody could tell it."""
-        try:
+        with suppress(ClockFault):
             return self.now_ms()
-        except ClockFault:
-            return 0
+        return 0
 
     @property
     def head(self) -> bundle.LogHead:
@@ -111,8 +111,7 @@ class RoleProcess:
             # One owner's word, always obeyed and logged: few different ones, or they fill us up.
             (Code.MALFORMED, True, not kill or not order.body),
         ):
-            if expected != actual:
-                raise Refused(code, "owner order", expected, actual)
+            require(expected == actual, code, "owner order", expected, actual)
         return order
 
     def order(

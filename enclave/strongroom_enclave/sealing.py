@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from strongroom_wire.bundle import Role
 from strongroom_wire.encoding import pack, u64, uint, unpack_fields
-from strongroom_wire.errors import Code, Malformed, Refused
+from strongroom_wire.errors import Code, Malformed, Refused, require
 
 __all__ = ["role_key", "seal", "unseal"]
 
-_SEALED = b"strongroom/sealed/v1"
+_SEALED, _REFUSED = b"strongroom/sealed/v1", Code.SEALED_STATE_REFUSED
 
 
 def role_key(platform_secret: bytes, share: bytes, owner_root: bytes, role: Role) -> bytes:
@@ -57,13 +57,11 @@ def unseal(key: bytes, version: int, blob: bytes) -> bytes:
     try:
         state = _cipher(key).decrypt(nonce, content, _SEALED + least)
     except InvalidTag as error:
-        raise Refused(Code.SEALED_STATE_REFUSED, "sealed state", "ours", "not") from error
-    if uint(least, 8) > version:
-        raise Refused(Code.SEALED_STATE_REFUSED, "manifest version", uint(least, 8), version)
+        raise Refused(_REFUSED, "sealed state", "ours", "not") from error
+    require(uint(least, 8) <= version, _REFUSED, "manifest version", uint(least, 8), version)
     return state
 
 
 def _cipher(key: bytes) -> AESGCM:
-    if not key:
-        raise Refused(Code.SEALED_STATE_REFUSED, "unlock share", "in the permit", "none")
+    require(bool(key), _REFUSED, "unlock share", "in the permit", "none")
     return AESGCM(key)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from socket import socket
 
 import certifi
-from strongroom_wire.errors import Code, Refused
+from strongroom_wire.errors import Code, require
 from strongroom_wire.manifest import Egress
 
 from strongroom_enclave.platform.links import open_tunnel
@@ -31,8 +31,7 @@ def trust(venue: Egress) -> ssl.SSLContext:
         roots = compiled_in.get_ca_certs(binary_form=True)
     if venue.roots:
         roots = [root for root in roots if hashlib.sha256(root).hexdigest() in venue.roots]
-        if len(roots) != len(venue.roots):
-            raise Refused(Code.VENUE_TLS, "egress roots", len(venue.roots), len(roots))
+        require(len(roots) == len(venue.roots), Code.VENUE_TLS, "egress roots that are ours")
     context.load_verify_locations(cadata=b"".join(roots))
     return context
 

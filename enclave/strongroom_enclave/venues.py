@@ -7,7 +7,7 @@ the mode is in the manifest digest, hence in the evidence, and a production poli
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from strongroom_wire.errors import Code, Refused
+from strongroom_wire.errors import Code, require
 from strongroom_wire.manifest import Egress, Manifest
 
 __all__ = ["HOSTS", "VENUES", "check_egress", "reachable"]
@@ -36,8 +36,7 @@ def check_egress(manifest: Manifest) -> None:
     for venue in manifest.egress:
         local = manifest.mode == "development" and venue.development_roots
         where = venue.host, venue.port
-        if where not in ours and not local:
-            raise Refused(Code.VENUE_NOT_ALLOWED, "egress", sorted(ours), where)
+        require(where in ours or bool(local), Code.VENUE_NOT_ALLOWED, "egress", ours, where)
 
 
 def reachable(venue: str, narrowed: Iterable[Egress] = ()) -> dict[str, Egress]:
@@ -49,7 +48,6 @@ def reachable(venue: str, narrowed: Iterable[Egress] = ()) -> dict[str, Egress]:
     Raises:
         Refused: VENUE_NOT_ALLOWED when the venue is none of ours.
     """
-    if venue not in HOSTS:
-        raise Refused(Code.VENUE_NOT_ALLOWED, "venue", tuple(HOSTS), venue)
+    require(venue in HOSTS, Code.VENUE_NOT_ALLOWED, "venue", tuple(HOSTS), venue)
     found = {host: Egress(host, 443, (), ()) for host in HOSTS[venue]}
     return found | {egress.host: egress for egress in narrowed if egress.host in found}

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 
 from msgspec import DecodeError, Meta, msgpack
 
-from strongroom_wire.encoding import MAX_STATEMENT, emit, pack, unpack_fields
+from strongroom_wire.encoding import MAX_STATEMENT, emit, pack
 from strongroom_wire.errors import Malformed, TooLarge
 
 __all__ = ["B32", "U32", "U64", "Ascii", "Canonical"]
@@ -33,7 +33,7 @@ class Canonical:
     @classmethod
     def read(cls, data: bytes) -> Self:
         """Returns what any encoding of the schema stands for; raises what the decoder does."""
-        return msgpack.decode(unpack_fields(cls.domain, data, None)[0], type=cls)
+        return msgpack.decode(data[len(cls.domain) + 6 :], type=cls)  # `parse` compares the head
 
     def serialise(self) -> bytes:
         """Returns the canonical encoding; raises `WireError` for what `parse` would refuse."""

@@ -7,7 +7,7 @@ channel for secrets. What a code means to a person is written down once, in the 
 from enum import IntEnum
 
 __all__ = ["BadSignature", "Code", "Malformed", "ManifestInvalid", "QuorumMissing", "Refused"]
-__all__ += ["Rule", "TooLarge", "WireError"]
+__all__ += ["Rule", "TooLarge", "WireError", "require"]
 
 
 class Code(IntEnum):
@@ -110,3 +110,11 @@ class Refused(WireError):
     def __init__(self, code: Code, what: str = "", expected: object = None, actual: object = None):
         super().__init__(what or code.name, expected, actual)
         self.code = code
+
+
+def require(
+    holds: bool, code: Code, what: str, expected: object = None, actual: object = None
+) -> None:
+    """Raises `Refused` unless something holds."""
+    if not holds:
+        raise Refused(code, what, expected, actual)

@@ -14,7 +14,7 @@ import msgspec
 from cryptography import x509
 from strongroom_wire import encoding, manifest, owners, statements
 from strongroom_wire.bundle import Bundle, LogHead, Role, RoleKeys, pcr16
-from strongroom_wire.errors import Code, Malformed, ManifestInvalid, Refused, WireError
+from strongroom_wire.errors import Code, ManifestInvalid, WireError, require
 
 from strongroom_enclave import identity, sealing, venues
 from strongroom_enclave.init.lifecycle import ROUTES, Phase
@@ -23,9 +23,7 @@ from strongroom_enclave.platform import Platform, Sealer, Socket, console, links
 
 __all__ = ["Halt", "Init"]
 
-Dial = Callable[[], Socket]
-_MANIFEST_PCR = 16
-_ALL_PCRS = 32
+_MANIFEST_PCR, _ALL_PCRS = 16, 32
 _START_TIMEOUT = 30.0
 _ANCHOR_INTERVAL = 5.0
 # The processes with keys and a log; the second is there if the manifest has accounts.
@@ -47,7 +45,7 @@ class Init:
         sealer: Sealer | None,
         workers: spawn.Workers,
         frames: Socket,
-        egress: Dial,
+        egress: Callable[[], Socket],
         outside: Iterable[Socket] = (),
     ) -> None:
         """Starts front; nothing secret exists yet.
@@ -156,8 +154,7 @@ class Init:
 
     def _evidence(self, message: links.Message) -> bytes:
         """Evidence over this boot's bundle and the verifier's nonce, which is all that varies."""
-        if not 16 <= len(message.payload) <= 64:
-            raise Malformed("nonce", "16 to 64 bytes", len(message.payload))
+        require(16 <= len(message.payload) <= 64, Code.MALFORMED, "nonce of 16 to 64 bytes")
         document = self._device.attest(self._boot.commitment, message.payload)
         return answer(Code.OK, encoding.pack(b"evidence", document, self._boot.serialise()))
 
@@ -213,8 +210,7 @@ class Init:
             (Code.PERMIT_STALE, max(permit.serial, self._serial + 1), permit.serial),
             (Code.UNKNOWN_KEY, set(), {budget.key for budget in permit.budgets} - known),
         ):
-            if expected != actual:
-                raise Refused(code, "permit", expected, actual)
+            require(expected == actual, code, "permit", expected, actual)
         keys = dict.fromkeys(_ROLES, b"")
         if permit.share and self._sealer:
             share = self._identity.open(b"unlock-share", permit.share)
@@ -238,11 +234,9 @@ class Init:
         Raises:
             Refused: HALTED or BUSY.
         """
-        if name not in self._workers:
-            raise Refused(Code.HALTED, name, "running", "not, in this boot")
+        require(name in self._workers, Code.HALTED, name, "running", "not, in this boot")
         link = self._workers[name].link
-        if len(link.unsent) > _MAX_UNSENT:
-            raise Refused(Code.BUSY, name, _MAX_UNSENT, len(link.unsent))
+        require(len(link.unsent) <= _MAX_UNSENT, Code.BUSY, name, _MAX_UNSENT, len(link.unsent))
         return link
 
     def _forward(self, message: links.Message) -> None:

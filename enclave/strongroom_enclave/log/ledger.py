@@ -12,7 +12,7 @@ from secrets import token_bytes
 
 from strongroom_wire.bundle import LogHead, Role
 from strongroom_wire.checkpoint import checkpoint_text, log_origin
-from strongroom_wire.errors import Code, Refused
+from strongroom_wire.errors import Code, Refused, require
 from strongroom_wire.leaves import Kind, Leaf, commitment
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.pages import Entry, LogPage
@@ -102,8 +102,7 @@ class Ledger:
         Raises:
             Refused: WRONG_LOG_HEAD, when the log is closed.
         """
-        if not self.opened:
-            raise Refused(Code.WRONG_LOG_HEAD, "log", "an open one", start)
+        require(self.opened, Code.WRONG_LOG_HEAD, "log", "an open one", start)
         if start <= self._tree.size:
             self._read = max(self._read, start)
         text = checkpoint_text(self._origin, self._tree.head)

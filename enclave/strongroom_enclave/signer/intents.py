@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from msgspec.structs import astuple, replace
 from strongroom_wire import leaves, manifest
-from strongroom_wire.errors import Code, Refused, WireError
+from strongroom_wire.errors import Code, Refused, WireError, require
 from strongroom_wire.frames import Intent, Kind, OrderIntent, Reply
 
 from strongroom_enclave.clock import ClockFault
@@ -83,16 +83,14 @@ class Desk:
         return replace(reply, leaf=leaf, opening=opening)
 
     def _answer(self, intent: Intent, client: manifest.Client) -> Reply:
-        if intent.kind.call not in client.calls:
-            raise Refused(Code.CALL_NOT_PERMITTED, "call", client.calls, intent.kind)
+        require(intent.kind.call in client.calls, Code.CALL_NOT_PERMITTED, intent.kind.name)
         if intent.kind is Kind.READ_LOG:
             start = int.from_bytes(intent.argument)
             page = self._ledger.page(start, opened="query" in client.calls)
             return Reply(Code.OK, self._decision, request=page)
         if intent.kind is Kind.MODEL:
             return Reply(Code.OK, self._decision)
-        if intent.key >= len(self._keys):
-            raise Refused(Code.UNKNOWN_KEY, "key", len(self._keys), intent.key)
+        require(intent.key < len(self._keys), Code.UNKNOWN_KEY, "key", len(self._keys), intent.key)
         key = self._keys[intent.key]
         if key.builder is None:
             raise Refused(Code.NO_CREDENTIAL, f"key {key.spec.name}", "enrolled", "not")
@@ -102,8 +100,7 @@ class Desk:
 
     def _orders(self, intent: Intent, key: TradingKey, builder: clob.RequestBuilder) -> Reply:
         with suppress(ClockFault):  # without the time, the policy's clock rule denies
-            if self._now() > intent.deadline:
-                raise Refused(Code.EXPIRED, "deadline", intent.deadline, "later")
+            require(self._now() <= intent.deadline, Code.EXPIRED, "a deadline that has passed")
         terms = [_terms(order) for order in intent.orders]
         proposed = [_proposed(order, key, intent.timestamp) for order in intent.orders]
         verdict = key.engine.decide(proposed, self._now)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 from strongroom_wire import encoding, manifest
-from strongroom_wire.errors import Code, Refused
+from strongroom_wire.errors import Code, require
 from strongroom_wire.statements import Action, Budget, OwnerOrder, Permit
 
 from strongroom_enclave.identity import Identity
@@ -35,8 +35,7 @@ class TradingKey:
 
     def check(self, secret: bytes) -> None:
         """Raises `Refused`, KEY_CONFLICT, when this boot already holds another key than this."""
-        if self.secret not in (b"", secret):
-            raise Refused(Code.KEY_CONFLICT, f"key {self.spec.name}", "the key it has", "another")
+        require(self.secret in (b"", secret), Code.KEY_CONFLICT, f"another key {self.spec.name}")
 
     def adopt(self, secret: bytes) -> bytes:
         """Takes the 32-byte private key, if none is there yet, and returns its address, 20 bytes.
@@ -94,35 +93,32 @@ class Keyring:
         Raises:
             Refused, WireError, SignerError: with the code that says why not.
         """
-        key = self.keys.get(order.key)
         match order.action:
             case Action.KILL:
-                for stopped in [key] if key else self.keys.values():
+                for stopped in [self.keys[order.key]] if order.key else self.keys.values():
                     stopped.engine.kill()
                 return b""
             case Action.EXPORT:
                 return seal(self._sealing, self._version, self._state())
             case Action.RESTORE:
                 return encoding.u32(self._restore(unseal(self._sealing, self._version, order.body)))
-        if key is None:
-            raise Refused(Code.UNKNOWN_KEY, "owner order", "a key's name", "")
+        require(order.key in self.keys, Code.UNKNOWN_KEY, "owner order", "a key's name", "")
+        key = self.keys[order.key]
         if order.action in (Action.GENERATE, Action.IMPORT):
             return self._provision(key, order)
         return self._enrolment(key, order)
 
     def _provision(self, key: TradingKey, order: OwnerOrder) -> bytes:
         """Makes or takes the private key, as the manifest says where it comes from."""
-        imported = order.action is Action.IMPORT
-        if imported is not (key.spec.source == "import"):
-            raise Refused(Code.KEY_CONFLICT, f"key {key.spec.name}", key.spec.source, order.action)
+        source, imported = key.spec.source, order.action is Action.IMPORT
+        require(imported is (source == "import"), Code.KEY_CONFLICT, "key", source, order.action)
         if imported:
             return key.adopt(self._identity.open(b"key-import", order.body))
         return key.adopt(key.secret or secrets.token_bytes(32))
 
     def _enrolment(self, key: TradingKey, order: OwnerOrder) -> Enrolment:
         """Returns the L1-signed request for a credential; the owner chose the ClobAuth nonce."""
-        if not key.secret:
-            raise Refused(Code.UNKNOWN_KEY, f"key {key.spec.name}", "generated or imported", "not")
+        require(bool(key.secret), Code.UNKNOWN_KEY, f"key {key.spec.name}", "present", "not")
         nonce, seconds = encoding.uint(order.body, 8), self._now() // 1000
         headers = key.signing.sign_clob_auth(key.spec.chain_id, seconds, nonce)
         create = order.action is Action.ENROLL_CREATE
@@ -146,8 +142,7 @@ class Keyring:
         """
         layout = tuple[bytes, list[tuple[str, bytes, tuple[str, str, str]]]]
         sealed_by, kept = msgspec.msgpack.decode(state, type=layout)
-        if sealed_by not in self._lineage:
-            raise Refused(Code.SEALED_STATE_REFUSED, "sealed by", self._lineage, sealed_by.hex())
+        require(sealed_by in self._lineage, Code.SEALED_STATE_REFUSED, "sealed by other owners")
         known = {name: key for name, key in self.keys.items() if not key.spec.per_boot}
         taken = [(known[name], *rest) for name, *rest in kept if name in known]
         for key, secret, _ in taken:

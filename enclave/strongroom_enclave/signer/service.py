@@ -13,7 +13,7 @@ from secrets import token_bytes
 import msgspec
 from strongroom_wire import encoding, frames, leaves, manifest, owners, pages
 from strongroom_wire.bundle import Role
-from strongroom_wire.errors import Code, Refused, WireError
+from strongroom_wire.errors import Code, Refused, WireError, require
 from strongroom_wire.statements import Action, OwnerOrder
 
 from strongroom_enclave.messages import Kind
@@ -27,30 +27,28 @@ _MAX_CHANNELS = 256
 _MAX_STREAMS = 64
 
 
-class Service:
+class Service(RoleProcess):
     """The signer's state: that of its role, the keys, and the channels open to it."""
 
     def __init__(self, link: links.Link, listener: Socket, busy_poll: bool = False) -> None:
-        self._link, self._listener, self._wait = link, listener, 0 if busy_poll else None
+        self._listener, self._wait, self._opened = listener, 0 if busy_poll else None, 0
         self._channels: dict[int, tuple[frames.SealedChannel, manifest.Client]] = {}
         self._streams: dict[int, links.Stream] = {}
         self._enrolling: tuple[keyring.Enrolment, bytes, pages.Entry] | None = None
-        self._role, self._opened = RoleProcess(link, Role.SIGNER), 0
-        document, identity = self._role.manifest, self._role.identity
-        self._clients = {bytes.fromhex(client.frame_key): client for client in document.clients}
-        self._keyring = keyring.Keyring(document, identity, self._role.now_ms)
-        trading = list(self._keyring.keys.values())
-        self._desk = intents.Desk(trading, self._role.now_ms, self._role.ledger)
+        super().__init__(link, Role.SIGNER)
+        self._clients = {bytes.fromhex(each.frame_key): each for each in self.manifest.clients}
+        self._keyring = keyring.Keyring(self.manifest, self.identity, self.now_ms)
+        self._desk = intents.Desk(list(self._keyring.keys.values()), self.now_ms, self.ledger)
 
     def run(self) -> None:
         """Serves until init's link closes, which ends this process and its keys."""
         poller = select.poll()
-        poller.register(self._link, select.POLLIN)
+        poller.register(self.link, select.POLLIN)
         poller.register(self._listener, select.POLLIN)
         while True:
             for descriptor, _ in poller.poll(self._wait):
-                if descriptor == self._link.fileno():
-                    self._serve(self._link.receive())
+                if descriptor == self.link.fileno():
+                    self._serve(self.link.receive())
                 elif descriptor == self._listener.fileno():
                     self._accept(poller)
                 elif not self._streams[descriptor].exchange(frames.MAX_FRAME, self._frame):
@@ -72,16 +70,16 @@ class Service:
         kind, number, payload = message
         match kind:
             case Kind.ANCHOR:
-                self._role.anchor(payload)
+                self.anchor(payload)
             case Kind.PERMIT:
-                self._keyring.permit(*self._role.permitted(payload))
+                self._keyring.permit(*self.permitted(payload))
             case Kind.SUBMIT_ORDER:
                 obey = partial(self._obey, number, payload)
-                self._role.order(number, payload, ("", *self._keyring.keys), obey)
+                self.order(number, payload, ("", *self._keyring.keys), obey)
             case Kind.ENROLLED:
                 self._enrolled(number, payload)
             case Kind.OPEN_CHANNEL | Kind.EXCHANGE_FRAME:
-                self._link.send(Kind.REPLY, number, self._frame(payload)[0])
+                self.link.send(Kind.REPLY, number, self._frame(payload)[0])
             case _:
                 raise links.LinkClosed(f"init sent kind {kind}")
 
@@ -91,16 +89,16 @@ class Service:
         kind, public = leaves.Kind.KILL, b""
         if order.action is not Action.KILL:  # stopping needs no room
             kind, public = leaves.Kind.KEY, bytes([order.action])
-            self._role.ledger.admit()
+            self.ledger.admit()
         outcome = self._keyring.obey(order)
         if self._enrolling and isinstance(outcome, keyring.Enrolment):
             raise Refused(Code.BUSY, "enrolment", "one at a time", "another")
-        entry = self._role.ledger.append(kind, payload, public)
+        entry = self.ledger.append(kind, payload, public)
         if not isinstance(outcome, keyring.Enrolment):
             return pages.answer_body(outcome, entry)
         self._enrolling = outcome, payload, entry
         venue = msgspec.msgpack.encode(outcome.key.venue)
-        self._link.send(Kind.ENROLL, number, encoding.pack(b"enroll", venue, outcome.request))
+        self.link.send(Kind.ENROLL, number, encoding.pack(b"enroll", venue, outcome.request))
         return b""
 
     def _enrolled(self, number: int, outcome: bytes) -> None:
@@ -116,7 +114,7 @@ class Service:
                 body = pages.answer_body(fields[0], entry)
         except (WireError, ValueError, TypeError):
             code = Code.VENUE_REFUSED
-        self._role.reply(number, request, code, body)
+        self.reply(number, request, code, body)
 
     def _frame(self, data: bytes) -> tuple[bytes, bool]:
         """Returns the answer to a channel opening or a frame, and whether the stream may go on."""
@@ -124,8 +122,7 @@ class Service:
             if data[:4] == b"SRC1":
                 return self._open(data), True
             number = int.from_bytes(data[8:16])
-            if number not in self._channels:
-                raise Refused(Code.UNKNOWN_CHANNEL, "channel", "an open one", number)
+            require(number in self._channels, Code.UNKNOWN_CHANNEL, "channel", "open", number)
             channel, client = self._channels[number]
             return channel.seal(self._desk.answer(channel.open(data), client).serialise()), True
         except WireError as error:
@@ -134,12 +131,10 @@ class Service:
     def _open(self, data: bytes) -> bytes:
         """Opens a channel for a client of the manifest, and proves who answers."""
         opening = frames.ChannelOpen.parse(data)
-        if opening.client not in self._clients:
-            raise Refused(Code.UNKNOWN_CLIENT, "frame key", "one of the manifest", "another")
-        identity = self._role.identity
-        message = opening.message(identity.boot.keys_digest)
+        require(opening.client in self._clients, Code.UNKNOWN_CLIENT, "frame key of no client")
+        message = opening.message(self.identity.boot.keys_digest)
         owners.verify_signature(opening.client, opening.signature, message)
-        secret = identity.open(b"channel", opening.sealed)
+        secret = self.identity.open(b"channel", opening.sealed)
         random = token_bytes(32)
         self._opened += 1
         keys = frames.channel_keys(secret, data, random)
@@ -148,7 +143,7 @@ class Service:
         if len(self._channels) > _MAX_CHANNELS:
             del self._channels[min(self._channels)]
         unsigned = frames.ChannelOpened(self._opened, random, bytes(64))
-        signature = identity.sign(unsigned.message(data))
+        signature = self.identity.sign(unsigned.message(data))
         return frames.ChannelOpened(self._opened, random, signature).serialise()
 
 
