@@ -15,6 +15,7 @@ from strongroom_enclave.record.lots import Position
 
 __all__ = ["Amounts", "Ledger", "Prices", "less", "value", "worth"]
 
+_REMAINDER = 1000
 Amounts = Mapping[str, Decimal]
 Prices = Callable[[str], Decimal]
 """Of an asset: in the account's currency; of a contract's symbol: quote per base; or UNKNOWN."""
@@ -112,6 +113,8 @@ class Ledger:
         return valued(market, position.quantity, price) - cost
 
     def open_since(self) -> int | None:
-        """Returns the time in ms of the oldest lot that is open, None if there is none."""
+        """Returns the time of the oldest lot with more than a thousandth left, in ms; None if there
+        is none: what a step size leaves behind is no position."""
         lots = (lot for position in self.positions.values() for lot in position.lots)
-        return min((lot.time_ms for lot in lots if lot.open), default=None)
+        still = (lot.time_ms for lot in lots if abs(lot.quantity) * _REMAINDER > abs(lot.opened))
+        return min(still, default=None)

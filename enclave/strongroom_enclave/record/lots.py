@@ -13,8 +13,6 @@ from strongroom_enclave.record.exact import MONEY, ZERO, quotient
 
 __all__ = ["Lot", "Position"]
 
-_REMAINDER = 1000
-
 
 class Lot(Struct):
     """What is left of one opening fill. `opened` is the quantity that it began with."""
@@ -23,11 +21,6 @@ class Lot(Struct):
     quantity: Decimal
     cost: Decimal
     opened: Decimal
-
-    @property
-    def open(self) -> bool:
-        """Whether more than a thousandth is left: what a step size leaves is no position."""
-        return abs(self.quantity) * _REMAINDER > abs(self.opened)
 
 
 class Position(Struct):
