@@ -127,14 +127,16 @@ def test_a_manifest_is_measured_and_locked(
         f" --client bot/card.json=order,cancel,query,health {key}"
     )
     desk.do(f"manifest add-key manifest.json --key brought --source import {key}")
+    desk.keep_record()
     desk.do("manifest sign manifest.json --owner owner")
     assert "measured in PCR16" in desk.owner("enclave load manifest.signed.json")
-    desk.owner("enclave evidence --save evidence")
+    assert "record receipt key" in desk.owner("enclave evidence --save evidence")
     document = authenticate_unsigned((desk.folder / "evidence" / "document.cose").read_bytes())
     pcrs = document.document.pcrs
     assert {str(index): pcrs[index].hex() for index in (0, 1, 2, 8)} == described["pcrs"]
     assert set(pcrs) == {*range(17), *pcrs.keys()}
     assert any(pcrs[16])
+    found("evidence names the record's keys beside the signer's, since there is an account")
     found("QEMU's PCR0, 1 and 2 of the image itself are those of `strongroom eif describe`")
 
 
@@ -159,6 +161,14 @@ def test_nothing_is_sealed_without_a_sealing_key(desk: Desk) -> None:
     # The image has nowhere yet to take the platform's half of one from; it refuses, and goes on.
     assert "SEALED_STATE_REFUSED" in desk.owner("seal export state.sealed", status=DENIED)
     assert not (desk.folder / "state.sealed").exists()
+    login = desk.folder / "reader.json"
+    login.write_text(json.dumps({"key": "marked-key", "secret": "marked-secret"}))
+    login.chmod(0o600)
+    said = desk.owner(f"record connect spot --from {login}", status=DENIED)
+    assert "SEALED_STATE_REFUSED" in said
+    assert "marked" not in said
+    # Refused by the record, and not because it is gone.
+    assert "record receipt key" in desk.owner("enclave evidence")
 
 
 def test_credentials_are_made_through_tls_that_ends_inside(desk: Desk, found: Found) -> None:
@@ -200,7 +210,7 @@ def test_the_console_says_nothing_of_what_is_inside(boot: Boot, desk: Desk, foun
     assert ours == [], "init and its workers print when a boot ends, and only then"
     secret = (desk.folder / "secret").read_text()
     share = (desk.folder / "owner" / "unlock-share").read_text().strip()
-    assert not [word for word in (secret, share) if word in console]
+    assert not [word for word in (secret, share, "marked") if word in console]
     found("not a word on the console after the kernel's, with keys inside")
 
 
