@@ -7,6 +7,7 @@ import msgspec
 import typer
 from strongroom_wire.manifest import Manifest, VerifiedManifest
 
+from strongroom_host.cli.manifest_account import add_account
 from strongroom_host.cli.manifest_new import add_key, new
 from strongroom_host.cli.manifest_report import (
     print_changes,
@@ -45,6 +46,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Write, check, compare and sign manifests.", no_args_is_help=True)
 app.command("new")(new)
 app.command("add-key")(add_key)
+app.command("add-account")(add_account)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
 

@@ -83,6 +83,9 @@ def new(
         typer.Option(metavar="N", help="How many must, for a head to count (default: a majority)."),
     ] = None,
     key: KeyName = "main",
+    no_key: Annotated[
+        bool, typer.Option("--no-key", help="Name no trading key: for accounts (`add-account`).")
+    ] = False,
     source: Source = "session",
     wallet: Wallet = "deposit",
     funder: Funder = "",
@@ -100,7 +103,7 @@ def new(
     metadata: Pin = "",
     development_root: DevelopmentRoots = [],  # noqa: B006
 ) -> None:
-    """Write a manifest with one key (more: `add-key`), or from a template."""
+    """Write a manifest with one key (more: `add-key`), without any, or from a template."""
     folder = OwnerFolder(owner.expanduser())
     keys = tuple(parse_owner(text) for text in owner_key) or (folder.public_key.hex(),)
     clients = [parse_client(text) for text in client]
@@ -131,7 +134,7 @@ def new(
         manifest = msgspec.convert(fields, Manifest)
     except msgspec.ValidationError as error:
         raise DocumentInvalid(f"manifest: {error}", remedy=_CHOICES) from error
-    if before is None or market:
+    if market or (before is None and not no_key):
         policy = _policy(
             market, order_notional, window, order_types, orders_per_minute, max_lifetime, max_skew,
             builder, metadata,

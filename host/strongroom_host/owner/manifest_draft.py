@@ -8,6 +8,7 @@ from typing import Final, TypeVar, get_args
 import msgspec
 from strongroom_wire.errors import ManifestInvalid, WireError
 from strongroom_wire.manifest import (
+    Account,
     Call,
     Client,
     Egress,
@@ -18,6 +19,7 @@ from strongroom_wire.manifest import (
     OwnerSet,
     Policy,
     Side,
+    Tier,
     Window,
     Witness,
     micro,
@@ -32,7 +34,9 @@ from strongroom_host.private_files import read_file
 __all__ = [
     "ALL_CALLS",
     "finished",
+    "new_account",
     "new_policy",
+    "new_tier",
     "next_version",
     "owner_set",
     "parse_client",
@@ -43,6 +47,7 @@ __all__ = [
     "parse_witness",
     "read_draft",
     "rotated",
+    "with_account",
     "with_key",
 ]
 
@@ -202,6 +207,32 @@ def with_key(manifest: Manifest, key: Key, egress: Egress | None = None) -> Mani
     return msgspec.structs.replace(manifest, keys=(*manifest.keys, key), egress=venues)
 
 
+def new_tier(
+    hours: int, least_trades: int, grid: Decimal | None, *, embargo: bool, longest: int
+) -> Tier:
+    """Returns what readers see of an account; see `strongroom_wire.manifest.Tier`.
+
+    Raises:
+        DocumentInvalid: a value out of range, or a longest wait without an embargo.
+    """
+    fields = {"hours": hours, "least_trades": least_trades, "grid": grid}
+    return _convert({**fields, "embargo": embargo, "longest": longest}, Tier, "tier")
+
+
+def new_account(**fields: object) -> Account:
+    """Returns an account; see `strongroom_wire.manifest.Account` for its fields.
+
+    Raises:
+        DocumentInvalid: a value out of range.
+    """
+    return _convert(fields, Account, f"account {fields.get('name')}")
+
+
+def with_account(manifest: Manifest, account: Account) -> Manifest:
+    """Returns the manifest with one more account."""
+    return msgspec.structs.replace(manifest, accounts=(*manifest.accounts, account))
+
+
 def next_version(manifest: Manifest) -> Manifest:
     """Returns the manifest with its version one higher."""
     return msgspec.structs.replace(manifest, version=manifest.version + 1)
@@ -280,5 +311,5 @@ def _choices(text: str, known: tuple[NameT, ...], what: str) -> tuple[NameT, ...
 def _convert(fields: dict[str, object], shape: type[ShapeT], what: str) -> ShapeT:
     try:
         return msgspec.convert(fields, shape)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ManifestInvalid) as error:
         raise DocumentInvalid(f"{what}: {error}", remedy="change that value") from error

@@ -1,11 +1,12 @@
 """`strongroom manifest` without an enclave: new, lint, explain, diff, rotation, hand-over."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from strongroom_host.log.notes import SignatureType, VerifierKey
 from strongroom_host.owner.signed import read_manifest
-from strongroom_wire.manifest import Manifest
+from strongroom_wire.manifest import Account, Manifest, Tier
 
 from tests.host.cli.world import Machine
 
@@ -183,3 +184,64 @@ def test_a_wrong_passphrase_is_one_message(tmp_path: Path) -> None:
         "manifest", "sign", tmp_path / "m.json", "--passphrase-file", good, expect=2
     )
     assert "other users may read" in exposed.err
+
+
+def test_an_account_is_added_with_what_readers_see_of_it(machine: Machine) -> None:
+    path = machine.folder / "m.json"
+    shown = machine.run("manifest", "add-account", path, "--name", "main", "--venue", "binance",
+                        "--currency", "USDT", "--since", "2026-01-01T01:00+01:00", "--hours", "8",
+                        "--grid", "0.001", "--embargo", "--longest", "48",
+                        "--user", "ada")  # fmt: skip
+    assert "from 2026-01-01 00:00 UTC on" in " ".join(shown.out.split())
+    (account,) = Manifest.parse(path.read_bytes()).accounts
+    tier = Tier(8, 0, Decimal("0.001"), True, 48)
+    since = 1_767_225_600_000
+    assert account == Account("main", "ada", "binance", "live", "USDT", since, tier)
+    machine.run("manifest", "add-account", path, "--name", "second", "--venue", "kraken",
+                "--currency", "EUR", "--environment", "paper", "--grid", "exact")  # fmt: skip
+    second = Manifest.parse(path.read_bytes()).accounts[1]
+    assert (second.user, second.since_ms, second.tier) == ("fund", 0, Tier(grid=None))
+    explained = " ".join(machine.run("manifest", "explain", path).out.split())
+    assert "The track record of second is kept, at kraken, with paper money" in explained
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--name", "main", "accounts: name"),
+        ("--name", "Main", "account Main"),
+        ("--currency", "usdt", "account"),
+        ("--environment", "demo", "account"),
+        ("--hours", "5", "tier"),
+        ("--grid", "2", "tier"),
+        ("--grid", "1e-3", "grid"),
+        ("--longest", "5", "tier"),
+        ("--since", "2026-01-01", "time zone"),
+        ("--since", "2026-01-01T00:30+00:00", "full hour"),
+        ("--since", "yesterday", "not a time"),
+    ],
+)
+def test_an_account_that_is_none_leaves_the_draft(
+    machine: Machine, option: str, value: str, words: str
+) -> None:
+    path = machine.folder / "m.json"
+    good = {"--name": "other", "--venue": "binance", "--currency": "USDT"}
+    first = {**good, "--name": "main"}
+    machine.run("manifest", "add-account", path, *(part for pair in first.items() for part in pair))
+    before = path.read_bytes()
+    options = [part for pair in {**good, option: value}.items() for part in pair]
+    refused = machine.run("manifest", "add-account", path, *options, expect=2)
+    assert words in refused.err
+    assert path.read_bytes() == before
+
+
+def test_a_manifest_may_be_for_accounts_alone(machine: Machine) -> None:
+    path = machine.folder / "accounts.json"
+    machine.run("manifest", "new", "--account", "fund", "--no-key", "--out", path)
+    machine.run("manifest", "add-account", path, "--name", "main", "--venue", "mexc",
+                "--currency", "USDT")  # fmt: skip
+    manifest = Manifest.parse(path.read_bytes())
+    assert (manifest.keys, manifest.egress, len(manifest.accounts)) == ((), (), 1)
+    findings = machine.run("manifest", "lint", path, "--json").json
+    assert not [finding for finding in findings if finding["severity"] == "error"]
+    assert "Trading keys" not in machine.run("manifest", "explain", path).out
