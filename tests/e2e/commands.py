@@ -9,7 +9,7 @@ from pathlib import Path
 __all__ = ["STRONGROOM", "command", "environment", "one_message", "run", "strays"]
 
 STRONGROOM = [sys.executable, "-P", "-m", "strongroom_host.cli.main"]
-_TIMEOUT = 120
+_TIMEOUT = 300
 _OURS = re.compile(r"strongroom_(local|host)\.")
 
 

@@ -15,6 +15,7 @@ from strongroom_host.demo import (
     next_boot_chapter,
     owner_chapter,
     owners,
+    record_chapter,
     scenario,
     trading_chapter,
 )
@@ -88,9 +89,14 @@ def log_begun_anew(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(next_boot_chapter, "continued_by", lambda _log, _boot: Frontier())
 
 
+def key_in_its_own_place(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(record_chapter, "replace", lambda order, **_changes: order)
+
+
 @pytest.mark.parametrize(
     ("sabotage", "what"),
     [
+        (key_in_its_own_place, "a key that was sealed for another account: accepted"),
         (unforged_bits, "evidence with one bit flipped: accepted"),
         (unforged_root, "evidence under another root: accepted"),
         (everybody_signs, "one signature of two was enough"),

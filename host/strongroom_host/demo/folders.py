@@ -6,21 +6,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from strongroom_host.errors import BadInput
+from strongroom_host.record_store.installation import reachable, server_user
 
 __all__ = ["OWNERS", "Folders", "demo_folders"]
 
 OWNERS = ("ada", "ben", "cleo")
 """Three owners, two of whom must agree."""
 
+_PUBLIC: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108  a fresh folder is made there
+
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """`root` has one folder per party; `run` holds sockets and lies where paths are short."""
+    """`root` has one folder per party; `run` holds sockets and lies where paths are short;
+    `database` is PostgreSQL's, whose server may be a user whom `root` lets nowhere."""
 
     root: Path
     run: Path
+    database: Path
 
     @property
     def venue(self) -> Path:
@@ -73,11 +79,6 @@ class Folders:
         return self.run.parent / "calls.sock"
 
     @property
-    def database(self) -> Path:
-        """PostgreSQL's folder; its server may be another user, whom `root` lets nowhere."""
-        return self.run.parent / "db"
-
-    @property
     def reports(self) -> Path:
         """Charts of the disclosed returns; a reader's."""
         return self.root / "reader"
@@ -127,22 +128,35 @@ def demo_folders(keep: Path | None) -> Iterator[Folders]:
     # Sockets never go below `keep`: its path may be too long for them, and nobody needs them later.
     run = Path(tempfile.mkdtemp(prefix="strongroom-run-"))
     run.chmod(0o711)  # a way through for the enclave's users; it holds nothing else
+    database = _database_folder()
     fresh = keep is None
     root = Path(tempfile.mkdtemp(prefix="strongroom-demo-")) if keep is None else keep.expanduser()
     root = root.absolute()
     try:
         if not fresh:
             _prepare(root)
-        folders = Folders(root, run / "enclave")
+        folders = Folders(root, run / "enclave", database / "db")
         try:
             yield folders
         finally:
             if not fresh and folders.console.exists():
                 shutil.copyfile(folders.console, folders.host / "console.log")
     finally:
-        shutil.rmtree(run, ignore_errors=True)
+        for folder in (run, database):
+            shutil.rmtree(folder, ignore_errors=True)
         if fresh:
             shutil.rmtree(root, ignore_errors=True)
+
+
+def _database_folder() -> Path:
+    """Returns a fresh folder that the database's server can reach, which as root is another user:
+    where temporary files are this user's own, that is elsewhere."""
+    user = server_user()
+    usual = Path(tempfile.gettempdir())
+    places = [place for place in (usual, *_PUBLIC) if user is None or reachable(place / "db", user)]
+    folder = Path(tempfile.mkdtemp(prefix="strongroom-db-", dir=(places or [usual])[0]))
+    folder.chmod(0o711)
+    return folder
 
 
 def _prepare(root: Path) -> None:
