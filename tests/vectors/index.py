@@ -34,6 +34,8 @@ def indexed_cases(folder: Path = VECTORS) -> dict[str, int]:
     nitro = json.loads((folder / "nitro" / "index.json").read_bytes())
     polymarket = json.loads((folder / "polymarket" / "vectors.json").read_bytes())
     counts = {f"polymarket/{name}": len(polymarket[name]) for name in _POLYMARKET_SECTIONS}
+    trades = json.loads((folder / "exchanges" / "ccxt_recorded_mytrades.json").read_bytes())
+    counts["exchanges/trades"] = len(trades.keys() - {"source"})
     return {"nitro": len(nitro), **counts}
 
 

@@ -36,6 +36,8 @@ def test_whole_run_fails_when_fewer_cases_ran_than_indexed(
     store = tmp_path / "vectors"
     (store / "nitro").mkdir(parents=True)
     (store / "polymarket").mkdir()
+    (store / "exchanges").mkdir()
+    (store / "exchanges" / "ccxt_recorded_mytrades.json").write_text('{"source": ""}')
     (store / "nitro" / "index.json").write_text(json.dumps([{}] * 3))
     sections = ("typeHashes", "domains", "orders", "sessionKey", "amounts", "l1", "l2", "hmac")
     (store / "polymarket" / "vectors.json").write_text(json.dumps({name: [] for name in sections}))
