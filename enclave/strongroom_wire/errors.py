@@ -6,8 +6,8 @@ channel for secrets. What a code means to a person is written down once, in the 
 
 from enum import IntEnum
 
-__all__ = ["BadSignature", "Code", "Malformed", "ManifestInvalid", "QuorumMissing", "Refused"]
-__all__ += ["Rule", "TooLarge", "WireError", "require"]
+__all__ = ["BadSignature", "Code", "Compared", "Malformed", "ManifestInvalid", "QuorumMissing"]
+__all__ += ["Refused", "Rule", "TooLarge", "WireError", "require"]
 
 
 class Code(IntEnum):
@@ -70,18 +70,22 @@ class Rule(IntEnum):
     RATE = 15
 
 
-class WireError(Exception):
+class Compared(Exception):
+    """What a check found, and what it expected."""
+
+    def __init__(self, what: str, expected: object = None, actual: object = None) -> None:
+        compared = "" if expected is None else f": expected {expected}, got {actual}"
+        super().__init__(what + compared)
+        self.what, self.expected, self.actual = what, expected, actual
+
+
+class WireError(Compared):
     """Root of this package's errors; `code` is what may leave the enclave."""
 
     code = Code.MALFORMED
 
     def __init_subclass__(cls, code: Code | None = None) -> None:
         cls.code = code or cls.code
-
-    def __init__(self, what: str, expected: object = None, actual: object = None) -> None:
-        compared = "" if expected is None else f": expected {expected}, got {actual}"
-        super().__init__(what + compared)
-        self.what, self.expected, self.actual = what, expected, actual
 
 
 class Malformed(WireError):

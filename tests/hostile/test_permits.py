@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import replace
 
+import msgspec
 import pytest
 from strongroom_wire.bundle import Role
 from strongroom_wire.encoding import u64
@@ -75,10 +76,16 @@ def test_a_permit_that_too_few_owners_signed_is_refused(configured: Boot) -> Non
 def test_a_permit_altered_on_the_way_is_refused(configured: Boot) -> None:
     statement = configured.desk.owners.sign(PERMIT_DOMAIN, configured.permit().serialise())
     larger = replace(configured.permit(), budgets=(Budget("main", 1 << 60, 1 << 30),)).serialise()
-    assert configured.deliver_permit(replace(statement, payload=larger)) is Code.BAD_SIGNATURE
+    assert (
+        configured.deliver_permit(msgspec.structs.replace(statement, payload=larger))
+        is Code.BAD_SIGNATURE
+    )
     first, second = statement.signatures
     crossed = (Signature(first.key, second.value), Signature(second.key, first.value))
-    assert configured.deliver_permit(replace(statement, signatures=crossed)) is Code.BAD_SIGNATURE
+    assert (
+        configured.deliver_permit(msgspec.structs.replace(statement, signatures=crossed))
+        is Code.BAD_SIGNATURE
+    )
     assert_unpermitted(configured)
 
 

@@ -8,19 +8,16 @@ CBOR. A `Sealer` for the image comes with KMS and SNP; the local one lives outsi
 from socket import socket as Socket  # noqa: N812  the type, for those who are handed one
 from typing import Protocol
 
+from strongroom_wire.errors import Compared
+
 __all__ = ["Platform", "PlatformError", "Sealer", "Socket"]
 
 
-class PlatformError(Exception):
+class PlatformError(Compared):
     """The machine failed us, or answered outside its contract: the caller halts, never retries.
 
     `expected` and `actual` say what the check compared; neither ever holds a secret.
     """
-
-    def __init__(self, what: str, expected: object = None, actual: object = None) -> None:
-        compared = "" if expected is None else f": expected {expected}, got {actual}"
-        super().__init__(what + compared)
-        self.what, self.expected, self.actual = what, expected, actual
 
 
 class Platform(Protocol):
