@@ -51,7 +51,7 @@ def differences(
                 spare[markets[event.symbol].settle] += _BOOKED
         for symbol, held, entry in positions:
             market, last = markets[symbol], ONE.scaleb((entry * 0).adjusted())
-            prices = entry, entry + min(last, entry * _ENTRY)
+            prices = entry, entry + min(last, max(entry * _ENTRY, _BOOKED))
             cost, other = (worth(market, held * market.size, price) for price in prices)
             spare[market.settle] += abs(cost - other)
         cash, contracts = less(told.cash, ledger.cash), less(told.contracts, ledger.contracts)

@@ -103,6 +103,9 @@ def test_each_fill_may_be_booked_rounded_and_no_more(fills: int, off: str, expla
         # No last digit excuses more than a ten-thousandth of the cost.
         (LINEAR, "7", "0.7", True),
         (LINEAR, "7", "0.71", False),
+        # But eight places are never too few: a price of three digits is off by a hundredth here.
+        (LINEAR, "0.00000117", "0.00001", True),
+        (LINEAR, "0.00000117", "0.0000102", False),
         # 1,000 contracts of 100 USD at 50,000.0: 2 BTC; a tenth of a USD is 0.000004 of it.
         (INVERSE, "50000.0", "0.000003", True),
         (INVERSE, "50000.0", "0.000005", False),
