@@ -215,7 +215,7 @@ def test_before_the_manifest_there_is_nothing_to_seal_to() -> None:
 
 def test_orders_of_an_earlier_boot_do_nothing_in_the_next(start: Start, boot: Boot) -> None:
     recorded = []
-    for action in Action:
+    for action in set(Action) - {Action.CONNECT}:  # there is no record here
         order = OwnerOrder(
             action, boot.bundle.boot_id, boot.bundle.manifest_digest, "main", bytes(8)
         )

@@ -57,15 +57,17 @@ def manifest(version: int = 7, **changes: object) -> Manifest:
 
 
 class Running:
-    """One boot: machine and manifest; decides nothing by itself."""
+    """One boot: machine and manifest; decides nothing by itself. Its log is that of `role`."""
 
-    def __init__(self, document: Manifest, signers: tuple[int, ...] = (1, 2)) -> None:
-        self.statement = signed_manifest(document, *signers)
+    def __init__(
+        self, document: Manifest, signers: tuple[int, ...] = (1, 2), role: Role = Role.SIGNER
+    ) -> None:
+        self.statement, self.role = signed_manifest(document, *signers), role
         digest = sha256(self.statement.payload).digest()
-        self.machine = Machine(manifest=digest)
+        self.machine = Machine(manifest=digest, roles=tuple(Role)[: role.value])
         self.machine.bundle = replace(self.machine.bundle, owner_root=document.owner_root)
         self.document, self.signers = document, signers
-        self.origin = log_origin(document.owner_root, document.account, Role.SIGNER)
+        self.origin = log_origin(document.owner_root, document.account, role)
         self.digest = digest
 
     @property
@@ -75,18 +77,18 @@ class Running:
     @property
     def key(self) -> VerifierKey:
         """The key of its checkpoints."""
-        return VerifierKey(self.origin, self.machine.bundle.role(Role.SIGNER).receipt)
+        return VerifierKey(self.origin, self.machine.bundle.role(self.role).receipt)
 
     def note(self, head: LogHead) -> bytes:
         """The checkpoint that it signs."""
         text = checkpoint_text(self.origin, head)
-        return signed_note(text, self.key, self.machine.receipt[Role.SIGNER].sign(text))
+        return signed_note(text, self.key, self.machine.receipt[self.role].sign(text))
 
     def evidence(self, head: LogHead = EMPTY_LOG, **changes: object) -> StoredBoot:
         """Its evidence, while its log has this head."""
         bundle = self.machine.bundle
         roles = tuple(
-            replace(entry, head=head) if entry.role is Role.SIGNER else entry
+            replace(entry, head=head) if entry.role is self.role else entry
             for entry in bundle.roles
         )
         bundle = replace(bundle, roles=roles)
@@ -96,6 +98,7 @@ class Running:
 
     def permit(self, tree: Frontier, **changes: object) -> Statement:
         """A start permit for it, by its owners."""
+        logs = {Role.SIGNER: Frontier(), self.role: tree}
         permit = Permit(
             self.document.owner_root,
             self.digest,
@@ -103,10 +106,11 @@ class Running:
             1,
             0,
             START + 10**9,
-            tree.serialise(),
+            logs[Role.SIGNER].serialise(),
             EMPTY_LOG,
             b"",
             (Budget("main", 500_000_000, 200),),
+            logs.get(Role.RECORD, Frontier()).serialise(),
         )
         return signed(PERMIT_DOMAIN, replace(permit, **changes).serialise(), *self.signers)  # type: ignore[arg-type]
 

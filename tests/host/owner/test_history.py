@@ -78,6 +78,20 @@ def test_a_boots_own_leaves_are_not_what_it_continues() -> None:
     assert says.not_before == START + 40, "the time of the newest leaf that is continued"
 
 
+def test_a_record_is_continued_with_the_states_of_its_newest_leaf_but_not_of_this_boots() -> None:
+    history = History().boot(1, 2)
+    assert decide(gone_through(history, remembered(history, 3))).root == bytes(32)
+    for kind, root in ((Kind.SYNC, 1), (Kind.RETURNS, 2)):
+        history.add(kind, byte(root))
+        size = len(history.entries)
+        assert decide(gone_through(history, remembered(history, size))).root == byte(root)
+    history.boot(2, 1)
+    history.add(Kind.SYNC, byte(3))
+    vouched = remembered(history, len(history.entries))
+    assert decide(gone_through(history, vouched, byte(2)), byte(2)).root == byte(2)
+    assert decide(gone_through(history, vouched)).root == byte(3)
+
+
 def test_an_old_copy_is_shorter_and_says_by_how_much() -> None:
     history = History().boot(1, 19)
     vouched = remembered(history, 5, 20)

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eth_account import Account
 from strongroom_attest.freshness import Challenge
+from strongroom_host.enclave_client.errors import RoleMissing
 from strongroom_host.enclave_client.evidence import (
     UntrustedEvidence,
     VerifiedEvidence,
@@ -30,8 +31,10 @@ from strongroom_host.owner.errors import (
 )
 from strongroom_host.owner.handover import before_last, draft_handover, sign_handover
 from strongroom_host.owner.statements import (
+    RecordHistory,
     WrongBootDocument,
     check_for_boot,
+    draft_connect,
     draft_enrolment,
     draft_export,
     draft_import,
@@ -41,14 +44,17 @@ from strongroom_host.owner.statements import (
     key_index,
     parse_budget,
 )
-from strongroom_wire.bundle import Role, hpke_info
+from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role, hpke_info
 from strongroom_wire.errors import BadSignature, QuorumMissing
 from strongroom_wire.hpke import open_sealed
 from strongroom_wire.manifest import Manifest, VerifiedManifest
+from strongroom_wire.merkle import Frontier
+from strongroom_wire.record import Credentials
 from strongroom_wire.statements import ORDER_DOMAIN, Action, Budget, OwnerOrder, Permit
 
 from tests.host.enclave_client.simulator import MANIFEST, Boot
 from tests.host.owner.samples import OwnerKeys, sample_manifest
+from tests.wire.samples import byte
 
 OWNERS = OwnerKeys.new(3, 2)
 BASE = sample_manifest(OWNERS)
@@ -59,12 +65,16 @@ def boot() -> Boot:
     return Boot()
 
 
-@pytest.fixture(scope="module")
-def evidence(boot: Boot) -> VerifiedEvidence:
+def proved(boot: Boot) -> VerifiedEvidence:
     challenge = Challenge(secrets.token_bytes(32))
     document = boot.document(challenge.nonce)
     untrusted = UntrustedEvidence(document, boot.bundle.serialise())
     return verify_evidence(untrusted, boot.policy, challenge, datetime.now(UTC))
+
+
+@pytest.fixture(scope="module")
+def evidence(boot: Boot) -> VerifiedEvidence:
+    return proved(boot)
 
 
 MEANT = VerifiedManifest(BASE, MANIFEST, BASE.owners())
@@ -100,6 +110,33 @@ def test_an_imported_key_opens_in_the_signer_only(boot: Boot, evidence: Verified
     assert secret not in order.serialise()
     info = hpke_info(boot.bundle, Role.SIGNER, b"key-import")
     assert open_sealed(order.body, boot.hpke[Role.SIGNER], info) == secret
+
+
+def test_a_permit_names_both_logs_and_the_states_of_the_record(evidence: VerifiedEvidence) -> None:
+    made = draft_permit(evidence, (), serial=5, not_after=6, share=None)
+    assert (made.continues(Role.RECORD).head, made.record_abandons) == (EMPTY_LOG, EMPTY_LOG)
+    assert made.record_root == bytes(32)
+    log, gone = Frontier(1, (byte(1),)), LogHead(9, byte(9))
+    record = RecordHistory(log, gone, byte(2))
+    made = draft_permit(evidence, (), serial=5, not_after=6, share=None, record=record)
+    assert Permit.parse(made.serialise()) == made
+    assert (made.continues(Role.RECORD).head, made.record_abandons) == (log.head, gone)
+    assert made.continues(Role.SIGNER).head == EMPTY_LOG
+    assert made.record_root == byte(2)
+
+
+def test_credentials_open_in_the_record_only(evidence: VerifiedEvidence) -> None:
+    credentials = Credentials("main", "binance", "the key", "the secret", "")
+    with pytest.raises(RoleMissing):
+        draft_connect(evidence, credentials)
+    boot = Boot(roles=tuple(Role))
+    order = draft_connect(proved(boot), credentials)
+    assert (order.action, order.key) == (Action.CONNECT, "main")
+    assert b"the secret" not in order.serialise()
+    info = hpke_info(boot.bundle, Role.RECORD, b"record-credentials")
+    assert Credentials.parse(open_sealed(order.body, boot.hpke[Role.RECORD], info)) == credentials
+    with pytest.raises(BadSignature):
+        open_sealed(order.body, boot.hpke[Role.SIGNER], info)
 
 
 def test_no_receipt_of_an_earlier_export_answers_a_later_one(evidence: VerifiedEvidence) -> None:
