@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from strongroom_host.audit.lines import data_lines
+from strongroom_host.audit.source_checks import check_lines
+
 from tests.architecture.budget import code_lines, lines_by_part, long_modules, over_budget
 from tests.architecture.source import ROOT, listing
 from tests.architecture.synthetic import write_tree
@@ -41,6 +44,30 @@ def test_lines_that_count() -> None:
     assert code_lines(_SAMPLE) == 8
     assert code_lines("") == 0
     assert code_lines('"""Only a docstring."""\n') == 0
+
+
+def test_data_beside_the_code_is_named_with_its_lines(tmp_path: Path) -> None:
+    tree = write_tree(
+        tmp_path,
+        {
+            "strongroom_enclave/__init__.py": "",
+            "strongroom_enclave/record/venues.toml": "# no line\n\n[a]\nb = 1\n",
+            "strongroom_enclave/record/hidden.bin": "x\n",
+            "strongroom_enclave/record/README.md": "words\n",
+            "strongroom_enclave/record/code.py": "a = 1\n",
+            "decisions/0001.txt": "not in a package\n",
+            "pyproject.toml": "a = 1\n",
+        },
+    )
+    found = {"strongroom_enclave/record/hidden.bin": 1, "strongroom_enclave/record/venues.toml": 2}
+    assert data_lines(tree) == found
+
+
+def test_the_image_has_one_table_and_the_audit_names_it() -> None:
+    [table] = data_lines(ROOT / "enclave")
+    assert table == "strongroom_enclave/record/connectors/venues.toml"
+    finding = check_lines(ROOT)
+    assert f"{table} {data_lines(ROOT / 'enclave')[table]}" in finding.detail
 
 
 def test_one_line_too_many_is_reported(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """How much code is trusted: lines of code per part of the image, and the budget they are held to.
 
 A line counts when it holds a token that is neither comment nor docstring; blank lines and generated
-protobuf stubs do not count. The audit and `tests/architecture` count with this one module.
+protobuf stubs do not count. Data beside the code (tables that a module reads) is in no budget, but
+named with its lines, so that nothing is hidden in it. The audit and `tests/architecture` count with
+this one module.
 """
 
 import ast
@@ -17,6 +19,7 @@ __all__ = [
     "BUDGET_RECORD",
     "BUDGET_WHOLE",
     "code_lines",
+    "data_lines",
     "is_generated",
     "lines_by_part",
     "source_paths",
@@ -41,6 +44,8 @@ _LAYOUT: Final = frozenset(
         tokenize.ENDMARKER,
     }
 )
+# Code, which is counted as such; its contract and stubs; and what only people read.
+_NO_DATA: Final = frozenset({".py", ".pyc", ".pyi", ".proto", ".md"})
 _LEFT_OUT: Final = frozenset({"build", "dist"})
 _RECORD: Final = "strongroom_enclave/record"
 
@@ -87,6 +92,24 @@ def lines_by_part(enclave: Path) -> dict[str, int]:
         part = "/".join(path.relative_to(enclave).parts[:-1][:2])
         count[part] += code_lines(path.read_text(encoding="utf-8"))
     return {part: lines for part, lines in sorted(count.items()) if lines}
+
+
+def data_lines(enclave: Path) -> dict[str, int]:
+    """Return the lines of each file in the packages of `enclave/` that is neither code nor
+    documentation, sorted; blank lines and comments (`#`) do not count."""
+    count: dict[str, int] = {}
+    for path in sorted(enclave.glob("*/**/*")):
+        part = path.relative_to(enclave)
+        if part.parts[0] in _LEFT_OUT or any(name.startswith((".", "__")) for name in part.parts):
+            continue
+        if (
+            path.is_file()
+            and path.suffix not in _NO_DATA
+            and (enclave / part.parts[0] / "__init__.py").is_file()
+        ):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            count[part.as_posix()] = sum(line.strip()[:1] not in ("", "#") for line in lines)
+    return {path: lines for path, lines in count.items() if lines}
 
 
 def totals(parts: dict[str, int]) -> dict[str, tuple[int, int]]:

@@ -13,7 +13,7 @@ from strongroom_eif.recipe.errors import RecipeError
 from strongroom_eif.recipe.wheels import locked, read_lock, read_pins
 
 from strongroom_host.audit.findings import Finding, failed, inapplicable, passed, warned
-from strongroom_host.audit.lines import lines_by_part, totals
+from strongroom_host.audit.lines import data_lines, lines_by_part, totals
 
 __all__ = [
     "check_contracts",
@@ -57,17 +57,23 @@ def check_source(source: Path) -> Finding:
 
 
 def check_lines(source: Path) -> Finding:
-    """Returns whether the trusted code is within its budget, counted part by part."""
-    parts = lines_by_part(source / "enclave")
+    """Returns whether the trusted code is within its budget, counted part by part; tables that it
+    reads are in no budget, and named."""
+    parts, tables = lines_by_part(source / "enclave"), data_lines(source / "enclave")
     sums = totals(parts)
     budgets = ", ".join(f"{what} {budget}" for what, (_, budget) in sums.items())
     title = f"Own code in the image is at most, in lines: {budgets}"
-    evidence = {"parts": parts, "totals": {what: lines for what, (lines, _) in sums.items()}}
+    evidence = {
+        "parts": parts,
+        "totals": {what: lines for what, (lines, _) in sums.items()},
+        "data": tables,
+    }
     if not parts:
         return failed(
             "tcb.lines", title, "no code was found to count", remedy="give a checkout as source"
         )
     text = ", ".join(f"{what} {lines}" for what, (lines, _) in sums.items())
+    text += "".join(f"; data beside it: {path} {lines}" for path, lines in tables.items())
     if any(lines > budget for lines, budget in sums.values()):
         return failed(
             "tcb.lines",
