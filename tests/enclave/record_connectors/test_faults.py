@@ -309,8 +309,7 @@ def test_a_wrong_key_is_named_as_such_and_nothing_of_it_is_said(site: Site, venu
     for wrong in (Login("wrong-key", login.secret, login.passphrase),
                   Login(login.key, "d3Jvbmc=" * 4, login.passphrase)):  # fmt: skip
         line = site.line(venue, wrong, checked=False)
-        line.session.measure()
-        line.session.load()
+        line.session.begin()
         with pytest.raises(VenueFault) as caught:
             line.connector.balances()
         no_key = Reason.MALFORMED if venue == "coinbase" else Reason.KEY  # not even one in PEM

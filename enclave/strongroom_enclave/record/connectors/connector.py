@@ -42,7 +42,7 @@ class Connector(Session):
             Refused: VENUE_NOT_ALLOWED, it can trade or move money.
             VenueFault: CLOCK, KEY, or whatever else is wrong.
         """
-        self.measure()
+        self.begin()
         if (access := self.venue.access) is not None:
             told = inside(self.ask(access.call), access.path)
             names = told if isinstance(told, dict) else ()
@@ -50,7 +50,6 @@ class Connector(Session):
             allowed = {access.needs, *(access.allows or granted)}
             if access.needs not in granted or granted - allowed:
                 raise Refused(Code.VENUE_NOT_ALLOWED, "what the key may", "read", "more or less")
-        self.load()
         for wallet in self.venue.balances.values():
             rows = self._held(wallet) if wallet.wallet else ()
             ids = {text(row, wallet.wallet) for row in rows}

@@ -104,23 +104,21 @@ class Session:
         """Returns until when a venue has booked everything: a little ago by either clock."""
         return self._now() + min(self._offset, 0) - _LAG_MS
 
-    def measure(self) -> None:
-        """Learns how far the venue's clock is ahead of ours, and goes by it from now on.
+    def begin(self) -> None:
+        """Learns how far the venue's clock is ahead of ours, and goes by it from now on; and its
+        markets, but for those that settle in ways unknown here.
+
+        Markets are public and large: for an hour, sessions of a venue share them.
 
         Raises:
-            VenueFault: CLOCK when they are too far apart for either to be believed.
+            VenueFault: CLOCK when clocks are too far apart for either to be believed, or why there
+                is no answer.
         """
         self._offset = int(self.ask("fetch_time") or 0) - self._now()
         if abs(self._offset) > _MAX_SKEW_MS:
             raise VenueFault(Reason.CLOCK, f"within {_MAX_SKEW_MS} ms", self._offset)
         # Less than a second is none: some tell no more, and what is signed has to rise with time.
         self._offset = self._offset if abs(self._offset) >= 1_000 else 0
-
-    def load(self) -> None:
-        """Learns the venue's markets; those that settle in ways unknown here are left out.
-
-        They are public and large: for an hour, sessions of a venue share them.
-        """
         with _LOCK:
             since, shared = _LISTED.get(self.name, (0, None))
             if shared and self._now() - since < _SHARED_MS:

@@ -107,7 +107,7 @@ class Walk:
         token: Any = self._cursor.last_key or "0" if onwards else None
         for number in range(1, _MAX_PAGES):
             place = {"$next": token, "$from": token, "$page": number, "$offset": len(found)}
-            page, answer = self._page({**times, **place})
+            page, answer = self._page({**times, **place, "$place": self._place})
             found += page
             when, keys = [each.time_ms for each in found], {each.key for each in found}
             near = all(start - _SLACK_MS <= ms <= end + _SLACK_MS for ms in when) or not asked
@@ -132,10 +132,8 @@ class Walk:
 
     def _page(self, place: dict[str, object]) -> tuple[list[_Entry], object]:
         session, rule, symbol = self._session, self._rule, self._symbol
-        place["$place"] = self._place
-        sent = {name: place.get(value, value) for name, value in rule.given.items()}
-        given = {name: value for name, value in sent.items() if value is not None}
-        answer = session.ask(rule.call, given)
+        sent = [(name, place.get(value, value)) for name, value in rule.given.items()]
+        answer = session.ask(rule.call, {name: value for name, value in sent if value is not None})
         with exactly():
             page = [_entry(session, rule, row) for row in listed(answer, rule.rows)]
         if any(each.time_ms > session.time_ms() + _AHEAD_MS for each in page):
