@@ -89,8 +89,8 @@ class Told:
             raise VenueFault(Reason.UNKNOWN_MARKET)
         return self.markets[symbol]
 
-    def streams(self, symbols: list[str]) -> list[Stream]:
-        return [Stream(_FLOWS), *(Stream(_TRADES, symbol) for symbol in symbols)]
+    def streams(self) -> list[Stream]:
+        return [Stream(_FLOWS), *(Stream(_TRADES, symbol) for symbol in self.symbols())]
 
     def pages(self, stream: Stream, cursor: Cursor, until_ms: int) -> Iterator[Page]:
         """Pages of any length; now and then a gap is the last one, and rows come again."""

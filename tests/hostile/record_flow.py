@@ -141,7 +141,7 @@ class _Recording(Service):
     def _synchronise(self, store: Store, account: manifest.Account, full: bool) -> None:
         told = Told(self._flow.exchange, self._flow.trouble)
         with (
-            patch.object(service_module, "connector_for", lambda *_: told),
+            patch.object(service_module, "Connector", lambda *_: told),
             patch.object(service_module, "_sleep", lambda _ms: None),
         ):
             super()._synchronise(store, account, full)

@@ -24,7 +24,7 @@ from strongroom_wire.statements import OwnerOrder
 from strongroom_enclave.datakeys import DataKey, Keys
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform import Socket, hardening, links
-from strongroom_enclave.record.connectors.connector import connector_for
+from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import VenueFault
 from strongroom_enclave.record.errors import CredentialsSwapped, StoreBroken
 from strongroom_enclave.record.state import AccountState, Book
@@ -130,7 +130,7 @@ class Service(RoleProcess):
     def _synchronise(self, store: Store, account: Account, full: bool) -> None:
         run = Run(self._book, store, self._keys(store, account.user), account, self.manifest.mode)
         where = account.venue, account.environment, run.state.credentials, self.manifest.egress
-        with closing(connector_for(*where, self._dial, self.now_ms, _sleep)) as connector:
+        with closing(Connector(*where, self._dial, self.now_ms, _sleep)) as connector:
             run.run(connector, full, _sleep)
 
     def _keys(self, store: Store, user: str) -> Keys:
