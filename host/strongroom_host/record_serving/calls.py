@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 
 import grpc
@@ -22,9 +22,9 @@ from strongroom_wire.proto import strongroom_pb2, strongroom_pb2_grpc
 
 from strongroom_host.errors import BadInput, EnvironmentFault, HostError
 from strongroom_host.record_serving.disclosed import MOST, Disclosed
+from strongroom_host.record_serving.lending import Lending
 from strongroom_host.record_serving.progress import Follower
 from strongroom_host.record_store.asking import accounts_of
-from strongroom_host.record_store.connecting import connect
 from strongroom_host.record_store.desk import Event, Stage
 from strongroom_host.record_store.errors import AccountUnknown
 from strongroom_host.record_store.failures import shown
@@ -42,6 +42,7 @@ _LONGEST_WAIT_S: Final = 3600.0
 _MARGIN_S: Final = 0.25
 """How long before a call's deadline its answer is made."""
 _NONE: Final = math.nan
+_EXACT: Final = Context(prec=1000)
 _KINDS: Final = {
     pb.INCREMENTAL: JobKind.INCREMENTAL,
     pb.HISTORICAL: JobKind.FULL,
@@ -68,9 +69,15 @@ class PublishedCalls(published.EnclaveServiceServicer):
     """`enclave.EnclaveService` as first published, with exact text beside its doubles."""
 
     def __init__(
-        self, disclosed: Disclosed, follower: Follower, status: Callable[[], Status]
+        self,
+        disclosed: Disclosed,
+        follower: Follower,
+        lending: Lending,
+        status: Callable[[], Status],
     ) -> None:
-        self._disclosed, self._follower, self._status = disclosed, follower, status
+        """`lending` is of the role `enclave`: whose accounts there are, and nothing else."""
+        self._disclosed, self._follower = disclosed, follower
+        self._lending, self._status = lending, status
 
     def ProcessSyncJob(  # noqa: N802  the contract's name
         self, request: pb.SyncJobRequest, context: grpc.ServicerContext
@@ -129,7 +136,8 @@ class PublishedCalls(published.EnclaveServiceServicer):
         disclosed period: when else an account was looked at is no reader's business.
         """
         with _told(context):
-            found = self._disclosed.totals(request.user_uid, request.exchange)
+            user = request.user_uid
+            found = self._disclosed.totals(user, self._accounts(user, request.exchange))
             if not found:
                 raise AccountUnknown("nothing was disclosed of such accounts")
             if len(found) > 1:
@@ -169,8 +177,7 @@ class PublishedCalls(published.EnclaveServiceServicer):
         )
 
     def _accounts(self, user: str, venue: str) -> list[str]:
-        with connect(self._follower.dsn, "strongroom record") as connection:
-            found = accounts_of(connection, user, venue)
+        found = accounts_of(self._lending.connection(), user, venue)
         if not found:
             raise AccountUnknown("this user has connected no such account")
         return found
@@ -230,7 +237,7 @@ def _patience(context: grpc.ServicerContext) -> float:
 
 
 def _period(row: HourlyReturn) -> pb.HistoricalReturn:
-    percent = None if row.value is None else row.value * 100
+    percent = None if row.value is None else row.value.scaleb(2, _EXACT)
     return pb.HistoricalReturn(
         period=datetime.fromtimestamp(row.start_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         net_return=_double(row.pnl),

@@ -6,38 +6,37 @@ login that reads more, and does not use it for anything that is answered.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from decimal import Decimal
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Context, Decimal
+from functools import reduce
 from typing import Final
 
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 
-from strongroom_host.record_store.connecting import Connection, connect, statement, transaction
+from strongroom_host.record_serving.lending import Lending
+from strongroom_host.record_store.connecting import Connection, statement, transaction
 from strongroom_host.record_store.publishing import see_users
 from strongroom_host.record_store.rows import BalanceSnapshot, HourlyReturn
 
 __all__ = ["MOST", "Disclosed", "Totals"]
 
+_EXACT: Final = Context(prec=1000)
+"""Sums and products in it lose no digit: columns have 400."""
 MOST: Final = 20_000
 """Periods in one answer."""
-_TOTALS: Final = """
-SELECT currency, sum(realised) AS realised, sum(fees) AS fees, sum(trades)::bigint AS trades
-FROM hourly_returns WHERE user_id = %(user)s AND (%(venue)s = '' OR venue = %(venue)s)
-GROUP BY currency ORDER BY currency
-"""
-# The newest period of each account: from one account's name to the next by the primary key.
-_NEWEST: Final = """
-SELECT newest.currency, newest.closing, newest.unrealised,
-  newest.start_ms + newest.hours * 3600000::bigint
-FROM (SELECT DISTINCT account FROM balance_snapshots WHERE user_id = %(user)s
-      UNION SELECT DISTINCT account FROM hourly_returns WHERE user_id = %(user)s) AS named
-CROSS JOIN LATERAL (
-  SELECT * FROM hourly_returns WHERE account = named.account ORDER BY start_ms DESC LIMIT 1
-) AS newest
-WHERE %(venue)s = '' OR newest.venue = %(venue)s
+# What the leaves after one disclosed. Rows are never changed, so what is known of those before is
+# gone on with: the index on account and leaf leads to the new ones alone.
+_SINCE: Final = """
+WITH fresh AS MATERIALIZED (
+  SELECT * FROM hourly_returns WHERE account = %s AND leaf_index > %s
+), newest AS (SELECT * FROM fresh ORDER BY start_ms DESC LIMIT 1)
+SELECT sums.*, newest.currency, newest.start_ms + newest.hours * 3600000::bigint,
+  newest.closing, newest.unrealised
+FROM newest CROSS JOIN (
+  SELECT max(leaf_index), sum(realised), sum(fees), sum(trades)::bigint FROM fresh
+) AS sums
 """
 _RETURNS: Final = (
     f"{HourlyReturn.SELECT} WHERE user_id = %(user)s AND (%(venue)s = '' OR venue = %(venue)s)"
@@ -69,6 +68,20 @@ class Totals:
     trades: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What an account's rows add up to up to a leaf of the log, and its newest one."""
+
+    leaf: int
+    realised: Decimal | None
+    fees: Decimal | None
+    trades: int | None
+    currency: str
+    end_ms: int
+    closing: Decimal | None
+    unrealised: Decimal | None
+
+
 class Disclosed:
     """Reads as the role `gateway`, a connection per thread.
 
@@ -77,17 +90,12 @@ class Disclosed:
     """
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._own = threading.local()
-        self._all: list[Connection] = []
-        self._lock = threading.Lock()
+        self._lending = Lending(dsn, read_only=True)
+        self._known: dict[tuple[str, str], _Known] = {}
 
     def close(self) -> None:
         """Ends all connections."""
-        with self._lock:
-            for connection in self._all:
-                connection.close()
-            self._all.clear()
+        self._lending.close()
 
     def returns(self, user: str, venue: str, first_ms: int, end_ms: int) -> list[HourlyReturn]:
         """Returns a user's periods that begin in a span, in order of time, `MOST` + 1 at most."""
@@ -98,23 +106,46 @@ class Disclosed:
         ):
             return cursor.execute(statement(_RETURNS), asked).fetchall()
 
-    def totals(self, user: str, venue: str) -> list[Totals]:
-        """Returns what a user's accounts add up to, by currency."""
-        with self._seeing(user) as connection:
-            sums = connection.execute(_TOTALS, {"user": user, "venue": venue}).fetchall()
-            ends = connection.execute(_NEWEST, {"user": user, "venue": venue}).fetchall()
+    def totals(self, user: str, accounts: Sequence[str]) -> list[Totals]:
+        """Returns what these accounts of a user add up to, by currency."""
+        by_currency: dict[str, list[_Known]] = {}
+        for account in accounts:
+            if (known := self._up_to_date(user, account)) is not None:
+                by_currency.setdefault(known.currency, []).append(known)
         return [
             Totals(
                 currency,
-                max((end for of, _, _, end in ends if of == currency), default=0),
-                _sum([closing for of, closing, _, _ in ends if of == currency]),
-                _sum([level for of, _, level, _ in ends if of == currency]),
-                realised,
-                fees,
-                trades,
+                max(known.end_ms for known in each),
+                _whole([known.closing for known in each]),
+                _whole([known.unrealised for known in each]),
+                _sum([known.realised for known in each]),
+                _sum([known.fees for known in each]),
+                _count([known.trades for known in each]),
             )
-            for currency, realised, fees, trades in sums
+            for currency, each in sorted(by_currency.items())
         ]
+
+    def _up_to_date(self, user: str, account: str) -> _Known | None:
+        before = self._known.get((user, account))
+        with (
+            self._seeing(user) as connection,
+            connection.cursor(row_factory=args_row(_Known)) as cursor,
+        ):
+            cursor.execute(_SINCE, [account, -1 if before is None else before.leaf])
+            found = cursor.fetchone()
+        if found is None:
+            return before
+        if before is not None:
+            newest = found if found.end_ms > before.end_ms else before
+            found = replace(
+                newest,
+                leaf=found.leaf,
+                realised=_sum([before.realised, found.realised]),
+                fees=_sum([before.fees, found.fees]),
+                trades=_count([before.trades, found.trades]),
+            )
+        self._known[user, account] = found
+        return found
 
     def newest_leaf(self, user: str, account: str) -> int:
         """Returns the newest leaf that disclosed something of an account, -1 if none did."""
@@ -138,27 +169,23 @@ class Disclosed:
 
     @contextmanager
     def _seeing(self, user: str) -> Iterator[Connection]:
-        connection = self._connection()
+        connection = self._lending.connection()
         with transaction(connection):
-            connection.execute("SET TRANSACTION READ ONLY")
             see_users(connection, [user])
             yield connection
 
-    def _connection(self) -> Connection:
-        found: Connection | None = getattr(self._own, "connection", None)
-        if found is not None and not found.closed and not found.broken:
-            return found
-        if found is not None:
-            with self._lock, suppress(ValueError):
-                self._all.remove(found)
-        made = connect(self._dsn, "strongroom record calls")
-        with self._lock:
-            self._all.append(made)
-        self._own.connection = made
-        return made
-
 
 def _sum(numbers: Sequence[Decimal | None]) -> Decimal | None:
-    """Adds up, unless one is not known: a sum of the rest would be taken for all of it."""
+    """Adds up, exactly, what was disclosed of them."""
     known = [number for number in numbers if number is not None]
-    return sum(known, Decimal(0)) if known and len(known) == len(numbers) else None
+    return reduce(_EXACT.add, known) if known else None
+
+
+def _count(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
+
+
+def _whole(numbers: Sequence[Decimal | None]) -> Decimal | None:
+    """Adds up, unless one is not known: a sum of the rest would be taken for all of it."""
+    return None if None in numbers else _sum(numbers)

@@ -15,11 +15,13 @@ from strongroom_host.log.keeper import Source
 from strongroom_host.record_serving.calls import PublishedCalls, RecordCalls, Status
 from strongroom_host.record_serving.disclosed import Disclosed
 from strongroom_host.record_serving.kept_log import KeptLog
+from strongroom_host.record_serving.lending import Lending
 from strongroom_host.record_serving.listening import CallsAddress, serving_calls
 from strongroom_host.record_serving.progress import Follower
 from strongroom_host.record_serving.telling import OperatorLog, exposition
-from strongroom_host.record_store.connecting import connect
+from strongroom_host.record_store.connecting import connect, guarded
 from strongroom_host.record_store.desk import Desk
+from strongroom_host.record_store.errors import StoreError
 from strongroom_host.record_store.port_serving import Address, serving
 
 __all__ = ["PortTaken", "RecordPlan", "RecordService", "record_service"]
@@ -65,8 +67,8 @@ class RecordService:
         calls: The port of calls, 0 where none are answered.
     """
 
-    def __init__(self, plan: RecordPlan, desk: Desk, log: KeptLog, told: OperatorLog) -> None:
-        self._plan, self._desk, self._log, self._told = plan, desk, log, told
+    def __init__(self, lending: Lending, desk: Desk, log: KeptLog, told: OperatorLog) -> None:
+        self._lending, self._desk, self._log, self._told = lending, desk, log, told
         self._started = time.monotonic()
         self.port: tuple[str, int] = ("", 0)
         self.calls = 0
@@ -93,10 +95,11 @@ class RecordService:
 
     def _database(self) -> bool:
         try:
-            with connect(self._plan.dsn, "strongroom record"):
-                return True
-        except EnvironmentFault:
+            with guarded(self._lending.connection()) as open_:
+                open_.execute("SELECT 1")
+        except (EnvironmentFault, StoreError):
             return False
+        return True
 
 
 @contextmanager
@@ -113,7 +116,9 @@ def record_service(plan: RecordPlan, told: OperatorLog) -> Iterator[RecordServic
         log = stack.enter_context(KeptLog(plan.log, plan.origin, plan.vouched, told.warn))
         with connect(plan.dsn, "strongroom record") as connection:
             log.catch_up(connection)
-        service = RecordService(plan, desk, log, told)
+        lending = Lending(plan.dsn)
+        stack.callback(lending.close)
+        service = RecordService(lending, desk, log, told)
         try:
             service.port = stack.enter_context(serving(plan.dsn, plan.port, desk, log))
         except OSError as error:
@@ -122,7 +127,7 @@ def record_service(plan: RecordPlan, told: OperatorLog) -> Iterator[RecordServic
             disclosed = Disclosed(plan.disclosed_dsn)
             stack.callback(disclosed.close)
             follower = Follower(plan.dsn, desk)
-            calls = PublishedCalls(disclosed, follower, service.status)
+            calls = PublishedCalls(disclosed, follower, lending, service.status)
             service.calls = stack.enter_context(
                 serving_calls(plan.calls, calls, RecordCalls(follower))
             )

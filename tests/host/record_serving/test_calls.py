@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
+import msgspec
 import pytest
 from strongroom_host.errors import BadInput
+from strongroom_host.private_files import FileExposed
 from strongroom_host.record_serving.listening import CallsAddress, calls_channel
 from strongroom_host.record_serving.service import (
     PortTaken,
@@ -24,6 +26,7 @@ from strongroom_host.record_serving.telling import OperatorLog
 from strongroom_wire.proto import enclave_pb2 as pb
 from strongroom_wire.proto import enclave_pb2_grpc, strongroom_pb2, strongroom_pb2_grpc
 
+from tests.host.record_serving.certificates import client_certificate, mutual
 from tests.host.record_serving.pages import RECORD_ORIGIN, source_of
 from tests.host.record_serving.recording import FIRST_HOUR, HOUR_MS, FakeRecord, hour
 from tests.host.record_store.databases import Database
@@ -105,7 +108,9 @@ def _first_job(port: Record, account: str) -> None:
 
 def synced(world: World, account: str, hours: int, *, exact: bool = True) -> None:
     with world.record.connection() as port:
-        world.record.sync(port, account, [hour(at, exact=exact) for at in range(hours)])
+        first = world.record.ends[account] - FIRST_HOUR
+        rows = [hour(first + at, exact=exact) for at in range(hours)]
+        world.record.sync(port, account, rows)
 
 
 def test_a_synchronisation_is_asked_for_and_awaited(world: World) -> None:
@@ -177,7 +182,7 @@ def test_returns_have_their_exact_text(world: World) -> None:
     assert len(answer.returns) == 5
     first, flagged, withheld = answer.returns[0], answer.returns[3], answer.returns[4]
     assert first.percentage_return == 1.0
-    assert first.percentage_return_exact == "1.000000000000"
+    assert first.percentage_return_exact == "1.0000000000"
     assert first.net_return_exact == "10.000000000000000003"
     assert first.balance_exact == "1000.000000000000000001"
     assert first.start_ms == str(FIRST_HOUR * HOUR_MS)
@@ -218,6 +223,24 @@ def test_sums_are_of_what_was_disclosed(world: World) -> None:
     assert (answer.total_trades, answer.total_trades_exact) == (9, "9")
     assert answer.last_sync == (FIRST_HOUR + 2) * HOUR_MS
     assert answer.currency == "USDT"
+    synced(world, "ada", 1)
+    again = world.calls.GetAggregatedMetrics(pb.AggregatedMetricsRequest(user_uid="user"))
+    assert again.total_realized_pnl_exact == "40.000000000000000012"
+    assert again.total_trades == 12
+    assert again == world.calls.GetAggregatedMetrics(pb.AggregatedMetricsRequest(user_uid="user"))
+
+
+def test_sums_lose_no_digit(world: World) -> None:
+    large = "123456789012345678901234567890.000000000000000001"
+    with world.record.connection() as port:
+        for _ in range(2):
+            at = world.record.ends["ada"] - FIRST_HOUR
+            row = hour(at)
+            assert row.exact is not None
+            details = (*row.exact[:3], large, *row.exact[4:])
+            world.record.sync(port, "ada", [msgspec.structs.replace(row, exact=details)])
+            answer = world.calls.GetAggregatedMetrics(pb.AggregatedMetricsRequest(user_uid="user"))
+    assert answer.total_realized_pnl_exact == "246913578024691357802469135780.000000000000000002"
 
 
 def test_what_was_not_disclosed_is_no_zero(world: World) -> None:
@@ -279,6 +302,35 @@ def test_over_the_network_it_takes_mutual_tls() -> None:
         CallsAddress("127.0.0.1:0", Path("chain"), Path("key"))
     with pytest.raises(BadInput, match="no TLS"):
         CallsAddress("unix:/x", Path("chain"), Path("key"), Path("ca"))
+
+
+def test_only_whoever_holds_a_known_certificate_calls(database: Database, tmp_path: Path) -> None:
+    server, client = mutual(tmp_path)
+    chain, key = client_certificate(tmp_path, "stranger")
+    stranger = replace(client, certificate=chain, key=key)
+    plan = plan_of(database, tmp_path, server)
+    with record_service(plan, OperatorLog(io.StringIO())) as service:
+        target = f"localhost:{service.calls}"
+        with calls_channel(replace(client, target=target)) as channel:
+            stub = enclave_pb2_grpc.EnclaveServiceStub(channel)
+            assert stub.HealthCheck(pb.HealthCheckRequest(), timeout=10).version
+        with calls_channel(replace(stranger, target=target)) as channel:
+            stub = enclave_pb2_grpc.EnclaveServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.HealthCheck(pb.HealthCheckRequest(), timeout=3)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        with grpc.insecure_channel(target) as channel:
+            stub = enclave_pb2_grpc.EnclaveServiceStub(channel)
+            with pytest.raises(grpc.RpcError):
+                stub.HealthCheck(pb.HealthCheckRequest(), timeout=3)
+
+
+def test_its_key_is_its_own(tmp_path: Path) -> None:
+    server, _ = mutual(tmp_path)
+    assert server.key is not None
+    server.key.chmod(0o644)
+    with pytest.raises(FileExposed):
+        server.server()
 
 
 def test_it_ends_in_order(database: Database, tmp_path: Path) -> None:
