@@ -1,0 +1,122 @@
+"""How a connector begins: to whom it speaks, what it shares, which wallets it knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from strongroom_enclave.record.connectors.connector import Connector
+from strongroom_enclave.record.connectors.rules import Reason, VenueFault
+from strongroom_enclave.venues import HOSTS
+from strongroom_wire.errors import Code, Refused
+from strongroom_wire.manifest import Egress
+from strongroom_wire.record import Credentials
+
+from tests.enclave.record_connectors.conftest import VENUES, Site
+
+LOGIN = Credentials(account="a", venue="binance", key="k", secret="s", passphrase="")
+HOUR_MS = 3_600_000
+
+
+def connector(venue: str, environment: str, egress: list[Egress], now_ms: int = 0) -> Connector:
+    def nobody() -> Any:
+        raise OSError("nobody may be asked")
+
+    return Connector(venue, environment, LOGIN, egress, nobody, lambda: now_ms, lambda _: None)
+
+
+def own(*hosts: str) -> list[Egress]:
+    return [Egress(host, 443, (), (b"root",)) for host in hosts]
+
+
+def test_an_environment_is_what_the_roots_say() -> None:
+    both = HOSTS["binance"]
+    connector("binance", "live", [])
+    connector("binance", "live", own("clob.polymarket.com", *HOSTS["bybit"]))
+    connector("binance", "live", [Egress(both[0], 443, ("ab" * 32,), ())])
+    connector("binance", "test", own(*both))
+    for environment, egress in (
+        ("live", own(*both)),
+        ("live", own(both[0])),
+        ("test", []),
+        ("test", own(both[0])),
+        ("paper", []),
+        ("paper", own(*both)),
+        ("", []),
+    ):
+        with pytest.raises(Refused) as caught:
+            connector("binance", environment, egress)
+        assert caught.value.code is Code.VENUE_NOT_ALLOWED
+    with pytest.raises(Refused) as caught:
+        connector("elsewhere", "live", [])
+    assert caught.value.code is Code.VENUE_NOT_ALLOWED
+
+
+def test_who_cannot_be_reached_is_asked_again_and_then_named() -> None:
+    with pytest.raises(VenueFault) as caught:
+        connector("binance", "live", []).check()
+    assert caught.value.reason is Reason.UNREACHABLE
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_markets_are_shared_for_an_hour_and_no_key_with_them(site: Site, venue: str) -> None:
+    _kept().clear()
+    first, other = site.line(venue), site.line(venue, checked=False)
+    listed = [call for call in _asked(other, lambda: other.connector.check()) if "load" in call]
+    assert listed == []
+    assert other.connector.markets == first.connector.markets
+    shared: Any = other.session._exchange.markets
+    assert shared is first.session._exchange.markets
+    login = site.logins[venue]
+    for name, (_, kept) in _kept().items():
+        assert login.key not in repr(vars(kept)), name
+        assert login.secret not in repr(vars(kept)), name
+    late = site.line(venue, checked=False)
+    late.session._now = lambda: time.time_ns() // 10**6 + 2 * HOUR_MS
+    late.session.ask = _instead(late.session.ask, "fetch_time", late.session._now)  # type: ignore[method-assign]
+    late.session._exchange.seconds = lambda: int(time.time())  # what is signed is signed now
+    late.session._exchange.milliseconds = lambda: time.time_ns() // 10**6
+    asked = _asked(late, lambda: late.session.begin())
+    assert "load_markets" in asked
+
+
+def test_more_wallets_than_are_told_are_refused(site: Site) -> None:
+    line = site.line("coinbase", checked=False)
+    line.session.begin()
+    answer = line.session.ask("v3PrivateGetBrokerageAccounts", {"limit": "250"})
+    line.session.ask = lambda *_: {**answer, "has_next": True}  # type: ignore[method-assign]
+    with pytest.raises(VenueFault) as caught:
+        line.connector.balances()
+    assert caught.value.reason is Reason.OVERFULL
+
+
+def test_each_wallet_has_a_stream_of_its_own(site: Site) -> None:
+    places = [
+        s.place for s in site.line("coinbase").connector.streams() if s.rule == "transactions"
+    ]
+    held = site.line("coinbase").session.ask("v3PrivateGetBrokerageAccounts", {"limit": "250"})
+    assert sorted(places) == sorted(row["uuid"] for row in held["accounts"])
+
+
+def _kept() -> dict[str, tuple[int, Any]]:
+    from strongroom_enclave.record.connectors import session
+
+    return session._LISTED
+
+
+def _instead(ask: Callable[..., Any], call: str, answer: Callable[[], int]) -> Callable[..., Any]:
+    return lambda asked, *given: answer() if asked == call else ask(asked, *given)
+
+
+def _asked(line: Any, run: Callable[[], object]) -> list[str]:
+    calls, ask = list[str](), line.session.ask
+
+    def noted(call: str, *given: object) -> object:
+        calls.append(call)
+        return ask(call, *given)
+
+    line.session.ask = noted
+    run()
+    return calls
