@@ -146,7 +146,7 @@ class Dialler:
     """A worker's way to the host's proxy: asks init, and takes what is passed. For any thread."""
 
     def __init__(self, ask: Callable[[], None], passed: socket) -> None:
-        self._ask, self._passed, self._turn = ask, passed, Lock()
+        self._ask, self._passed = ask, passed
 
     def __call__(self) -> socket:
         """Returns a new connection to the host's proxy.
@@ -155,9 +155,8 @@ class Dialler:
             OSError: there is none.
             LinkClosed: init is gone.
         """
-        with self._turn:
-            self._ask()
-            _, descriptors, _, _ = recv_fds(self._passed, 1, 1)
+        self._ask()  # whose connection comes first is all the same
+        _, descriptors, _, _ = recv_fds(self._passed, 1, 1)
         if not descriptors:
             raise ConnectionError("no way to the host's proxy")
         return socket(fileno=descriptors[0])
