@@ -8,7 +8,6 @@ A ciphertext is stored as the key's name (16 bytes), the nonce (12), the content
 
 import hmac
 from collections.abc import Mapping
-from secrets import token_bytes
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -42,11 +41,6 @@ class DataKey:
         self.user, self.id, self._secret = user, digest(_KEY, secret)[:16], secret
         keys = HKDF(SHA256(), length=64, salt=None, info=_KEY).derive(secret)
         self._cipher, self._naming = AESGCM(keys[:32]), keys[32:]
-
-    @classmethod
-    def generate(cls, user: str) -> "DataKey":
-        """Returns a new key."""
-        return cls(user, token_bytes(32))
 
     def wrapped(self, role_key: bytes, version: int) -> bytes:
         """Returns the key under the role's sealing key; see `sealing.seal`."""

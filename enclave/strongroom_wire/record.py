@@ -58,12 +58,12 @@ class SyncReceipt(Receipt, frozen=True, tag="strongroom-sync/1"):
     """All that was fetched of an account: complete from `since_ms` (0: with its first event) up to
     `until_ms`, but for so many `gaps`. It explained all that the venue held at `balanced_ms`."""
 
-    trades: Tip
-    flows: Tip
-    since_ms: Count
-    until_ms: Count
-    balanced_ms: Count
-    gaps: Count
+    trades: Tip = (0, UNCHAINED)
+    flows: Tip = (0, UNCHAINED)
+    since_ms: Count = 0
+    until_ms: Count = 0
+    balanced_ms: Count = 0
+    gaps: Count = 0
 
 
 class ReturnsReceipt(Receipt, frozen=True, tag="strongroom-returns/1"):

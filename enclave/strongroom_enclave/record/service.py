@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from functools import partial
+from secrets import token_bytes
 from threading import Thread
 from typing import Final
 
@@ -87,7 +88,7 @@ class Service(RoleProcess):
         credentials = Credentials.parse(self.identity.open(PURPOSE, order.body))
         if (credentials.account, credentials.venue) != (name, venue):
             raise CredentialsSwapped("credentials", "the account's", "another's")
-        key = DataKey.generate(account.user)
+        key = DataKey(account.user, token_bytes(32))
         wrapped = key.wrapped(self._sealing, self.manifest.version)
         with closing(self._store()) as store:
             self._book.resume(store)
@@ -95,8 +96,8 @@ class Service(RoleProcess):
                 state = AccountState.open(self._keys(store, account.user), name, before)
                 state.credentials, state.sync = credentials, following(state.sync)
             else:
-                first = name, venue, environment, 0, UNCHAINED, (0, UNCHAINED), (0, UNCHAINED)
-                state = AccountState(credentials, SyncReceipt(*first, 0, 0, 0, 0))
+                first = SyncReceipt(name, venue, environment, 0, UNCHAINED)
+                state = AccountState(credentials, first)
             store.ask("connect", name, account.user, venue, environment)
             store.ask("put-key", account.user, key.id, wrapped)
             entry = self._book.commit(store, before, state, key, LeafKind.SYNC)

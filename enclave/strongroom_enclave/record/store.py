@@ -20,6 +20,7 @@ What is published shows when a leaf comes whose receipt has the root of the rows
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BufferedRWPair
 
 from strongroom_wire.encoding import pack, u32, u64, uint, unpack_fields
@@ -46,7 +47,12 @@ class Store:
 
     def __init__(self, stream: BufferedRWPair) -> None:
         """`stream` is that of a socket, buffered, with a time-out."""
-        self._stream, self.close = stream, stream.close
+        self._stream = stream
+
+    def close(self) -> None:
+        """Ends the connection, whatever is left to be said over it."""
+        with suppress(OSError):
+            self._stream.close()
 
     def ask(self, verb: str, *fields: str | int | bytes) -> list[bytes]:
         """Returns what the host answers to a request."""

@@ -25,8 +25,9 @@ from strongroom_enclave.record.connectors.rules import Cursor, Reason, VenueFaul
 from strongroom_enclave.record.disclosure import Period, disclosed
 from strongroom_enclave.record.errors import AccountForked
 from strongroom_enclave.record.events import Event, Flow, Market, Trade
+from strongroom_enclave.record.exact import ONE
 from strongroom_enclave.record.marks import Candles
-from strongroom_enclave.record.returns import HOUR_MS, Basis, Doubt, Flag
+from strongroom_enclave.record.returns import DUST, HOUR_MS, Basis, Doubt, Flag
 from strongroom_enclave.record.returns import Account as History
 from strongroom_enclave.record.rows import FLOWS, TRADES, Chain
 from strongroom_enclave.record.state import AccountState, Book
@@ -162,7 +163,8 @@ class Run:
         """Computes the hours that are over, and publishes what of them the tier lets out."""
         sync, last, account = self._sync, self.state.returns, self._account
         doubts, start_ms = tuple(self.state.doubts), last.end_ms if last else self._begin_ms
-        history = History(self._events, markets, Basis(marks, doubts=doubts), start_ms)
+        basis = Basis(marks, DUST.get(account.currency, ONE), doubts=doubts)
+        history = History(self._events, markets, basis, start_ms)
         hours = list(history.hours(min(sync.until_ms, sync.balanced_ms)))
         if not (periods := disclosed(hours, account.tier, history.ledger.open_since())):
             return

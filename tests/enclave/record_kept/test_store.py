@@ -115,6 +115,19 @@ def test_what_is_no_answer_is_refused(how: str) -> None:
         store.ask("keys", "ada")
 
 
+def test_a_connection_that_broke_is_closed_without_another_word() -> None:
+    """What could not be written is still in a buffer, and closing would try once more."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        store = Store(ours.makefile("rwb"))
+    with pytest.raises(StoreBroken):
+        store.ask("keys", "ada")
+    store.close()
+    with pytest.raises(StoreBroken):
+        store.ask("keys", "ada")
+
+
 def test_a_host_that_does_not_answer_is_given_up() -> None:
     held = threading.Event()
 
