@@ -131,7 +131,13 @@ def run(
         keys = KeyStore(folder.expanduser())
         stack.callback(keys.close)
         gateway = Gateway(
-            keys, reader, _now_ms, log=storage, limits=limits, origins=allow_origin or ()
+            keys,
+            reader,
+            _now_ms,
+            limits,
+            log=storage,
+            log_folder=None if log is None else log.expanduser(),
+            origins=allow_origin or (),
         )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -57,7 +58,8 @@ class Limits:
 class Gateway:
     """Both applications over one set of keys, one reader and one set of counts.
 
-    `clock` returns ms since the epoch; `origins` are those of web pages that may ask.
+    `clock` returns ms since the epoch; `log` is served as it is, and from `log_folder` proofs are
+    made; `origins` are those of web pages that may ask.
 
     Raises:
         UnsafeAddress: an origin is none, or is all of them.
@@ -71,6 +73,7 @@ class Gateway:
         limits: Limits,
         *,
         log: Storage | None = None,
+        log_folder: Path | None = None,
         origins: Sequence[str] = (),
     ) -> None:
         self._keys = keys
@@ -80,7 +83,7 @@ class Gateway:
         tokens = TokenSigner(keys.secret("tokens"))
         gate = Gate(keys, tokens, Buckets(limits.key), clock)
         cursors = Cursors(keys.secret("cursors"))
-        interface = Interface(gate, reader, tokens, cursors, log, clock)
+        interface = Interface(gate, reader, tokens, cursors, log, clock, log_folder)
         self.app = _Documented(
             title="Strongroom gateway",
             version=_VERSION,

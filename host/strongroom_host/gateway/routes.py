@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
+from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -38,7 +39,9 @@ from strongroom_host.gateway.parameters import (
 )
 from strongroom_host.gateway.reading import Reader, Span
 from strongroom_host.gateway.tokens import TokenSigner, narrowed
+from strongroom_host.log.return_proof import return_proof
 from strongroom_host.log.returns import row_path
+from strongroom_host.log.sources import open_source
 from strongroom_host.log.tree import Storage
 from strongroom_host.metrics import linking
 from strongroom_host.metrics.measures import measure
@@ -59,7 +62,8 @@ _Nothing = Annotated[NoParameters, Query()]
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """What the routes work with; `clock` returns ms since the epoch."""
+    """What the routes work with; `clock` returns ms since the epoch, `log_folder` is where the
+    record's log is stored, for proofs that are made here."""
 
     gate: Gate
     reader: Reader
@@ -67,6 +71,7 @@ class Interface:
     cursors: Cursors
     log: Storage | None
     clock: Callable[[], int]
+    log_folder: Path | None = None
 
 
 def routes(interface: Interface) -> APIRouter:
@@ -196,6 +201,29 @@ def _add_evidence(router: APIRouter, interface: Interface) -> None:
     ) -> Response:
         rows = reader.evidence(admitted.access, account, start_ms)
         return answer_bytes(request, _beginning(rows, start_ms).receipt, _BYTES, _OWN)
+
+    @router.get(
+        f"{place}/proof",
+        summary="One file that proves the period offline (`strongroom record verify`)",
+        response_class=Response,
+    )
+    def proof(
+        request: Request,
+        account: AccountName,
+        start_ms: StartMs,
+        admitted: Annotated[Admission, Depends(gate.needs(Scope.EVIDENCE, HEAVY))],
+        _: _Nothing,
+    ) -> Response:
+        rows = reader.evidence(admitted.access, account, start_ms)
+        row = _beginning(rows, start_ms)
+        if interface.log_folder is None:
+            raise NothingThere("this gateway has no log to prove anything with")
+        path = _path(rows, row.position)
+        with open_source(str(interface.log_folder)) as source:
+            made = return_proof(
+                source, row.leaf_index, row.encoded, row.position, path, row.receipt
+            )
+        return answer_bytes(request, made.serialise(), _JSON, _OWN)
 
     @router.get(
         "/log/{path:path}",

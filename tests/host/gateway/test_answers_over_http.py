@@ -233,6 +233,14 @@ def test_the_log_is_passed_through_as_bytes_to_anybody(start: Callable[..., Worl
     assert start().get("/v1/log/checkpoint").status_code == 404
 
 
+def test_without_a_log_nothing_is_proved(world: World) -> None:
+    key, _ = world.key()
+    answer = world.get(f"{RETURNS}/{hour_ms(3)}/proof", key)
+    assert (answer.status_code, "no log" in answer.text) == (404, True)
+    other, _ = world.key((Scope.RETURNS,))
+    assert world.get(f"{RETURNS}/{hour_ms(3)}/proof", other).status_code == 403
+
+
 def test_a_key_says_what_it_may_do(world: World) -> None:
     key, kept = world.key((Scope.RETURNS,), ("ada",))
     found = world.get("/v1/key", key).json()
