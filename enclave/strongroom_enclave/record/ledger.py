@@ -95,9 +95,9 @@ class Ledger:
                 quantity -= trade.fee
                 cost = worth(market, quantity, trade.price)
         position = self.positions[trade.symbol]
-        self.realised[market.settle] -= position.realised()
+        before = position.average
         position.fill(trade.time_ms, quantity, cost)
-        self.realised[market.settle] += position.realised()
+        self.realised[market.settle] += position.average - before - cost
 
     def equity(self, price: Prices) -> Decimal:
         """Returns what all of it is worth in the account's currency; UNKNOWN without a mark."""
