@@ -166,15 +166,6 @@ class Desk:
         """The same for a command that talks to the enclave."""
         return self.do(line, *more, "--enclave", self.enclave, status=status)
 
-    def keep_record(self) -> None:
-        """Adds an account whose track record is kept to the draft, which is a file of JSON."""
-        draft = self.folder / "manifest.json"
-        manifest = json.loads(draft.read_text())
-        tier = {"hours": 24, "least_trades": 0, "grid": "0.0001", "embargo": False, "longest": 0}
-        account = {"name": "spot", "user": "anna", "venue": "binance", "environment": "live"}
-        manifest["accounts"] = [{**account, "currency": "USDT", "since_ms": 0, "tier": tier}]
-        draft.write_text(json.dumps(manifest, indent=2) + "\n")
-
     def owner(self, line: str, *more: str, status: int = 0) -> str:
         """The same as its owner."""
         return self.ask(line, *more, "--owner", "owner", status=status)

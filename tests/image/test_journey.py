@@ -21,6 +21,7 @@ from tests.image.desk import Boot, Desk, Venue, processes
 Found = Callable[..., None]
 REFUSED, DENIED, ENVIRONMENT = 3, 4, 5
 LIMITS = "--order-notional 25 --window 3600=250"
+ACCOUNT = "--name spot --venue binance --currency USDT"
 ORDER = "order place --client bot --side buy --type FAK"
 
 
@@ -127,7 +128,7 @@ def test_a_manifest_is_measured_and_locked(
         f" --client bot/card.json=order,cancel,query,health {key}"
     )
     desk.do(f"manifest add-key manifest.json --key brought --source import {key}")
-    desk.keep_record()
+    desk.do(f"manifest add-account manifest.json {ACCOUNT}")
     desk.do("manifest sign manifest.json --owner owner")
     assert "measured in PCR16" in desk.owner("enclave load manifest.signed.json")
     assert "record receipt key" in desk.owner("enclave evidence --save evidence")

@@ -20,6 +20,7 @@ USERS = {"init": 0, "front": 61001, "signer": 61002, "record": 61004}
 TELLING = Path(__file__).with_name("guest") / "sitecustomize.py"
 MEMORY = ("MemTotal", "MemAvailable")
 LIMIT_S = 60
+ACCOUNT = "--name spot --venue binance --currency USDT"
 Told = dict[str, dict[str, str]]
 
 
@@ -55,7 +56,7 @@ def told(telling: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[To
             f" --wallet eoa --chain 80002 --venue clob.testnet --development-root {venue.ca}"
             f" --market {venue.token}:v2:buy,sell:0.40-0.80 --order-notional 25"
         )
-        desk.keep_record()
+        desk.do(f"manifest add-account manifest.json {ACCOUNT}")
         desk.do("manifest sign manifest.json --owner owner")
         desk.owner("enclave load manifest.signed.json")
         console = boot.run / "console.log"
