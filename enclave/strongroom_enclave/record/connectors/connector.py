@@ -6,18 +6,8 @@ from typing import Final
 
 from strongroom_wire.errors import Code, Refused
 
-from strongroom_enclave.record.connectors.rules import (
-    Balance,
-    Cursor,
-    Page,
-    Reason,
-    Stream,
-    VenueFault,
-    amount,
-    inside,
-    listed,
-    text,
-)
+from strongroom_enclave.record.connectors import rules
+from strongroom_enclave.record.connectors.rules import Page, Reason, VenueFault, amount, text
 from strongroom_enclave.record.connectors.session import Session
 from strongroom_enclave.record.connectors.walk import Walk
 from strongroom_enclave.record.exact import ZERO, exactly
@@ -44,29 +34,28 @@ class Connector(Session):
         """
         self.begin()
         if (access := self.venue.access) is not None:
-            told = inside(self.ask(access.call), access.path)
+            told = rules.inside(self.ask(access.call), access.path)
             names = told if isinstance(told, dict) else ()
             granted = {name for name in names if text(told, name) in ("true", "1")}
-            allowed = {access.needs, *(access.allows or granted)}
-            if access.needs not in granted or granted - allowed:
+            if not {access.needs} <= granted <= {access.needs, *(access.allows or granted)}:
                 raise Refused(Code.VENUE_NOT_ALLOWED, "what the key may", "read", "more or less")
         for wallet in self.venue.balances.values():
             rows = self._held(wallet) if wallet.wallet else ()
             ids = {text(row, wallet.wallet) for row in rows}
             self.places |= {name: ("WALLET", name) for name in ids}
 
-    def streams(self) -> list[Stream]:
+    def streams(self) -> list[rules.Stream]:
         """Returns all streams of the account. Where trades are told by symbol, those of all that
         the venue lists: what an account holds says nothing of what it sold."""
-        found, known = list[Stream](), self.places.items()
+        found, known = list[rules.Stream](), self.places.items()
         for name, rule in self.venue.rules.items():
             places: Iterable[str] = rule.places
             if isinstance(places, str):
                 places = [place for place, (kind, _) in known if kind == rule.places]
-            found += [Stream(name, place) for place in places]
+            found += [rules.Stream(name, place) for place in places]
         return found
 
-    def pages(self, stream: Stream, cursor: Cursor, until_ms: int) -> Iterator[Page]:
+    def pages(self, stream: rules.Stream, cursor: rules.Cursor, until_ms: int) -> Iterator[Page]:
         """Yields the pages of a stream from `Cursor(since_ms)` or the last page's cursor on.
 
         They go no further than some seconds before now. Nothing is raised for a venue's sake: the
@@ -116,11 +105,11 @@ class Connector(Session):
                     found.append((text(row, "symbol"), size, amount(row, "entryPrice")))
         return found
 
-    def _held(self, wallet: Balance) -> list[object]:
+    def _held(self, wallet: rules.Balance) -> list[object]:
         answer = self.ask(wallet.call, wallet.given)
         if text(answer, wallet.more) == "true":
             raise VenueFault(Reason.OVERFULL, "all wallets", "more of them")
-        return listed(answer, wallet.rows)
+        return rules.listed(answer, wallet.rows)
 
 
 connector_for = Connector

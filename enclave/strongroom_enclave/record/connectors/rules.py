@@ -189,9 +189,8 @@ def inside(value: object, path: str) -> object:
 def text(row: object, path: str) -> str:
     """Returns a field as the text it was sent as; empty where there is none, or it is no text."""
     value = inside(row, path)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, str | int) else ""
+    written = str(value).lower() if isinstance(value, bool) else value
+    return str(written) if isinstance(written, str | int) else ""
 
 
 def amount(row: object, path: str) -> Decimal:
@@ -223,7 +222,6 @@ def listed(answer: object, path: str) -> list[object]:
     raise VenueFault(Reason.MALFORMED, "a list of rows", type(rows).__name__)
 
 
+_TABLE: Final = Path(__file__).with_name("venues.toml").read_bytes()
 # The venues by name.
-VENUES: Final = msgspec.toml.decode(
-    Path(__file__).with_name("venues.toml").read_bytes(), type=dict[str, Venue]
-)
+VENUES: Final = msgspec.toml.decode(_TABLE, type=dict[str, Venue])

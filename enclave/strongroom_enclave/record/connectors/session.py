@@ -85,15 +85,15 @@ class Session:
             raise Refused(Code.VENUE_NOT_ALLOWED, f"roots of {venue}", environment, sorted(own))
         self.name, self.venue, self._now, self._sleep = venue, VENUES[venue], now_ms, sleep
         self.http = Http(hosts, lambda host: connected(dial(), host, _STEP_S))
-        self.close, self._offset, self._free_at, self._wait = self.http.close, 0, 0, 0
+        self.close, self._offset, self._wait = self.http.close, 0, 0
         self.markets, self.places = dict[str, Market](), dict[str, tuple[str, str]]()
         self._known: dict[tuple[bool, str], Market] = {}
         key, secret, password = credentials.key, credentials.secret, credentials.passphrase
         signer = {"apiKey": key, "secret": secret, "password": password}
-        exchange = _CLIENTS[venue]({**signer, "options": self.venue.options})
-        self._exchange = exchange
+        exchange = self._exchange = _CLIENTS[venue]({**signer, "options": self.venue.options})
         exchange.number, exchange.session, exchange.has["fetchCurrencies"] = str, None, False
-        exchange.fetch, exchange.throttle = self._fetch, self._pace
+        exchange.fetch = self._fetch
+        exchange.throttle = lambda cost: sleep(int(exchange.rateLimit * (cost or 1)))
         exchange.milliseconds, exchange.seconds = self.time_ms, lambda: self.time_ms() // 1000
 
     def time_ms(self) -> int:
@@ -179,12 +179,6 @@ class Session:
                 break
             self._sleep(wait)
         raise VenueFault(reason)
-
-    def _pace(self, cost: Any = None) -> None:
-        now = self._now()
-        if self._free_at > now:
-            self._sleep(self._free_at - now)
-        self._free_at = max(now, self._free_at) + int(self._exchange.rateLimit * (cost or 1))
 
     def _fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         self._wait = 0

@@ -11,19 +11,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from strongroom_enclave.record.connectors.rules import (
-    Cursor,
-    Gap,
-    Page,
-    Reason,
-    Rule,
-    Stream,
-    VenueFault,
-    amount,
-    inside,
-    listed,
-    text,
-)
+from strongroom_enclave.record.connectors import rules
+from strongroom_enclave.record.connectors.rules import Cursor, Reason, Stream, VenueFault, text
 from strongroom_enclave.record.connectors.session import Session
 from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Event, Flow, FlowKind, Kind, Side, Trade
@@ -62,7 +51,7 @@ class Walk:
         self._sent = {*self._rule.given.values()}
         self._cursor, self._until = cursor, until_ms
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[rules.Page]:
         """Yields what the venue tells, oldest first; if that is not everything, the last page is a
         gap that says why not."""
         begin, depth_ms = self._cursor.next_ms, self._rule.depth * _DAY_MS
@@ -70,15 +59,15 @@ class Walk:
         oldest = self._session.time_ms() - depth_ms + 60_000
         if depth_ms and begin < oldest:
             self._cursor = Cursor(oldest)
-            yield Page((), self._cursor, Gap(begin, oldest - 1, Reason.DEPTH))
+            yield rules.Page((), self._cursor, rules.Gap(begin, oldest - 1, Reason.DEPTH))
         try:
             while self._cursor.next_ms <= self._until:
                 events = self._step()
-                yield Page(events, self._cursor)
+                yield rules.Page(events, self._cursor)
         except (RecordError, LookupError, ValueError, OverflowError) as fault:
             # All but a fault with its reason: a row that is no event.
             reason = getattr(fault, "reason", Reason.MALFORMED)
-            yield Page((), self._cursor, Gap(self._cursor.next_ms, self._until, reason))
+            yield rules.Page((), self._cursor, rules.Gap(self._cursor.next_ms, self._until, reason))
 
     def _step(self) -> tuple[Event, ...]:
         """Returns the events of one span more, and goes on to its end, or to money on its way."""
@@ -115,7 +104,7 @@ class Walk:
             ordered = when in (sorted(when), sorted(when, reverse=True))
             if not (near and ordered and len(keys) == len(found)):
                 raise VenueFault(Reason.DISCONTINUED, "rows of the span, in order, once", "others")
-            token = inside(answer, rule.next) if rule.next else page[-1].key if page else ""
+            token = rules.inside(answer, rule.next) if rule.next else page[-1].key if page else ""
             # Some name a next page after the last one, which is empty then.
             more = bool(token and page) if rule.next else len(page) >= rule.size
             if not more or (not asked and not onwards and when[-1] < start):
@@ -135,11 +124,10 @@ class Walk:
         sent = [(name, place.get(value, value)) for name, value in rule.given.items()]
         answer = session.ask(rule.call, {name: value for name, value in sent if value is not None})
         with exactly():
-            page = [_entry(session, rule, row) for row in listed(answer, rule.rows)]
+            page = [_entry(session, rule, row) for row in rules.listed(answer, rule.rows)]
         if any(each.time_ms > session.time_ms() + _AHEAD_MS for each in page):
             raise VenueFault(Reason.CLOCK, "times that have been", "a time to come")
-        foreign = symbol and any(getattr(each.event, "symbol", symbol) != symbol for each in page)
-        if len(page) > rule.size or foreign:
+        if symbol and any(getattr(each.event, "symbol", symbol) != symbol for each in page):
             raise VenueFault(Reason.DISCONTINUED, "rows as asked for", "others")
         return page, answer
 
@@ -154,7 +142,7 @@ def _times(start: int, end: int) -> dict[str, object]:
     return found | {"$since_iso": since.isoformat(), "$until_iso": until.isoformat()}
 
 
-def _entry(session: Session, rule: Rule, row: object) -> _Entry:
+def _entry(session: Session, rule: rules.Rule, row: object) -> _Entry:
     at, status, asset = rule.row, text(row, rule.row.status), text(row, rule.row.asset)
     time_ms, identifier = _time_ms(text(row, at.time)), text(row, at.id)
     kind = "+".join(text(row, path) for path in at.kind)
@@ -171,12 +159,12 @@ def _entry(session: Session, rule: Rule, row: object) -> _Entry:
         asset = session.asset(asset) if asset else ""
     else:
         asset = market.settle
-    size, fee = amount(row, at.amount), amount(row, at.fee)
+    size, fee = rules.amount(row, at.amount), rules.amount(row, at.fee)
     if what == "TRADE" and market:
-        side, price = Side(_BOUGHT[text(row, at.side).lower()]), amount(row, at.price)
+        side, price = Side(_BOUGHT[text(row, at.side).lower()]), rules.amount(row, at.price)
         trade = Trade(time_ms, identifier, market.symbol, side, size, price, fee, asset)
         return _Entry(time_ms, kind + identifier, trade)
-    changed = amount(row, at.change) if at.change else size + fee
+    changed = rules.amount(row, at.change) if at.change else size + fee
     changed = changed.copy_negate() if what.startswith("-") else changed
     flow = Flow(time_ms, identifier, asset, changed, FlowKind[what.removeprefix("-")])
     return _Entry(time_ms, kind + identifier, flow)
