@@ -14,13 +14,8 @@ from secrets import token_bytes
 from threading import Thread
 from typing import Final
 
-from strongroom_wire.bundle import LogHead, Role
+from strongroom_wire import bundle, leaves, manifest, pages, record, statements
 from strongroom_wire.errors import Code, WireError
-from strongroom_wire.leaves import Kind as LeafKind
-from strongroom_wire.manifest import Account
-from strongroom_wire.pages import answer_body
-from strongroom_wire.record import UNCHAINED, Credentials, SyncReceipt
-from strongroom_wire.statements import OwnerOrder
 
 from strongroom_enclave.datakeys import DataKey, Keys
 from strongroom_enclave.messages import Kind
@@ -48,14 +43,14 @@ class Service(RoleProcess):
 
     def __init__(self, link: links.Link, passed: Socket) -> None:
         """`passed` is where init passes connections to the host's proxy."""
-        super().__init__(link, Role.RECORD)
+        super().__init__(link, bundle.Role.RECORD)
         self._dial = links.Dialler(partial(link.send, Kind.DIAL), passed)
         self._accounts = {account.name: account for account in self.manifest.accounts}
         self._book, self._sealing = Book(self.ledger, self.now_ms), b""
         self._workers = [Thread(target=self._work, daemon=True) for _ in range(_WORKERS)]
 
     @property
-    def head(self) -> LogHead:
+    def head(self) -> bundle.LogHead:
         """The head of the log as far as the host has it."""
         return self._book.head
 
@@ -81,11 +76,11 @@ class Service(RoleProcess):
         while self._workers:
             self._workers.pop().start()
 
-    def _connect(self, order: OwnerOrder) -> bytes:
+    def _connect(self, order: statements.OwnerOrder) -> bytes:
         """Takes an account's credentials, and makes a new key to keep its state under."""
         account = self._accounts[order.key]
         name, venue, environment = account.name, account.venue, account.environment
-        credentials = Credentials.parse(self.identity.open(PURPOSE, order.body))
+        credentials = record.Credentials.parse(self.identity.open(PURPOSE, order.body))
         if (credentials.account, credentials.venue) != (name, venue):
             raise CredentialsSwapped("credentials", "the account's", "another's")
         key = DataKey(account.user, token_bytes(32))
@@ -96,12 +91,12 @@ class Service(RoleProcess):
                 state = AccountState.open(self._keys(store, account.user), name, before)
                 state.credentials, state.sync = credentials, following(state.sync)
             else:
-                first = SyncReceipt(name, venue, environment, 0, UNCHAINED)
+                first = record.SyncReceipt(name, venue, environment, 0, record.UNCHAINED)
                 state = AccountState(credentials, first)
             store.ask("connect", name, account.user, venue, environment)
             store.ask("put-key", account.user, key.id, wrapped)
-            entry = self._book.commit(store, before, state, key, LeafKind.SYNC)
-        return answer_body(b"", entry)
+            entry = self._book.commit(store, before, state, key, leaves.Kind.SYNC)
+        return pages.answer_body(b"", entry)
 
     def _work(self) -> None:
         while True:
@@ -128,7 +123,7 @@ class Service(RoleProcess):
             reason = error.reason if isinstance(error, VenueFault) else 0
         store.ask("ended", name, code, reason)
 
-    def _synchronise(self, store: Store, account: Account, full: bool) -> None:
+    def _synchronise(self, store: Store, account: manifest.Account, full: bool) -> None:
         run = Run(self._book, store, self._keys(store, account.user), account, self.manifest.mode)
         where = account.venue, account.environment, run.state.credentials, self.manifest.egress
         with closing(Connector(*where, self._dial, self.now_ms, _sleep)) as connector:

@@ -9,13 +9,9 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 
 from msgspec import DecodeError, Struct, msgpack
-from strongroom_wire.bundle import Role
-from strongroom_wire.encoding import digest, pack
+from strongroom_wire import bundle, encoding, pages, record, statements
 from strongroom_wire.errors import Code, Malformed, Refused
 from strongroom_wire.leaves import Kind
-from strongroom_wire.pages import Entry, LogPage
-from strongroom_wire.record import Credentials, ReturnsReceipt, SyncReceipt
-from strongroom_wire.statements import Permit
 
 from strongroom_enclave.datakeys import DataKey, Keys, opened
 from strongroom_enclave.log.ledger import Ledger
@@ -36,9 +32,9 @@ class AccountState(Struct, forbid_unknown_fields=True):
     how far it was read; `markets` are those that were ever traded in, listed or not. `openings` are
     events that no venue told: they explain what it held and its history does not."""
 
-    credentials: Credentials
-    sync: SyncReceipt
-    returns: ReturnsReceipt | None = None
+    credentials: record.Credentials
+    sync: record.SyncReceipt
+    returns: record.ReturnsReceipt | None = None
     cursors: dict[str, Cursor] = {}
     markets: dict[str, Market] = {}
     openings: list[Event] = []
@@ -65,7 +61,7 @@ class AccountState(Struct, forbid_unknown_fields=True):
 def root_of(states: Mapping[str, bytes]) -> bytes:
     """Returns what a leaf says of all sealed states: 32 bytes, zero where there are none."""
     fields = [field for name in sorted(states) for field in (name.encode(), states[name])]
-    return digest(_ROOT, *fields) if fields else bytes(32)
+    return encoding.digest(_ROOT, *fields) if fields else bytes(32)
 
 
 class Book:
@@ -81,10 +77,10 @@ class Book:
         self._ledger, self._now, self._not_after = ledger, now_ms, 0
         self._pushed, self._awaited = 0, bytes(32)
 
-    def permit(self, permit: Permit) -> None:
+    def permit(self, permit: statements.Permit) -> None:
         """Takes a permit that is in the log. The first says which history and states go on."""
         if not self._not_after:
-            self.head, self._awaited = permit.continues(Role.RECORD).head, permit.record_root
+            self.head, self._awaited = permit.continues(bundle.Role.RECORD).head, permit.record_root
             self._pushed = self.head.size
         self._not_after = permit.not_after
 
@@ -108,7 +104,7 @@ class Book:
 
     def commit(
         self, store: Store, before: bytes | None, state: AccountState, key: DataKey, kind: Kind
-    ) -> Entry:
+    ) -> pages.Entry:
         """Puts a state in the place of the one that it was made from (None: of no account yet), and
         the newest receipt of its kind in the log; returns the leaf, when the host has both.
 
@@ -140,9 +136,9 @@ class Book:
         while self._pushed < self._ledger.head.size:
             page = self._ledger.page(self._pushed, opened=True)
             store.ask("log", page)
-            self._pushed += len(LogPage.parse(page).entries)
+            self._pushed += len(pages.LogPage.parse(page).entries)
         self.head = self._ledger.head
 
 
 def _place(account: str) -> bytes:
-    return pack(_STATE, account.encode())
+    return encoding.pack(_STATE, account.encode())
