@@ -12,7 +12,7 @@ from strongroom_enclave.record.connectors.session import Session
 from strongroom_enclave.record.connectors.walk import Walk
 from strongroom_enclave.record.exact import ZERO, exactly
 
-__all__ = ["Connector", "connector_for"]
+__all__ = ["Connector"]
 
 _CANDLES: Final = 200
 _INTERVALS: Final = {60_000: "1m", 3_600_000: "1h"}
@@ -110,6 +110,3 @@ class Connector(Session):
         if text(answer, wallet.more) == "true":
             raise VenueFault(Reason.OVERFULL, "all wallets", "more of them")
         return rules.listed(answer, wallet.rows)
-
-
-connector_for = Connector

@@ -91,25 +91,27 @@ class Walk:
 
     def _window(self, start: int, end: int) -> list[_Entry]:
         """Returns every row from start to end, oldest first: there is no half of a window."""
-        rule, found, times = self._rule, list[_Entry](), _times(start, end)
+        rule, found, seen, times = self._rule, list[_Entry](), set[str](), _times(start, end)
         asked, onwards = not self._sent.isdisjoint(times), "$from" in self._sent
         token: Any = self._cursor.last_key or "0" if onwards else None
         for number in range(1, _MAX_PAGES):
             place = {"$next": token, "$from": token, "$page": number, "$offset": len(found)}
             page, answer = self._page({**times, **place, "$place": self._place})
             found += page
-            when, keys = [each.time_ms for each in found], {each.key for each in found}
-            near = all(start - _SLACK_MS <= ms <= end + _SLACK_MS for ms in when) or not asked
-            near = near and not (onwards and page and int(page[0].key) < int(token))
-            ordered = when in (sorted(when), sorted(when, reverse=True))
-            if not (near and ordered and len(keys) == len(found)):
-                raise VenueFault(Reason.DISCONTINUED, "rows of the span, in order, once", "others")
+            seen.update(each.key for each in page)
+            near = all(start - _SLACK_MS <= each.time_ms <= end + _SLACK_MS for each in page)
+            low = onwards and page and int(page[0].key) < int(token)
+            if (asked and not near) or low or len(seen) < len(found):
+                raise VenueFault(Reason.DISCONTINUED, "rows of the span, each once", "others")
             token = rules.inside(answer, rule.next) if rule.next else page[-1].key if page else ""
             # Some name a next page after the last one, which is empty then.
             more = bool(token and page) if rule.next else len(page) >= rule.size
-            if not more or (not asked and not onwards and when[-1] < start):
-                told = [each for each in found if start <= each.time_ms <= end]
-                return sorted(told, key=lambda each: each.time_ms)
+            if not more or (not asked and not onwards and page[-1].time_ms < start):
+                told = sorted(found, key=lambda each: each.time_ms)
+                when = [each.time_ms for each in found]
+                if [each.time_ms for each in told] not in (when, when[::-1]):
+                    raise VenueFault(Reason.DISCONTINUED, "rows in order", "in none")
+                return [each for each in told if start <= each.time_ms <= end]
             if onwards:
                 token = int(page[-1].key) + 1
             if self._sent.isdisjoint(_ONWARDS):
