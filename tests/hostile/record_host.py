@@ -57,7 +57,7 @@ EXACT = manifest.Tier(hours=1, least_trades=0, grid=None)
 COARSE = manifest.Tier()
 _PURPOSE = b"record-credentials"
 _FOREVER_S = 10 * 365 * 86_400
-_QUICK = Limits(lease_seconds=20.0, attempts=50, first_wait=0.05, longest_wait=0.5)
+_QUICK = Limits(lease_seconds=300.0, attempts=50, first_wait=0.05, longest_wait=0.5)
 
 
 def account(
