@@ -252,6 +252,19 @@ def test_what_was_not_disclosed_is_no_zero(world: World) -> None:
     assert answer.total_equity_exact == "1000.000000000000000001"
 
 
+def test_a_sum_of_some_is_not_taken_for_all(world: World) -> None:
+    synced(world, "ada", 1)
+    with world.record.connection() as port:
+        world.record.connect(port, "bob")
+        _first_job(port, "bob")
+        withheld = msgspec.structs.replace(hour(0, exact=False), closing=None)
+        world.record.sync(port, "bob", [withheld])
+    answer = world.calls.GetAggregatedMetrics(pb.AggregatedMetricsRequest(user_uid="user"))
+    assert math.isnan(answer.total_equity)
+    assert answer.total_equity_exact == ""
+    assert answer.total_realized_pnl_exact == "10.000000000000000003"
+
+
 def test_unknown_users_and_accounts_are_told(world: World) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         world.calls.ProcessSyncJob(pb.SyncJobRequest(user_uid="nobody"), timeout=5)

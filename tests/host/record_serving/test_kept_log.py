@@ -239,3 +239,4 @@ def test_what_is_no_page_is_refused(host: Host, log: KeptLog) -> None:
     with pytest.raises(PageRefused):
         log.keep(host.connection, opened)
     assert host.asked == 1
+    assert host.rows() == host.stored() == []

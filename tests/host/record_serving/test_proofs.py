@@ -22,10 +22,11 @@ from strongroom_host.log.notes import VerifierKey, signed_note
 from strongroom_host.log.return_proof import ReturnProof, prove_return, return_proof
 from strongroom_host.log.returns import row_path
 from strongroom_host.log.sources import open_source
+from strongroom_host.log.tlog_proof import InclusionProof
 from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role
 from strongroom_wire.checkpoint import checkpoint_text, log_origin
 from strongroom_wire.errors import WireError
-from strongroom_wire.leaves import Kind
+from strongroom_wire.leaves import Kind, Leaf, commitment
 from strongroom_wire.manifest import Account, Manifest, Tier
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.record import UNCHAINED, ReturnsReceipt
@@ -160,6 +161,33 @@ def test_nothing_in_it_can_be_changed(
     record = made()
     with pytest.raises(error):
         record.prove(altered(record.proof(tmp_path)))
+
+
+def test_a_leaf_that_is_not_in_the_log_is_refused(tmp_path: Path) -> None:
+    """Everything fits but the log: another place in it, or a leaf of one's own making."""
+    record = made()
+    proof = record.proof(tmp_path)
+    inclusion = InclusionProof.parse(proof.inclusion)
+    better = hour(2, "0.990000000000").serialise()
+    receipt = msgspec.structs.replace(
+        record.receipt, count=1, root=leaf_hash(better).hex()
+    ).serialise()
+    opening = bytes(32) + receipt
+    genuine = Leaf.parse(inclusion.extra)
+    forged = Leaf(
+        Kind.RETURNS, genuine.epoch, 2, genuine.time_ms, commitment(opening), genuine.public
+    )
+    made_up = change(
+        row=better,
+        position=0,
+        path=(),
+        opening=opening,
+        inclusion=replace(inclusion, extra=forged.serialise()).serialise(),
+    )
+    elsewhere = change(inclusion=replace(inclusion, index=1).serialise())
+    for altered in (made_up, elsewhere):
+        with pytest.raises(NotIncluded):
+            record.prove(altered(proof))
 
 
 def test_a_head_that_nobody_proved_signed_is_refused(tmp_path: Path) -> None:

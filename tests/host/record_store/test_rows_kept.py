@@ -174,6 +174,8 @@ def test_states_follow_each_other_and_count_from_their_leaf_on(store: RecordStor
     assert store.log_state("log", 5, root(2))
     assert at(7) == [ada, bob], "what is newer than the root does not count for it"
     assert at(2) == [("ada-spot", 2, sealed(2).ciphertext), bob]
+    assert store.log_state("another log", 9, root(1))
+    assert at(1) == [ada], "places in another log say nothing"
 
 
 def test_a_state_that_was_put_twice_is_logged_once_it_is_the_newest(store: RecordStore) -> None:
