@@ -10,7 +10,6 @@ from decimal import Decimal
 
 from strongroom_enclave.record.connectors.rules import (
     Cursor,
-    Gap,
     Page,
     Reason,
     Stream,
@@ -142,7 +141,7 @@ class Told:
 
     def _gap(self, cursor: Cursor, until_ms: int) -> Page:
         assert self._trouble is not None
-        return Page((), cursor, gap=Gap(cursor.next_ms, until_ms, self._trouble.choice(_PASSING)))
+        return Page((), cursor, gap=self._trouble.choice(_PASSING))
 
     def _perhaps(self, often: int) -> None:
         if self._unlucky(often):

@@ -22,7 +22,7 @@ from strongroom_enclave.datakeys import Keys
 from strongroom_enclave.record.balancing import Rest, differences, openings
 from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Cursor, Reason, VenueFault
-from strongroom_enclave.record.disclosure import Period, disclosed
+from strongroom_enclave.record.disclosure import disclosed
 from strongroom_enclave.record.errors import AccountForked
 from strongroom_enclave.record.events import Event, Flow, Market, Trade
 from strongroom_enclave.record.exact import ONE
@@ -106,11 +106,11 @@ class Run:
             cursor = origin if full else had
             for page in connector.pages(stream, cursor, until_ms):
                 self._keep(page.events)
-                cursor, gap = page.cursor, page.gap
-                if gap and gap.reason is Reason.DEPTH:
-                    self._doubt(max(gap.start_ms, had.next_ms), gap.end_ms + 1, Flag.GAP)
+                gap, before, cursor = page.gap, cursor, page.cursor
+                if gap is Reason.DEPTH:
+                    self._doubt(max(before.next_ms, had.next_ms), cursor.next_ms, Flag.GAP)
                 elif gap:
-                    fault = gap.reason
+                    fault = gap
             cursors[name] = max(had, cursor, key=lambda each: each.next_ms)
             told_ms.append(cursors[name].next_ms)
         return min(told_ms), fault
@@ -166,9 +166,10 @@ class Run:
         basis = Basis(marks, DUST.get(account.currency, ONE), doubts=doubts)
         history = History(self._events, markets, basis, start_ms)
         hours = list(history.hours(min(sync.until_ms, sync.balanced_ms)))
-        if not (periods := disclosed(hours, account.tier, history.ledger.open_since())):
+        opened_ms = history.ledger.open_since()
+        if not (periods := disclosed(hours, account.tier, opened_ms, lambda: token_hex(16))):
             return
-        rows, tree = [_published(period) for period in periods], Frontier()
+        rows, tree = [period.serialise() for period in periods], Frontier()
         for row in rows:
             tree.append(leaf_hash(row))
         root, tier = tree.head.root, msgspec.json.encode(account.tier).decode()
@@ -203,18 +204,3 @@ def _quiet(connector: Connector) -> tuple[int, _Held | None]:
         if held == (connector.balances(), connector.positions()):
             return time_ms, held
     return time_ms, None
-
-
-def _published(period: Period) -> bytes:
-    exact, hour = None, period.exact
-    if hour:
-        money = map(_text, (hour.opening, hour.flows, hour.pnl, hour.realised, hour.unrealised))
-        opening, flows, pnl, realised, unrealised = money
-        rest = _text(hour.fees), _text(hour.funding), hour.trades, hour.mark_age_ms
-        exact = opening, flows, pnl, realised, unrealised, *rest
-    shown = period.start_ms, period.hours, _text(period.value), _text(period.closing)
-    return record.PublishedHour(*shown, int(period.flags), exact, token_hex(16)).serialise()
-
-
-def _text(number: Decimal | None) -> str | None:
-    return None if number is None else f"{number:f}"

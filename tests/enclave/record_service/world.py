@@ -11,7 +11,6 @@ from random import Random
 
 from strongroom_enclave.record.connectors.rules import (
     Cursor,
-    Gap,
     Page,
     Reason,
     Stream,
@@ -110,8 +109,8 @@ class World:
         until_ms = min(until_ms, self.settled_ms())
         oldest = self.now_ms - self.faults.depth_ms
         if self.faults.depth_ms and cursor.next_ms < oldest:
-            begin, cursor = cursor.next_ms, Cursor(oldest)
-            yield Page((), cursor, Gap(begin, oldest - 1, Reason.DEPTH))
+            cursor = Cursor(oldest)
+            yield Page((), cursor, Reason.DEPTH)
         mine = [
             event
             for event in self.events
@@ -121,7 +120,7 @@ class World:
         while mine:
             self.asked += 1
             if self.faults.reason is not None and self.asked >= self.faults.at_page:
-                yield Page((), cursor, Gap(cursor.next_ms, until_ms, self.faults.reason))
+                yield Page((), cursor, self.faults.reason)
                 return
             some, mine = mine[: self.page], mine[self.page :]
             # Others of the same ms may follow: they are told again.
@@ -130,7 +129,7 @@ class World:
             again = some[:1] if self.faults.doubled else []
             yield Page((*again, *some, *again), cursor)
         if self.faults.reason is not None and self.asked >= self.faults.at_page:
-            yield Page((), cursor, Gap(cursor.next_ms, until_ms, self.faults.reason))
+            yield Page((), cursor, self.faults.reason)
             return
         yield Page((), Cursor(max(until_ms + 1, cursor.next_ms), cursor.last_ms, cursor.last_key))
 

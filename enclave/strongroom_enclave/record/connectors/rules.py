@@ -17,7 +17,7 @@ from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Event
 from strongroom_enclave.record.exact import ZERO
 
-__all__ = ["VENUES", "Balance", "Cursor", "Gap", "Page", "Reason", "Rule"]
+__all__ = ["VENUES", "Balance", "Cursor", "Page", "Reason", "Rule"]
 __all__ += ["Stream", "Venue", "VenueFault", "amount", "inside", "listed", "text"]
 
 
@@ -159,21 +159,14 @@ class Cursor(Struct, frozen=True):
     last_key: str = ""
 
 
-class Gap(Struct, frozen=True):
-    """From `start_ms` to `end_ms` (inclusive) nothing is proved."""
-
-    start_ms: int
-    end_ms: int
-    reason: Reason
-
-
 class Page(Struct, frozen=True):
-    """Events, or a gap. Without one, all is told from the cursor before up to this cursor; events
-    that lie before were booked late."""
+    """Events, or why there is a gap. Without one, all is told from the cursor before up to this
+    cursor; events that lie before were booked late. With one, that is not told if this cursor is
+    further; else what follows it is not, and an attempt later begins there."""
 
     events: tuple[Event, ...]
     cursor: Cursor
-    gap: Gap | None = None
+    gap: Reason | None = None
 
 
 def inside(value: object, path: str) -> object:

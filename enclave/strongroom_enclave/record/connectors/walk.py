@@ -54,20 +54,19 @@ class Walk:
     def pages(self) -> Iterator[rules.Page]:
         """Yields what the venue tells, oldest first; if that is not everything, the last page is a
         gap that says why not."""
-        begin, depth_ms = self._cursor.next_ms, self._rule.depth * _DAY_MS
+        depth_ms = self._rule.depth * _DAY_MS
         # A minute later than the venue says: a request takes time, and a clock may differ.
         oldest = self._session.time_ms() - depth_ms + 60_000
-        if depth_ms and begin < oldest:
+        if depth_ms and self._cursor.next_ms < oldest:
             self._cursor = Cursor(oldest)
-            yield rules.Page((), self._cursor, rules.Gap(begin, oldest - 1, Reason.DEPTH))
+            yield rules.Page((), self._cursor, Reason.DEPTH)
         try:
             while self._cursor.next_ms <= self._until:
                 events = self._step()
                 yield rules.Page(events, self._cursor)
         except (RecordError, LookupError, ValueError, OverflowError) as fault:
             # All but a fault with its reason: a row that is no event.
-            reason = getattr(fault, "reason", Reason.MALFORMED)
-            yield rules.Page((), self._cursor, rules.Gap(self._cursor.next_ms, self._until, reason))
+            yield rules.Page((), self._cursor, getattr(fault, "reason", Reason.MALFORMED))
 
     def _step(self) -> tuple[Event, ...]:
         """Returns the events of one span more, and goes on to its end, or to money on its way."""
