@@ -151,7 +151,7 @@ def rows(trades: int = 200_000, year: int = 8_760) -> list[dict[str, Any]]:
         _row(f"account-hours, {trades // year} trades each", "1/s", busy, "2 trades each", quiet),
         _row("account-hours, 24 h and 200 trades replayed", "1/s", quiet, "fractions", slow),
         {"name": "hours disclosed, exact", "unit": "1/s",
-         "value": _rate(lambda: disclosed(series, Tier(hours=1, grid=None), None), year)},
+         "value": _rate(lambda: disclosed(series, Tier(hours=1, grid=None), None, str), year)},
         {"name": "hours disclosed, daily and rounded", "unit": "1/s",
-         "value": _rate(lambda: disclosed(series, tier, since), year)},
+         "value": _rate(lambda: disclosed(series, tier, since, str), year)},
     ]  # fmt: skip

@@ -1,43 +1,33 @@
 """What leaves of a series of hours, under the tier that the owner chose in the manifest.
 
-The periods returned here are all that may leave, in any form. README.md has the steps and why each
+The rows returned here are all that may leave, in any form. README.md has the steps and why each
 holds back what it does; two properties hold them together: what was disclosed stays, and hours that
 are held back have no influence on what is disclosed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import reduce
 from itertools import pairwise
 from operator import or_
 
-from msgspec import Struct
 from strongroom_wire.manifest import Tier
+from strongroom_wire.record import PublishedHour
 
 from strongroom_enclave.record.errors import SeriesBroken
 from strongroom_enclave.record.exact import ONE, RETURN, exactly, money, product, quotient
-from strongroom_enclave.record.returns import HOUR_MS, Flag, Hour
+from strongroom_enclave.record.returns import HOUR_MS, Hour
 
-__all__ = ["Period", "disclosed"]
-
-
-class Period(Struct, frozen=True):
-    """Some hours as one: `value` is its return, `closing` the equity at its end; if it is one
-    hour, and neither rounded nor held for more trades, also that hour itself."""
-
-    start_ms: int
-    hours: int
-    closing: Decimal | None
-    value: Decimal | None
-    flags: Flag
-    exact: Hour | None
+__all__ = ["disclosed"]
 
 
-def disclosed(series: Sequence[Hour], tier: Tier, open_since_ms: int | None) -> tuple[Period, ...]:
+def disclosed(
+    series: Sequence[Hour], tier: Tier, open_since_ms: int | None, salt: Callable[[], str]
+) -> list[PublishedHour]:
     """Returns what may leave of an account's hours, from its first to its latest.
 
     `open_since_ms` is the time of the oldest lot open at the end of the latest hour, None if there
-    is none (`Ledger.open_since`).
+    is none (`Ledger.open_since`); `salt` makes a row's salt.
 
     Raises:
         SeriesBroken: the hours do not follow each other.
@@ -50,7 +40,7 @@ def disclosed(series: Sequence[Hour], tier: Tier, open_since_ms: int | None) -> 
         held_ms = max(open_since_ms, series[-1].start_ms + HOUR_MS - longest_ms)
         series = [hour for hour in series if hour.start_ms + HOUR_MS <= held_ms]
     with exactly():
-        return tuple(_period(hours, tier) for hours in _periods(series, tier))
+        return [_period(hours, tier, salt()) for hours in _periods(series, tier)]
 
 
 def _periods(series: Iterable[Hour], tier: Tier) -> Iterator[list[Hour]]:
@@ -64,8 +54,8 @@ def _periods(series: Iterable[Hour], tier: Tier) -> Iterator[list[Hour]]:
             hours, trades = [], 0
 
 
-def _period(hours: list[Hour], tier: Tier) -> Period:
-    first, last, grid = hours[0], hours[-1], tier.grid
+def _period(hours: list[Hour], tier: Tier, salt: str) -> PublishedHour:
+    first, last, grid, exact = hours[0], hours[-1], tier.grid, None
     values = [hour.value for hour in hours if hour.value is not None]
     whole = len(values) == len(hours)
     value = product(((1 + each, ONE) for each in values), 12) - 1 if whole else None
@@ -76,5 +66,14 @@ def _period(hours: list[Hour], tier: Tier) -> Period:
         width = abs(closing) * grid
         power = width.adjusted() + (width != ONE.scaleb(width.adjusted()))
         closing = money(quotient(closing, ONE, ONE.scaleb(power)))
-    alone = grid is None and tier.hours == 1 and not tier.least_trades
-    return Period(first.start_ms, len(hours), closing, value, flags, first if alone else None)
+    if grid is None and tier.hours == 1 and not tier.least_trades:
+        sums = map(_text, (first.opening, first.flows, first.pnl, first.realised, first.unrealised))
+        opening, flows, pnl, realised, unrealised = sums
+        rest = _text(first.fees), _text(first.funding), first.trades, first.mark_age_ms
+        exact = opening, flows, pnl, realised, unrealised, *rest
+    shown = first.start_ms, len(hours), _text(value), _text(closing), int(flags)
+    return PublishedHour(*shown, exact, salt)
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else f"{number:f}"

@@ -2,16 +2,18 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from itertools import count
 from math import prod
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from strongroom_enclave.record.disclosure import Period, disclosed
+from strongroom_enclave.record import disclosure
 from strongroom_enclave.record.errors import SeriesBroken
 from strongroom_enclave.record.returns import HOUR_MS, Basis, Flag, Hour
 from strongroom_wire.manifest import Tier
+from strongroom_wire.record import PublishedHour
 
 from tests.enclave.record.histories import START, RandomMarks, crowded, hours
 from tests.enclave.record.oracle import rounded
@@ -20,6 +22,7 @@ from tests.enclave.record.test_lots import folded
 FIRST = 1_700_000_000_000 // (24 * HOUR_MS) * 24 * HOUR_MS + 5 * HOUR_MS
 """Five in the morning: the first day is a short one."""
 NONE = Flag(0)
+TWELVE, EIGHTEEN = Decimal("1.000000000000"), Decimal("1.000000000000000000")
 
 
 def _scaled(low: int, high: int, places: int) -> st.SearchStrategy[Decimal]:
@@ -27,7 +30,7 @@ def _scaled(low: int, high: int, places: int) -> st.SearchStrategy[Decimal]:
 
 
 _VALUES = st.one_of(st.none(), _scaled(-(10**11), 10**11, 12), st.just(Decimal("0E-12")))
-_MONEY = st.one_of(st.none(), _scaled(-(10**26), 10**26, 18), st.just(Decimal("1000E0")))
+_MONEY = st.one_of(st.none(), _scaled(-(10**26), 10**26, 18), st.just(Decimal("0E-18")))
 
 
 def _made(
@@ -106,13 +109,16 @@ def oracle(series: list[Hour], tier: Tier, open_since_ms: int | None) -> list[tu
     return found
 
 
-def shown(period: Period) -> tuple[object, ...]:
-    for number, places in ((period.value, 12), (period.closing, 18)):
-        if number is not None and not (period.exact and places == 18):
-            assert not (number.is_zero() and number.is_signed())
-    value = None if period.value is None else Fraction(period.value)
-    closing = None if period.closing is None else Fraction(period.closing)
-    return period.start_ms, period.hours, closing, value, period.flags
+def disclosed(series: list[Hour], tier: Tier, since: int | None) -> list[PublishedHour]:
+    salts = count()
+    return disclosure.disclosed(series, tier, since, lambda: f"{next(salts):032x}")
+
+
+def shown(row: PublishedHour) -> tuple[object, ...]:
+    """A row in fractions, once it is what readers take: all places, and 0 without a sign."""
+    assert PublishedHour.parse(row.serialise()) == row
+    numbers = [None if n is None else Fraction(n) for n in (row.closing, row.value)]
+    return row.start_ms, row.hours, *numbers, Flag(row.flags)
 
 
 @given(_series(), st.one_of(_TIERS, _EMBARGOES), st.one_of(st.none(), st.integers(-1, 90)))
@@ -121,12 +127,9 @@ def test_periods_equal_the_oracle(series: list[Hour], tier: Tier, opened: int | 
     found = disclosed(series, tier, since)
     assert [shown(period) for period in found] == oracle(series, tier, since)
     alone = tier.hours == 1 and tier.grid is None and not tier.least_trades
-    for period in found:
-        assert (period.exact is not None) is alone
-        if tier.grid is not None and period.value is not None:
-            assert period.value.as_tuple().exponent == -12
-            if period.closing:
-                assert period.closing.as_tuple().exponent == -18
+    for number, row in enumerate(found):
+        assert (row.exact is not None) is alone
+        assert row.salt == f"{number:032x}"
 
 
 @given(_series(), _TIERS, st.integers(0, 80))
@@ -158,35 +161,46 @@ def test_an_embargo_only_moves_forward(seed: int) -> None:
     events, tier = crowded(seed), Tier(hours=1, grid=None, embargo=True)
     span = (START - HOUR_MS, START + 5 * HOUR_MS)
     series = hours(events, Basis(RandomMarks(seed)), span)
-    told: tuple[Period, ...] = ()
-    for count in range(len(series) + 1):
-        now = START - HOUR_MS + count * HOUR_MS
+    told: list[PublishedHour] = []
+    for known in range(len(series) + 1):
+        now = START - HOUR_MS + known * HOUR_MS
         since = folded(events, now).open_since()
-        found = disclosed(series[:count], tier, since)
+        found = disclosed(series[:known], tier, since)
         assert found[: len(told)] == told
         assert all(since is None or p.start_ms + HOUR_MS <= since for p in found)
         if since is None:
-            assert len(found) == count
+            assert len(found) == known
         told = found
 
 
 def _hour(number: int, value: str = "0.01", trades: int = 1) -> Hour:
-    return _made(FIRST + number * HOUR_MS, Decimal(1000), trades, Decimal(value))
+    return _made(FIRST + number * HOUR_MS, EIGHTEEN * 1000, trades, Decimal(value).quantize(TWELVE))
 
 
 def test_the_exact_tier_is_the_hours_themselves() -> None:
     series = [_hour(n) for n in range(3)]
     found = disclosed(series, Tier(hours=1, grid=None), FIRST)
-    assert [period.exact for period in found] == series
-    assert [period.value for period in found] == [hour.value for hour in series]
+    assert [shown(row)[-1] for row in found] == [NONE] * 3
+    assert [row.value for row in found] == [str(hour.value) for hour in series]
+
+
+def test_the_exact_tier_tells_everything_of_an_hour_by_its_name() -> None:
+    names = ["opening", "flows", "pnl", "realised", "unrealised", "fees", "funding"]
+    sums = {name: EIGHTEEN * number for number, name in enumerate(names, 7)}
+    hour = replace(_hour(0, trades=3), **sums, mark_age_ms=5)
+    [row] = disclosed([hour], Tier(hours=1, grid=None), None)
+    assert row.exact == (*(str(sums[name]) for name in names), 3, 5)
+    [row] = disclosed([replace(hour, pnl=None, value=None)], Tier(hours=1, grid=None), None)
+    assert row.exact is not None
+    assert (row.exact[2], row.value) == (None, None)
 
 
 def test_the_default_is_daily_and_rounded() -> None:
     series = [_hour(n, "0.000123456789") for n in range(19 + 24 + 23)]
     short, whole = disclosed(series, Tier(), None)
     assert (short.hours, whole.hours) == (19, 24)
-    assert str(short.value) == "0.002300000000"  # 1.000123456789 ** 19 - 1 = 0.0023483
-    assert str(whole.value) == "0.003000000000"
+    assert short.value == "0.002300000000"  # 1.000123456789 ** 19 - 1 = 0.0023483
+    assert whole.value == "0.003000000000"
     assert (short.exact, whole.exact) == (None, None)
 
 
@@ -194,7 +208,7 @@ def test_suppression_joins_and_does_not_drop() -> None:
     series = [_hour(n, trades=trades) for n, trades in enumerate([0, 2, 1, 0, 2, 0, 1, 2])]
     found = disclosed(series, Tier(hours=1, least_trades=3, grid=None), None)
     assert [(p.start_ms, p.hours) for p in found] == [(FIRST, 3), (FIRST + 3 * HOUR_MS, 4)]
-    assert found[0].value == Decimal("0.030301")
+    assert found[0].value == "0.030301000000"
     assert found[0].exact is None
 
 
@@ -211,9 +225,9 @@ def test_suppression_joins_and_does_not_drop() -> None:
     ],
 )
 def test_the_closing_equity_says_no_more_than_the_return(closing: str, expected: str) -> None:
-    hour = replace(_hour(0), closing=Decimal(closing))
-    [period] = disclosed([hour], Tier(hours=1), None)
-    assert period.closing == Decimal(expected)
+    hour = replace(_hour(0), closing=Decimal(closing).quantize(EIGHTEEN))
+    [row] = disclosed([hour], Tier(hours=1), None)
+    assert row.closing == f"{Decimal(expected):.18f}"
 
 
 def test_an_embargo_ends_after_the_longest_time() -> None:
@@ -225,7 +239,7 @@ def test_an_embargo_ends_after_the_longest_time() -> None:
     longest = replace(tier, longest=10)
     assert len(disclosed(series, longest, FIRST + 3 * HOUR_MS + 5)) == 20
     assert len(disclosed(series, longest, FIRST + 25 * HOUR_MS)) == 25
-    assert disclosed([], tier, FIRST) == ()
+    assert disclosed([], tier, FIRST) == []
 
 
 def test_hours_follow_each_other() -> None:

@@ -45,8 +45,10 @@ def test_the_enclave_discloses_the_same(
     series = series_of(values, start_ms=MIDNIGHT + late * HOUR_MS)
     grid = None if view.grid == 1 else Decimal(view.grid).scaleb(-12).normalize()
     tier = Tier(hours=view.hours, grid=grid)  # type: ignore[arg-type]  # a divisor of 24
-    periods = disclosed([hour(each) for each in series.periods], tier, None)
-    assert [(each.start_ms, each.hours, each.value, int(each.flags)) for each in periods] == [
+    rows = disclosed([hour(each) for each in series.periods], tier, None, str)
+    told = [None if row.value is None else Decimal(row.value) for row in rows]
+    shown = zip(rows, told, strict=True)
+    assert [(row.start_ms, row.hours, value, row.flags) for row, value in shown] == [
         (each.start_ms, each.hours, each.value, int(each.flags))
         for each in seen_under(series, view).periods
     ]
