@@ -32,10 +32,10 @@ __all__ = ["ConnectRefused", "connect"]
 _LIMIT: Final = 16_384
 _MEANS: Final = {
     Code.SEALED_STATE_REFUSED: (
-        "the record has nothing to wrap data keys with, or what the host keeps for it is not what"
-        " was stored",
-        "give the permit an unlock share on a platform that can seal (KMS, or the local one); if"
-        " it has both, see `strongroom record status` and the host's log",
+        "the record cannot keep it: nothing to wrap data keys with, no store, or a store that does"
+        " not give back what it was given",
+        "give the permit an unlock share, on a platform that can seal; the operator looks at"
+        " `strongroom record serve`, which store.strongroom:1 has to lead to, and at what it says",
     ),
     Code.KEY_CONFLICT: (
         "the key was sealed for another account or venue",
@@ -48,10 +48,6 @@ _MEANS: Final = {
     Code.HALTED: (
         "the record of this boot has ended; trading goes on",
         "the operator looks at the console, and restarts the enclave",
-    ),
-    Code.PLATFORM: (
-        "the record does not reach the host's store port",
-        "the operator runs `strongroom record serve`, and leads store.strongroom:1 there",
     ),
 }
 

@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from starlette.applications import Starlette
@@ -30,6 +30,8 @@ from strongroom_host.record_serving.listening import CallsAddress
 from strongroom_host.record_serving.service import RecordPlan, RecordService, record_service
 from strongroom_host.record_serving.telling import OperatorLog
 from strongroom_host.record_serving.vouching import EnclaveVouching
+from strongroom_host.record_store.embedded import EmbeddedServer
+from strongroom_host.record_store.errors import ServerFailed
 from strongroom_host.record_store.logins import Logins
 from strongroom_host.record_store.port_serving import Address
 from strongroom_host.record_store.roles import ENCLAVE, GATEWAY
@@ -37,6 +39,9 @@ from strongroom_host.record_store.serving import served
 from strongroom_host.witness.server import listen, parse_address
 
 __all__ = ["serve"]
+
+_LOOK_S: Final = 2.0
+"""How often it is looked whether the folder's own database server is still there."""
 
 
 def serve(
@@ -145,7 +150,13 @@ def serve(
             facts["metrics"] = "http://{}:{}/metrics".format(*listener.getsockname()[:2])
         _ready(facts, as_json=as_json)
         told.say("serving", **facts)
-        stop.wait()
+        own = EmbeddedServer(db.expanduser())
+        while not stop.wait(_LOOK_S):
+            if own.exists and not own.alive():
+                raise ServerFailed(
+                    "the database server ended by itself",
+                    remedy=f"see {own.folder / 'server.log'}, and start this again",
+                )
         told.say("stopping")
 
 
@@ -168,9 +179,7 @@ def _ready(facts: dict[str, object], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"ready": True, "pid": os.getpid(), **facts}))
         return
-    say(
-        f"the store port is {facts['address']}; the enclave's host leads there with --record DIR, or"
-    )
+    say(f"the store port is {facts['address']}; the host leads there with --record DIR, or with")
     say(f"  strongroom host run --map {facts['map']}")
     say(f"calls are answered at {facts['calls']}")
 

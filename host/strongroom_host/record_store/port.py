@@ -138,6 +138,11 @@ class StorePort:
             outcome = next(number for kind, number in _OUTCOMES if isinstance(error, kind))
             return pack(_TOLD, bytes([outcome]))
 
+    @property
+    def broken(self) -> bool:
+        """Whether the database went away: whoever asks again has to come anew."""
+        return self._connection.closed
+
     def close(self) -> None:
         """Gives a job back that was not ended. The connection to the database stays open."""
         self._jobs.release()

@@ -30,8 +30,12 @@ _numbers = itertools.count(1)
 
 
 def serve_stream(stream: BufferedRWPair, port: StorePort) -> None:
-    """Answers one connection's requests until it ends or breaks the protocol."""
-    while len(head := stream.read(4)) == 4 and (size := uint(head, 4)) <= MAX_MESSAGE:
+    """Answers one connection's requests until it ends, breaks the protocol, or has no database."""
+    while (
+        not port.broken
+        and len(head := stream.read(4)) == 4
+        and (size := uint(head, 4)) <= MAX_MESSAGE
+    ):
         request = stream.read(size)
         if len(request) < size:
             return

@@ -147,6 +147,20 @@ def test_several_records_are_served_at_once_and_all_end(database: Database) -> N
         socket.create_connection(where, timeout=5)
 
 
+def test_without_its_database_a_connection_ends_and_another_has_one(
+    record: Record, address: tuple[str, int], database: Database
+) -> None:
+    with database.as_admin() as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'strongroom store port'"
+        )
+    assert record.ask(b"keys", b"user") == (4, [])
+    assert record.stream.read(1) == b""
+    with client(address) as again:
+        assert again.done(b"keys", b"user") == [bytes(60)]
+
+
 def test_a_message_that_is_too_long_ends_the_connection(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=20) as sock:
         sock.sendall((1 << 31).to_bytes(4))
