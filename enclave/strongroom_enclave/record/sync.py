@@ -150,7 +150,10 @@ class Run:
 
     @property
     def _events(self) -> list[Event]:
-        return [*self._known.values(), *self.state.openings]
+        """All that happened since the record began, and with what."""
+        since_ms = self._sync.since_ms
+        told = [event for event in self._known.values() if event.time_ms >= since_ms]
+        return told + self.state.openings
 
     @property
     def _begin_ms(self) -> int:

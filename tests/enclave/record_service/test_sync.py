@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from random import Random
 from typing import cast
 
@@ -273,6 +274,28 @@ def test_what_was_there_before_is_an_opening(at_once: bool) -> None:
     scene.run()
     assert len(scene.hours()) == 32
     check_receipts(scene)
+
+
+@pytest.mark.parametrize("shallow", ["flows", "trades"])
+def test_what_one_stream_tells_from_before_does_not_count(shallow: str) -> None:
+    """One stream goes back to the first day and the other does not: half of it explains nothing."""
+    events = history(25, count=120, hours=80)
+    end, depth = START + 81 * HOUR_MS, 30 * HOUR_MS
+    scene = Scene(World(events, end, faults=Faults(depth_ms=depth, shallow=(shallow,))))
+    scene.run()
+    begin = START + 52 * HOUR_MS
+    assert min(event.time_ms for event in scene.events()) < begin
+    hours = scene.hours()
+    assert [hour.start_ms for hour in hours] == list(range(begin, end, HOUR_MS))
+    marks = Candles(scene.world.candles, MARKETS, "USDT")
+    oracle = History(events, MARKETS, marks)
+    for hour in hours:
+        truth = oracle.hour(hour.start_ms, Basis(marks))
+        assert hour.value is not None
+        assert hour.closing is not None
+        assert (Fraction(hour.value), Fraction(hour.closing)) == (truth.value, truth.closing)
+    assert hours[0].exact is not None
+    assert hours[0].exact[0] == "0." + "0" * 18  # what it begins with comes as an opening
 
 
 def test_a_record_begins_when_the_manifest_says() -> None:

@@ -64,6 +64,7 @@ class Faults:
     moving: bool = False
     candles: Reason | None = None
     depth_ms: int = 0
+    shallow: tuple[str, ...] = ("flows", "trades")
 
 
 @dataclass
@@ -108,7 +109,8 @@ class World:
     def pages(self, stream: Stream, cursor: Cursor, until_ms: int) -> Iterator[Page]:
         until_ms = min(until_ms, self.settled_ms())
         oldest = self.now_ms - self.faults.depth_ms
-        if self.faults.depth_ms and cursor.next_ms < oldest:
+        deep = self.faults.depth_ms and stream.rule in self.faults.shallow
+        if deep and cursor.next_ms < oldest:
             cursor = Cursor(oldest)
             yield Page((), cursor, Reason.DEPTH)
         mine = [
