@@ -161,10 +161,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(autouse=True)
-def _no_fault_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
+def _nothing_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "site" in request.fixturenames:
-        request.getfixturevalue("site").server.faults.clear()
+        site = request.getfixturevalue("site")
+        site.server.faults.clear()
+        for connector in site.opened:  # whoever asks again connects again
+            connector.close()
 
 
 def trades(pages: list[Page], sizes: dict[str, Decimal] | None = None) -> list[Row]:

@@ -367,6 +367,31 @@ def test_a_wait_too_long_to_wait_is_a_gap_at_once(site: Site) -> None:
     assert all(wait < 10_000 for wait in line.slept)
 
 
+def test_a_venue_is_waited_for_as_long_as_it_says(site: Site) -> None:
+    line = site.line("binance")
+    line.slept.clear()
+    line.answer(b"{}", 429, {"retry-after": "7"})
+    [page] = read(site, line, SPOT)
+    assert page.gap is Reason.RATE_LIMIT
+    assert [wait for wait in line.slept if wait >= 7_000] == [7_000] * 4
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_half_an_answer_is_no_list_of_nothing(site: Site, venue: str) -> None:
+    line = site.line(venue)
+    symbol = "ETH/USD" if venue in ("kraken", "coinbase") else "ETH/USDT"
+    hour = site.now_ms // 3_600_000 * 3_600_000
+    for body in (b"", b"[[1700000000000,", b'{"result":', b"\xff", b"[" * 100_000):
+        line.answer(body)
+        for ask in (
+            lambda: list(line.connector.candles(symbol, 3_600_000, hour - DAY_MS, hour)),
+            line.connector.balances,
+        ):
+            with pytest.raises(VenueFault) as caught:
+                ask()
+            assert caught.value.reason is Reason.MALFORMED
+
+
 def test_calls_are_paced_as_the_venue_wants(site: Site) -> None:
     line = site.line("kraken")
     line.slept.clear()

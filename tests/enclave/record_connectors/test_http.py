@@ -217,12 +217,24 @@ def test_a_venue_that_drips_is_not_waited_for(
     assert venue.refused().code is Code.VENUE_UNREACHABLE
 
 
-def test_a_venue_that_never_comes_to_the_point_is_not_waited_for(
+def test_a_venue_that_never_comes_to_the_point_is_not_listened_to(
     peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MAX_ANSWER", 20_000)
-    venue = peer(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)
+    monkeypatch.setattr(module, "_DEADLINE_MS", 3_000)
+    sent = 0
+
+    def serve(stream: ssl.SSLSocket, _: int) -> None:
+        nonlocal sent
+        venue.head(stream)
+        while True:
+            stream.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 40)
+            sent += 1_000
+
+    venue = peer(serve)
     assert venue.refused().code is Code.VENUE_UNREACHABLE
+    venue.close()
+    assert sent < 1_000_000  # what fits in between, and no more
 
 
 def test_a_silent_venue_is_not_waited_for(

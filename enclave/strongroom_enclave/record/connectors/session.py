@@ -169,16 +169,17 @@ class Session:
         Raises:
             VenueFault: with its reason; nothing of what was said is in it.
         """
-        for attempt in range(_ATTEMPTS):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return getattr(self._exchange, call)(*given)
             except Exception as error:  # noqa: BLE001  a wrong shape fails anyhow in ccxt's parsers
                 reason = next(reason for kinds, reason in _MEANING if isinstance(error, kinds))
-            wait = max(self._wait, 500 << attempt)
-            if reason not in _PASSING or wait > _LONGEST_WAIT_MS:
-                break
+            wait = max(self._wait, 250 << attempt)
+            if attempt == _ATTEMPTS or reason not in _PASSING or wait > _LONGEST_WAIT_MS:
+                raise VenueFault(reason)
             self._sleep(wait)
-        raise VenueFault(reason)
 
     def _fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         self._wait = 0
