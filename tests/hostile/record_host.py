@@ -18,7 +18,9 @@ from strongroom_host.contract.receipts import verify_receipt
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.keeper import Source
 from strongroom_host.log.notes import VerifierKey
+from strongroom_host.log.openings import Openings
 from strongroom_host.log.pull import continued_by
+from strongroom_host.log.returns import require_follows
 from strongroom_host.log.stored import StoredLog
 from strongroom_host.record_serving.kept_log import KeptLog
 from strongroom_host.record_store.connecting import Connection
@@ -32,7 +34,7 @@ from strongroom_wire.checkpoint import log_origin
 from strongroom_wire.errors import Code
 from strongroom_wire.leaves import Kind, Leaf
 from strongroom_wire.proto import strongroom_pb2 as pb
-from strongroom_wire.record import Credentials
+from strongroom_wire.record import Credentials, Receipt, ReturnsReceipt, SyncReceipt
 from strongroom_wire.statements import ORDER_DOMAIN, Action, OwnerOrder, Permit
 
 from tests.host.record_store.databases import Database
@@ -187,6 +189,26 @@ class RecordHost:
         """Returns the record's log as it is stored."""
         log = StoredLog(self.log_folder)
         return [Leaf.parse(entry) for entry in log.reader().entries()] if log.size else []
+
+    def receipts(self, account: str) -> list[Receipt]:
+        """Returns an account's receipts in order of the log, after proving both of its chains: none
+        is missing, doubled or of a fork."""
+        found = list[Receipt]()
+        newest: dict[type[Receipt], Receipt] = {}
+        parsers: dict[Kind, Callable[[bytes], Receipt]] = {
+            Kind.SYNC: SyncReceipt.parse,
+            Kind.RETURNS: ReturnsReceipt.parse,
+        }
+        with Openings(self.log_folder) as openings:
+            for leaf in self.leaves():
+                if leaf.kind not in parsers:
+                    continue
+                receipt = parsers[leaf.kind](leaf.record(openings.get(leaf.index) or b""))
+                if receipt.account == account:
+                    require_follows(receipt, newest.get(type(receipt)))
+                    newest[type(receipt)] = receipt
+                    found.append(receipt)
+        return found
 
     def kinds(self) -> list[str]:
         """Returns the names of the log's leaves, in order."""

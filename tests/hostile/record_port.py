@@ -24,10 +24,12 @@ __all__ = ["Asked", "Lie", "LyingPort", "Strike"]
 
 @dataclass
 class Asked:
-    """One request of the record: its verb, its fields, and what it was told (outcome, fields)."""
+    """One request of the record: its verb, its fields, and what it was told (outcome, fields).
+    When connection number `on` ends, that is one as well, of the verb "gone"."""
 
     verb: str
     fields: list[bytes]
+    on: int
     outcome: int = -1
     told: list[bytes] = field(default_factory=list)
 
@@ -52,10 +54,11 @@ class _Between(StorePort):
     """One connection's port, watched and lied through."""
 
     owner: "LyingPort"
+    number: int
 
     def answer(self, request: bytes) -> bytes:
         verb, *fields = unpack(honest._ASK, request, limit=honest.MAX_MESSAGE)
-        asked = Asked(verb.decode("latin-1"), fields)
+        asked = Asked(verb.decode("latin-1"), fields, self.number)
         if self.owner.strike(asked, "before"):
             raise Broken
         told = unpack(honest._TOLD, super().answer(request), limit=honest.MAX_MESSAGE)
@@ -153,11 +156,13 @@ class LyingPort:
                 connect(self.dsn, "hostile port") as connection,
                 sock.makefile("rwb") as stream,
             ):
-                between = _Between(connection, self.desk, self.log, f"w{next(self._numbers)}")
-                between.owner = self
+                number = next(self._numbers)
+                between = _Between(connection, self.desk, self.log, f"w{number}")
+                between.owner, between.number = self, number
                 try:
                     serve_stream(stream, between)
                 finally:
+                    self.note(Asked("gone", [], number))
                     between.close()
         finally:
             self._open.pop(sock, None)

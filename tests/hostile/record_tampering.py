@@ -15,6 +15,7 @@ __all__ = ["TAMPERINGS", "Tampering", "copied", "dump", "over_all_rules"]
 Tampering = Callable[[Connection, str], None]
 """Changes the rows of an account."""
 
+_ASIDE = 1_000_000_000
 _COLUMNS: LiteralString = "row_id, key_id, nonce, ciphertext"
 
 
@@ -47,11 +48,12 @@ def middle_deleted(admin: Connection, account: str) -> None:
     middle = _last(admin, account) // 2
     admin.execute("DELETE FROM trades WHERE account = %s AND sequence = %s", [account, middle])
     admin.execute(
-        "UPDATE trades SET sequence = -sequence WHERE account = %s AND sequence > %s",
-        [account, middle],
+        "UPDATE trades SET sequence = sequence + %s WHERE account = %s AND sequence > %s",
+        [_ASIDE, account, middle],
     )
     admin.execute(
-        "UPDATE trades SET sequence = -sequence - 1 WHERE account = %s AND sequence < 0", [account]
+        "UPDATE trades SET sequence = sequence - %s WHERE account = %s AND sequence > %s",
+        [_ASIDE + 1, account, _ASIDE],
     )
 
 
@@ -63,7 +65,7 @@ def all_deleted(admin: Connection, account: str) -> None:
 
 def swapped(admin: Connection, account: str) -> None:
     """Two trades have changed places."""
-    for old, new in ((0, -1), (1, 0), (-1, 1)):
+    for old, new in ((0, _ASIDE), (1, 0), (_ASIDE, 1)):
         admin.execute(
             "UPDATE trades SET sequence = %s WHERE account = %s AND sequence = %s",
             [new, account, old],
