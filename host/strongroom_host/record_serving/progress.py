@@ -74,6 +74,9 @@ class Follower:
                 found = self._next(events, max(0.0, min(_LOOK_S, until - time.monotonic())))
                 if found is None and (told is not None or start is None or self.desk is None):
                     found = self._stored(connection, account, told)
+                if found is not None and found.stage.ended:
+                    # What was asked for while one ran follows it, queued before its end is told.
+                    found = self._stored(connection, account, told)
                 if found is not None and found != told:
                     told = found
                     yield found

@@ -41,6 +41,7 @@ class World:
     calls: enclave_pb2_grpc.EnclaveServiceStub
     watching: strongroom_pb2_grpc.RecordStub
     told: io.StringIO
+    database: Database
 
     @contextmanager
     def works(self, *, code: int = 0, syncs: int = 1, hours: int = 2) -> Iterator[None]:
@@ -87,7 +88,7 @@ def running(database: Database, folder: Path) -> Iterator[World]:
         channel = stack.enter_context(calls_channel(address))
         calls = enclave_pb2_grpc.EnclaveServiceStub(channel)
         watching = strongroom_pb2_grpc.RecordStub(channel)
-        yield World(service, FakeRecord(service.port), address, calls, watching, told)
+        yield World(service, FakeRecord(service.port), address, calls, watching, told, database)
 
 
 @pytest.fixture
@@ -170,6 +171,36 @@ def test_stages_are_told_as_they_are_reached(world: World) -> None:
     assert names == ["QUEUED", *work, "DONE"]
     again = list(world.watching.WatchSync(strongroom_pb2.WatchSyncRequest(account="ada")))
     assert [each.stage for each in again] == [strongroom_pb2.SyncStage.DONE]
+
+
+def test_what_is_asked_for_while_one_runs_is_waited_for(world: World) -> None:
+    request = strongroom_pb2.WatchSyncRequest(
+        account="ada", start=strongroom_pb2.WatchSyncRequest.FULL
+    )
+    with world.record.connection() as port:
+        world.calls.ProcessSyncJob(pb.SyncJobRequest(user_uid="user"), timeout=0.5)
+        assert port.job(b"ada") == [b"ada", b"INCREMENTAL"]
+        told: list[int] = []
+
+        def watch() -> None:
+            told.extend(each.stage for each in world.watching.WatchSync(request, timeout=20))
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        while not _asked_again(world):
+            time.sleep(0.05)
+        port.ended(b"ada")
+        assert port.job(b"ada") == [b"ada", b"FULL"]
+        assert watching.is_alive(), "the first one's end is not that of what was asked for"
+        port.ended(b"ada")
+        watching.join(20)
+    assert told[-1] == strongroom_pb2.SyncStage.DONE
+
+
+def _asked_again(world: World) -> bool:
+    with world.database.as_admin() as admin:
+        found = admin.execute("SELECT again FROM sync_jobs ORDER BY id DESC LIMIT 1").fetchone()
+    return found is not None and found[0] is not None
 
 
 def test_returns_have_their_exact_text(world: World) -> None:
