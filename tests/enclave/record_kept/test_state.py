@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from msgspec import msgpack
 from msgspec.structs import replace
 from strongroom_enclave.datakeys import KeyUnknown, SealForged
+from strongroom_enclave.log import ledger
 from strongroom_enclave.record.connectors.rules import Cursor
 from strongroom_enclave.record.errors import AccountForked, StatesOld, StoreBroken, StoreRefused
 from strongroom_enclave.record.returns import Doubt, Flag
 from strongroom_enclave.record.state import AccountState, root_of
 from strongroom_wire.encoding import digest, pack
-from strongroom_wire.errors import Malformed, Refused
+from strongroom_wire.errors import Code, Malformed, Refused, WireError
 from strongroom_wire.leaves import Kind
 
 from tests.enclave.record_kept.logs import NOW, Host, Log
@@ -186,7 +187,11 @@ def test_a_later_permit_does_not_turn_states_back(log: Log) -> None:
     host = Host()
     book = log.boot(host)
     first = log.commit(book, host, "ada", 0)
+    head, pages = book.head, host.pages
     book.permit(altered(log.permit, record_root=root_of({"ada": first})))
+    assert book.head == head
+    book.resume(host.store)
+    assert host.pages == pages
     second = log.commit(book, host, "ada", 1)
     book.resume(host.store)
     assert book.states == {"ada": second}
@@ -220,6 +225,27 @@ def test_nothing_tells_of_leaves_that_the_host_does_not_have(log: Log) -> None:
     log.commit(book, host, "eve", 0)
     assert [leaf.index for leaf in host.leaves()] == [0, 1, 2]
     assert book.head == log.ledger.head
+
+
+def test_nothing_is_stored_that_the_log_has_no_room_for(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_KEPT", 256 << 10)
+    host = Host()
+    book = log.boot(host)
+    host.lost = {"log"}
+    errors = list[type[WireError]]()
+    for number in range(300):
+        with pytest.raises(WireError) as caught:
+            log.commit(book, host, "ada", number)
+        errors.append(caught.type)
+    assert set(errors) == {StoreBroken, Refused}
+    assert caught.value.code is Code.BUSY
+    assert host.puts == errors.count(StoreBroken) < 300
+    host.lost = set()
+    book.resume(host.store)
+    log.commit(book, host, "ada", 999)
+    assert len(host.leaves()) == host.puts + 1
 
 
 def test_a_log_of_many_leaves_is_handed_over_page_by_page(log: Log) -> None:

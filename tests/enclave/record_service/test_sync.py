@@ -207,7 +207,8 @@ def test_killed_anywhere_and_done_again_it_is_the_same(seed: int) -> None:
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.DEPTH])
 def test_a_stream_that_is_stuck_holds_hours_back_and_says_why(reason: Reason) -> None:
     events = history(5)
-    scene = Scene(World(events, END, faults=Faults(reason=reason, at_page=4)))
+    faults = Faults(reason=reason, at_page=4, candles=Reason.MALFORMED)
+    scene = Scene(World(events, END, faults=faults))
     for _ in range(2):
         scene.world.asked = 0
         with pytest.raises(VenueFault) as caught:
@@ -240,6 +241,21 @@ def test_hours_wait_for_the_slowest_stream() -> None:
     assert len(scene.hours()) == 31
     check_hours(scene, events)
     assert [r.completeness for r, _ in scene.host.published["ada"]] == ["unbroken"] * 2
+
+
+def test_what_was_told_once_is_not_lost_by_asking_again() -> None:
+    """From the beginning, and not far; by the next time the venue does not tell the beginning."""
+    scene = Scene(World(history(26), START + 20 * HOUR_MS))
+    scene.run()
+    scene.world.now_ms += HOUR_MS
+    scene.world.faults = Faults(reason=Reason.UNREACHABLE, at_page=0)
+    with pytest.raises(VenueFault):
+        scene.run(full=True)
+    scene.world.now_ms = END
+    scene.world.faults = Faults(depth_ms=25 * HOUR_MS)
+    scene.run()
+    assert scene.state.doubts == []
+    assert len(scene.hours()) == 31
 
 
 @pytest.mark.parametrize("at_once", [False, True])
