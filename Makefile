@@ -13,7 +13,7 @@ help: ## Show what there is to run
 	@echo "Strongroom. First run: make demo"; echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: env ## Boot an attested signer on this machine and get one Polymarket order signed and filled
+demo: env ## Boot an attested enclave here: an order signed and filled, a track record proved
 	@$(BIN)/strongroom demo
 
 image: env ## Build the measured image, its release record and SBOM into build/image (a minute; the first time ten)

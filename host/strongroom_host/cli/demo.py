@@ -44,9 +44,9 @@ def demo(
         bool, typer.Option("--json", help="Print one JSON report at the end instead of a story.")
     ] = False,
 ) -> None:
-    """Boot an attested signer here and get an order signed by it, and filled.
+    """Boot an attested enclave here: an order signed and filled, a track record kept and proved.
 
-    Owners, host and venue have folders and processes of their own, all of them gone at the end.
+    Owners, host, venue and exchanges have folders and processes of their own, all of them gone at the end.
     Exit status 0 only if every step really happened.
     """
     given = read_document(document) if document else None
