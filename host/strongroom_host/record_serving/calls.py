@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
+from threading import Semaphore
 from typing import Final
 
 import grpc
@@ -30,7 +31,7 @@ from strongroom_host.record_store.errors import AccountUnknown
 from strongroom_host.record_store.failures import shown
 from strongroom_host.record_store.rows import BalanceSnapshot, HourlyReturn, JobKind
 
-__all__ = ["COMPLETENESS", "PublishedCalls", "RecordCalls", "Status"]
+__all__ = ["COMPLETENESS", "PublishedCalls", "RecordCalls", "Status", "Waiting"]
 
 COMPLETENESS: Final = (
     "Of each account, as its venue's API answered, up to its last synchronisation: everything, or"
@@ -39,6 +40,8 @@ COMPLETENESS: Final = (
     " receipt was checked against the log (`strongroom record verify`)."
 )
 _LONGEST_WAIT_S: Final = 3600.0
+_WAITING: Final = 12
+"""Calls that may wait for a synchronisation at a time: each has a thread, and others need one."""
 _MARGIN_S: Final = 0.25
 """How long before a call's deadline its answer is made."""
 _NONE: Final = math.nan
@@ -65,6 +68,23 @@ class Status:
     uptime_s: float
 
 
+class Waiting:
+    """Holds those who wait for synchronisations to so many that others are still answered."""
+
+    def __init__(self, most: int = _WAITING) -> None:
+        self._places = Semaphore(most)
+
+    @contextmanager
+    def __call__(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """One place, for as long as the block lasts; the call is refused if there is none."""
+        if not self._places.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many wait already: ask again")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
 class PublishedCalls(published.EnclaveServiceServicer):
     """`enclave.EnclaveService` as first published, with exact text beside its doubles."""
 
@@ -73,11 +93,12 @@ class PublishedCalls(published.EnclaveServiceServicer):
         disclosed: Disclosed,
         follower: Follower,
         lending: Lending,
+        waiting: Waiting,
         status: Callable[[], Status],
     ) -> None:
         """`lending` is of the role `enclave`: whose accounts there are, and nothing else."""
         self._disclosed, self._follower = disclosed, follower
-        self._lending, self._status = lending, status
+        self._lending, self._waiting, self._status = lending, waiting, status
 
     def ProcessSyncJob(  # noqa: N802  the contract's name
         self, request: pb.SyncJobRequest, context: grpc.ServicerContext
@@ -87,7 +108,7 @@ class PublishedCalls(published.EnclaveServiceServicer):
         What is counted is what was disclosed since, so that counting tells nothing more. The record
         begins where the manifest says: dates of a request change nothing.
         """
-        with _told(context):
+        with _told(context), self._waiting(context):
             until = time.monotonic() + _patience(context)
             user, venue = request.user_uid, request.exchange
             accounts = self._accounts(user, venue)
@@ -196,14 +217,14 @@ class PublishedCalls(published.EnclaveServiceServicer):
 class RecordCalls(strongroom_pb2_grpc.RecordServicer):
     """`strongroom.v1.Record`: a synchronisation's stages as they are reached."""
 
-    def __init__(self, follower: Follower) -> None:
-        self._follower = follower
+    def __init__(self, follower: Follower, waiting: Waiting) -> None:
+        self._follower, self._waiting = follower, waiting
 
     def WatchSync(  # noqa: N802  the contract's name
         self, request: strongroom_pb2.WatchSyncRequest, context: grpc.ServicerContext
     ) -> Iterator[strongroom_pb2.SyncStage]:
         """Asks for one first, if that is wanted; ends with it, or with the call's deadline."""
-        with _told(context):
+        with _told(context), self._waiting(context):
             start, patience = _STARTS.get(request.start), _patience(context)
             for event in self._follower.follow(request.account, patience, start):
                 if not context.is_active():

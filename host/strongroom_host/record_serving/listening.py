@@ -18,7 +18,7 @@ from strongroom_host.record_serving.calls import PublishedCalls, RecordCalls
 
 __all__ = ["CallsAddress", "PortBusy", "calls_channel", "serving_calls"]
 
-_THREADS: Final = 16
+_THREADS: Final = 24
 _AT_ONCE: Final = 64
 _GRACE_S: Final = 2.0
 _OPTIONS: Final = [("grpc.max_receive_message_length", 64 * 1024), ("grpc.so_reuseport", 0)]

@@ -12,7 +12,7 @@ from typing import Final
 
 from strongroom_host.errors import EnvironmentFault
 from strongroom_host.log.keeper import Source
-from strongroom_host.record_serving.calls import PublishedCalls, RecordCalls, Status
+from strongroom_host.record_serving.calls import PublishedCalls, RecordCalls, Status, Waiting
 from strongroom_host.record_serving.disclosed import Disclosed
 from strongroom_host.record_serving.kept_log import KeptLog
 from strongroom_host.record_serving.lending import Lending
@@ -127,8 +127,9 @@ def record_service(plan: RecordPlan, told: OperatorLog) -> Iterator[RecordServic
             disclosed = Disclosed(plan.disclosed_dsn)
             stack.callback(disclosed.close)
             follower = Follower(plan.dsn, desk)
-            calls = PublishedCalls(disclosed, follower, lending, service.status)
+            waiting = Waiting()
+            calls = PublishedCalls(disclosed, follower, lending, waiting, service.status)
             service.calls = stack.enter_context(
-                serving_calls(plan.calls, calls, RecordCalls(follower))
+                serving_calls(plan.calls, calls, RecordCalls(follower, waiting))
             )
         yield service

@@ -5,6 +5,7 @@ import json
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -375,6 +376,35 @@ def test_its_key_is_its_own(tmp_path: Path) -> None:
     server.key.chmod(0o644)
     with pytest.raises(FileExposed):
         server.server()
+
+
+def test_those_who_wait_leave_room_for_others(world: World) -> None:
+    request = strongroom_pb2.WatchSyncRequest(
+        account="ada", start=strongroom_pb2.WatchSyncRequest.INCREMENTAL
+    )
+    waiting = [world.watching.WatchSync(request, timeout=20) for _ in range(30)]
+    codes = Counter[grpc.StatusCode]()
+
+    def end(call: grpc.Call) -> None:
+        try:
+            list(call)  # type: ignore[call-overload]
+        except grpc.RpcError as error:
+            codes[error.code()] += 1
+
+    threads = [threading.Thread(target=end, args=(call,)) for call in waiting]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        if codes[grpc.StatusCode.RESOURCE_EXHAUSTED] == 18:
+            break
+        time.sleep(0.05)
+    assert codes == {grpc.StatusCode.RESOURCE_EXHAUSTED: 18}
+    assert world.calls.HealthCheck(pb.HealthCheckRequest(), timeout=5).version
+    with world.works():
+        for thread in threads:
+            thread.join(20)
+    again = world.watching.WatchSync(strongroom_pb2.WatchSyncRequest(account="ada"), timeout=10)
+    assert [each.stage for each in again] == [strongroom_pb2.SyncStage.DONE]
 
 
 def test_it_ends_in_order(database: Database, tmp_path: Path) -> None:
