@@ -13,22 +13,19 @@ from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
-from strongroom_wire import record
-from strongroom_wire.leaves import Kind
+from strongroom_wire import leaves, merkle, record
 from strongroom_wire.manifest import Account
-from strongroom_wire.merkle import Frontier, leaf_hash
 
 from strongroom_enclave.datakeys import Keys
+from strongroom_enclave.record import errors, returns
 from strongroom_enclave.record.balancing import Rest, differences, openings
 from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Cursor, Reason, VenueFault
 from strongroom_enclave.record.disclosure import disclosed
-from strongroom_enclave.record.errors import AccountForked
 from strongroom_enclave.record.events import Event, Flow, Market, Trade
 from strongroom_enclave.record.exact import ONE
 from strongroom_enclave.record.marks import Candles
-from strongroom_enclave.record.returns import DUST, HOUR_MS, Basis, Doubt, Flag
-from strongroom_enclave.record.returns import Account as History
+from strongroom_enclave.record.returns import DUST, HOUR_MS, Doubt, Flag
 from strongroom_enclave.record.rows import FLOWS, TRADES, Chain
 from strongroom_enclave.record.state import AccountState, Book
 from strongroom_enclave.record.store import Store
@@ -59,7 +56,7 @@ class Run:
         self.state = AccountState.open(keys, account.name, self._sealed)
         self._key, self._sync = keys[self._sealed[:16]], following(self.state.sync)
         if (self._sync.venue, self._sync.environment) != (account.venue, account.environment):
-            raise AccountForked("account", "the manifest's", "another")
+            raise errors.AccountForked("account", "the manifest's", "another")
         self._chains, self._known = dict[str, Chain](), _Known()
         for table, tip in ((TRADES, self._sync.trades), (FLOWS, self._sync.flows)):
             self._chains[table] = chain = Chain(account.name, account.venue, table)
@@ -89,7 +86,7 @@ class Run:
         if until_ms > now_ms and held is not None:
             self._balance(now_ms, differences(self._events, markets, *held), markets, marks)
         self._sync = state.sync = replace(self._sync, gaps=len(state.doubts))
-        self._commit(Kind.SYNC)
+        self._commit(leaves.Kind.SYNC)
         if self._sync.balanced_ms:
             self._publish(markets, marks)
         if fault or held is None:
@@ -166,15 +163,15 @@ class Run:
         """Computes the hours that are over, and publishes what of them the tier lets out."""
         sync, last, account = self._sync, self.state.returns, self._account
         doubts, start_ms = tuple(self.state.doubts), last.end_ms if last else self._begin_ms
-        basis = Basis(marks, DUST.get(account.currency, ONE), doubts=doubts)
-        history = History(self._events, markets, basis, start_ms)
+        basis = returns.Basis(marks, DUST.get(account.currency, ONE), doubts=doubts)
+        history = returns.Account(self._events, markets, basis, start_ms)
         hours = list(history.hours(min(sync.until_ms, sync.balanced_ms)))
         opened_ms = history.ledger.open_since()
         if not (periods := disclosed(hours, account.tier, opened_ms, lambda: token_hex(16))):
             return
-        rows, tree = [period.serialise() for period in periods], Frontier()
+        rows, tree = [period.serialise() for period in periods], merkle.Frontier()
         for row in rows:
-            tree.append(leaf_hash(row))
+            tree.append(merkle.leaf_hash(row))
         root, tier = tree.head.root, msgspec.json.encode(account.tier).decode()
         complete: record.Completeness = "since-opening" if sync.since_ms else "unbroken"
         complete = "with-gaps" if doubts else complete
@@ -184,9 +181,9 @@ class Run:
         span = start_ms, periods[-1].start_ms + periods[-1].hours * HOUR_MS, len(rows)
         self.state.returns = record.ReturnsReceipt(*whose, *what, *span, root.hex())
         self._store.ask("publish", account.name, root, *rows)
-        self._commit(Kind.RETURNS)
+        self._commit(leaves.Kind.RETURNS)
 
-    def _commit(self, kind: Kind) -> None:
+    def _commit(self, kind: leaves.Kind) -> None:
         self._book.commit(self._store, self._sealed, self.state, self._key, kind)
         self._sealed = self.state.seal(self._key)
 
