@@ -29,7 +29,7 @@ def answered(site: Site, venue: str, answer: Any, stream: Stream, time_ms: int) 
     line.skew_ms = time_ms + DAY_MS - site.now_ms
     for market in (LISTED, ADA):
         line.connector.markets[market.symbol] = market
-        line.connector.places[market.symbol] = "SPOT", market.symbol.replace("/", "")
+        line.connector.ids[market.symbol] = market.symbol.replace("/", "")
     rest = iter([answer])
     nothing = [] if isinstance(answer, list) else {"fills": [], "cursor": ""}
     line.session.ask = lambda *_: next(rest, nothing)  # type: ignore[method-assign]

@@ -1,6 +1,6 @@
 """An account at a venue: what its streams are, how far they go, what it holds, what it is worth."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
@@ -40,19 +40,16 @@ class Connector(Session):
             if not {access.needs} <= granted <= {access.needs, *(access.allows or granted)}:
                 raise Refused(Code.VENUE_NOT_ALLOWED, "what the key may", "read", "more or less")
         for wallet in self.venue.balances.values():
-            rows = self._held(wallet) if wallet.wallet else ()
-            ids = {text(row, wallet.wallet) for row in rows}
-            self.places |= {name: ("WALLET", name) for name in ids}
+            if wallet.wallet:
+                self.places["WALLET"] |= {text(row, wallet.wallet) for row in self._held(wallet)}
 
     def streams(self) -> list[rules.Stream]:
         """Returns all streams of the account. Where trades are told by symbol, those of all that
         the venue lists: what an account holds says nothing of what it sold."""
-        found, known = list[rules.Stream](), self.places.items()
+        found = list[rules.Stream]()
         for name, rule in self.venue.rules.items():
-            places: Iterable[str] = rule.places
-            if isinstance(places, str):
-                places = [place for place, (kind, _) in known if kind == rule.places]
-            found += [rules.Stream(name, place) for place in places]
+            places = rule.places if isinstance(rule.places, tuple) else self.places[rule.places]
+            found += [rules.Stream(name, place) for place in sorted(places)]
         return found
 
     def pages(self, stream: rules.Stream, cursor: rules.Cursor, until_ms: int) -> Iterator[Page]:

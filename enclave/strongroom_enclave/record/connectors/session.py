@@ -46,7 +46,6 @@ _PASSING: Final = (Reason.RATE_LIMIT, Reason.UNREACHABLE)
 _MEANING: Final = (
     (Refused, Reason.UNREACHABLE),
     ((said.RateLimitExceeded, said.DDoSProtection), Reason.RATE_LIMIT),
-    (said.InvalidNonce, Reason.CLOCK),
     (said.NetworkError, Reason.UNREACHABLE),
     (said.AuthenticationError, Reason.KEY),
     (said.BadResponse, Reason.MALFORMED),
@@ -58,8 +57,8 @@ _MEANING: Final = (
 class Session:
     """One key at one venue, which has asked for nothing yet; the caller closes it.
 
-    `markets` are those that are listed or were met, by symbol; `places` what streams can be asked
-    for: (kind, the venue's own name) by symbol, or by name of a wallet.
+    `markets` are those that are listed or were met, by symbol; `ids` the venue's own names of them;
+    `places` what streams can be asked for: symbols by kind, and wallets.
     """
 
     def __init__(
@@ -86,7 +85,8 @@ class Session:
         self.name, self.venue, self._now, self._sleep = venue, VENUES[venue], now_ms, sleep
         self.http = Http(hosts, lambda host: connected(dial(), host, _STEP_S))
         self.close, self._offset, self._wait = self.http.close, 0, 0
-        self.markets, self.places = dict[str, Market](), dict[str, tuple[str, str]]()
+        self.markets, self.ids = dict[str, Market](), dict[str, str]()
+        self.places: dict[str, set[str]] = {kind: set() for kind in (*Kind.__members__, "WALLET")}
         self._known: dict[tuple[bool, str], Market] = {}
         key, secret, password = credentials.key, credentials.secret, credentials.passphrase
         signer = {"apiKey": key, "secret": secret, "password": password}
@@ -135,7 +135,8 @@ class Session:
                 size, settle = Decimal(listed["contractSize"] or 1), listed["settle"] or quote
                 market = Market(symbol, base, quote, settle, kinds[0], size)
                 self._known[kinds[0] is not Kind.SPOT, name] = self.markets[symbol] = market
-                self.places[symbol] = kinds[0].name, name
+                self.ids[symbol] = name
+                self.places[kinds[0].name].add(symbol)
 
     def market(self, name: str, contracts: bool) -> Market:
         """Returns a market by the venue's own name.
@@ -155,7 +156,6 @@ class Session:
         base = self.asset(name.removesuffix(quote).rstrip("-_/"))
         market = Market(f"{base}/{quote}", base, quote, quote, Kind.SPOT)
         self._known[False, name] = self.markets[market.symbol] = market
-        self.places[market.symbol] = Kind.SPOT.name, name
         return market
 
     def asset(self, name: str) -> str:

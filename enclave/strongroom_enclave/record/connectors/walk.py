@@ -47,7 +47,7 @@ class Walk:
     def __init__(self, session: Session, stream: Stream, cursor: Cursor, until_ms: int) -> None:
         self._session, self._rule = session, session.venue.rules[stream.rule]
         self._symbol = stream.place if stream.place in session.markets else ""
-        self._place = session.places.get(stream.place, ("", stream.place))[1]
+        self._place = session.ids.get(stream.place, stream.place)
         self._sent = {*self._rule.given.values()}
         self._cursor, self._until = cursor, until_ms
 
