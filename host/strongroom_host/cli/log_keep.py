@@ -21,14 +21,15 @@ from strongroom_host.cli.log_options import (
     ManifestFile,
     TrustFile,
 )
-from strongroom_host.cli.log_source import EnclaveLog, witnesses_at
+from strongroom_host.cli.log_source import EnclaveLog
 from strongroom_host.cli.orphans import end_with_stdin
 from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
 from strongroom_host.cli.trading import ClientFolder
 from strongroom_host.enclave_client.address import parse_enclave_address
-from strongroom_host.errors import BadInput, EnvironmentFault
+from strongroom_host.errors import EnvironmentFault
 from strongroom_host.log.boots import StoredBoot
+from strongroom_host.log.cosigning import parse_witness, witnesses_at
 from strongroom_host.log.http import build_app
 from strongroom_host.log.keeper import Keeper, KeeperStopped
 from strongroom_host.log.keeper_socket import KeeperSocket
@@ -85,7 +86,7 @@ def keep(
     with status 3, and no client that asks it sends an order before a person has looked.
     """
     folder = ClientFolder(client.expanduser())
-    urls = [_parse_witness(text) for text in witness or []]
+    urls = [parse_witness(text) for text in witness or []]
     source = EnclaveLog(folder, parse_enclave_address(enclave), manifest, trust, urls)
     document = read_manifest(source.manifest_path)[0].manifest
     if len(witnesses_at(document, urls)) < document.witness_quorum:
@@ -146,10 +147,3 @@ def _ready(path: Path, size: int, address: str | None, *, as_json: bool) -> None
         return
     also = "" if address is None else f", and served at http://{address}/"
     say(f"{size} leaves are stored; kept for clients at {path}{also}")
-
-
-def _parse_witness(text: str) -> tuple[str, str]:
-    name, equals, url = text.partition("=")
-    if not (name and equals and url):
-        raise BadInput(f"{text!r} names no witness", expected="NAME=URL, the manifest's name")
-    return name, url

@@ -10,19 +10,17 @@ from strongroom_wire.bundle import Role
 from strongroom_wire.checkpoint import log_origin
 from strongroom_wire.encoding import u64
 from strongroom_wire.frames import Intent, Kind
-from strongroom_wire.manifest import Manifest
 
 from strongroom_host.cli.trading import ClientFolder, Trader
 from strongroom_host.enclave_client.address import EnclaveAddress
-from strongroom_host.errors import BadInput
 from strongroom_host.log.boots import StoredBoot
-from strongroom_host.log.cosigning import WitnessAt
+from strongroom_host.log.cosigning import witnesses_at
 from strongroom_host.log.keeper import Source
-from strongroom_host.log.notes import SignatureType, VerifierKey
+from strongroom_host.log.notes import VerifierKey
 from strongroom_host.log.witnessed import Quorum
 from strongroom_host.owner.signed import read_manifest
 
-__all__ = ["EnclaveLog", "witnesses_at"]
+__all__ = ["EnclaveLog"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +64,6 @@ class EnclaveLog:
             boot = StoredBoot(*documents, int(time.time() * 1000))
             quorum = Quorum.of(verified.manifest)
             yield Source(_asking(trader), key, boot, witnesses, quorum)
-
-
-def witnesses_at(manifest: Manifest, urls: Sequence[tuple[str, str]]) -> tuple[WitnessAt, ...]:
-    """The manifest's witnesses that a URL is known for.
-
-    Raises:
-        BadInput: a name is none of the manifest's, or a URL is none.
-    """
-    keys = {
-        witness.name: VerifierKey(
-            witness.name, bytes.fromhex(witness.key), SignatureType.COSIGNATURE
-        )
-        for witness in manifest.witnesses
-    }
-    for name, _ in urls:
-        if name not in keys:
-            raise BadInput(
-                f"the manifest names no witness {name!r}",
-                expected=", ".join(keys) or "none: it has no witnesses",
-                remedy="correct --witness, or `strongroom manifest new --witness VKEY`",
-            )
-    return tuple(WitnessAt(keys[name], url) for name, url in urls)
 
 
 def _asking(trader: Trader) -> Callable[[int], bytes]:

@@ -23,8 +23,8 @@ from strongroom_host.cli.record_options import DEFAULT_DB, DEFAULT_RECORD, DbOpt
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, DEFAULT_OWNER, EnclaveOption
 from strongroom_host.egress import parse_target
 from strongroom_host.enclave_client.address import parse_enclave_address
-from strongroom_host.errors import BadInput
 from strongroom_host.gateway.counting import CONTENT_TYPE
+from strongroom_host.log.cosigning import parse_witness
 from strongroom_host.log.serving import LogServer
 from strongroom_host.record_serving.listening import CallsAddress
 from strongroom_host.record_serving.service import RecordPlan, RecordService, record_service
@@ -115,7 +115,7 @@ def serve(
         parse_enclave_address(enclave),
         manifest.expanduser(),
         trust.expanduser(),
-        [_witness(text) for text in witness or []],
+        [parse_witness(text) for text in witness or []],
     )
     calls = CallsAddress(
         listen_calls or f"unix:{folder / 'calls.sock'}", tls_cert, tls_key, client_ca
@@ -199,10 +199,3 @@ def _address(text: str) -> Address:
         return host, 0
     target = parse_target(text)
     return target.host, target.port
-
-
-def _witness(text: str) -> tuple[str, str]:
-    name, equals, url = text.partition("=")
-    if not (name and equals and url):
-        raise BadInput(f"{text!r} names no witness", expected="NAME=URL, the manifest's name")
-    return name, url

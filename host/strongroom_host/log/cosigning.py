@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Final
 
 from strongroom_wire.bundle import LogHead
+from strongroom_wire.manifest import Manifest
 
-from strongroom_host.errors import HostError
+from strongroom_host.errors import BadInput, HostError
 from strongroom_host.log import proofs
 from strongroom_host.log.errors import HeadsInconsistent, LogError, NoteMalformed, SignatureWrong
 from strongroom_host.log.notes import Checkpoint, Note, NoteSignature, SignatureType, VerifierKey
@@ -33,7 +34,15 @@ from strongroom_host.log.witness_errors import (
     WitnessUnreachable,
 )
 
-__all__ = ["MAX_SKEW_S", "Cosigner", "WitnessAt", "WitnessProblem", "cosign"]
+__all__ = [
+    "MAX_SKEW_S",
+    "Cosigner",
+    "WitnessAt",
+    "WitnessProblem",
+    "cosign",
+    "parse_witness",
+    "witnesses_at",
+]
 
 MAX_SKEW_S: Final = 300
 """How far a witness's clock may be from ours, in seconds, at the moment it signs."""
@@ -307,3 +316,37 @@ def cosign(
         return note, ()
     with Cosigner(witnesses, now=now) as cosigner:
         return cosigner.cosign(note, reader, introduction)
+
+
+def witnesses_at(manifest: Manifest, urls: Sequence[tuple[str, str]]) -> tuple[WitnessAt, ...]:
+    """The manifest's witnesses that a URL is known for.
+
+    Raises:
+        BadInput: a name is none of the manifest's, or a URL is none.
+    """
+    keys = {
+        witness.name: VerifierKey(
+            witness.name, bytes.fromhex(witness.key), SignatureType.COSIGNATURE
+        )
+        for witness in manifest.witnesses
+    }
+    for name, _ in urls:
+        if name not in keys:
+            raise BadInput(
+                f"the manifest names no witness {name!r}",
+                expected=", ".join(keys) or "none: it has no witnesses",
+                remedy="correct --witness, or `strongroom manifest new --witness VKEY`",
+            )
+    return tuple(WitnessAt(keys[name], url) for name, url in urls)
+
+
+def parse_witness(text: str) -> tuple[str, str]:
+    """Returns a witness's name in the manifest and where to ask it, out of NAME=URL.
+
+    Raises:
+        BadInput: it is not that.
+    """
+    name, equals, url = text.partition("=")
+    if not (name and equals and url):
+        raise BadInput(f"{text!r} names no witness", expected="NAME=URL, the manifest's name")
+    return name, url

@@ -16,9 +16,9 @@ from strongroom_host.enclave_client.address import EnclaveAddress
 from strongroom_host.enclave_client.bootstrap import BootstrapClient, fetch_evidence
 from strongroom_host.errors import BadInput
 from strongroom_host.log.boots import StoredBoot
-from strongroom_host.log.cosigning import WitnessAt
+from strongroom_host.log.cosigning import witnesses_at
 from strongroom_host.log.keeper import Source
-from strongroom_host.log.notes import SignatureType, VerifierKey
+from strongroom_host.log.notes import VerifierKey
 from strongroom_host.log.witnessed import Quorum
 from strongroom_host.owner.signed import read_manifest
 from strongroom_host.trust.record import EvidencePolicy, Trust
@@ -77,25 +77,10 @@ class EnclaveVouching:
             _unasked,
             VerifierKey(self.origin, keys.receipt),
             StoredBoot(*documents, time.time_ns() // 1_000_000),
-            _witnesses(verified.manifest, self.urls),
+            witnesses_at(verified.manifest, self.urls),
             Quorum.of(verified.manifest),
         )
 
 
 def _unasked(_start: int) -> bytes:
     raise BadInput("a record's log is pushed, never asked for")
-
-
-def _witnesses(manifest: Manifest, urls: Sequence[tuple[str, str]]) -> tuple[WitnessAt, ...]:
-    keys = {witness.name: bytes.fromhex(witness.key) for witness in manifest.witnesses}
-    for name, _ in urls:
-        if name not in keys:
-            raise BadInput(
-                f"the manifest names no witness {name!r}",
-                expected=", ".join(keys) or "none: it has no witnesses",
-                remedy="correct --witness, or `strongroom manifest new --witness VKEY`",
-            )
-    return tuple(
-        WitnessAt(VerifierKey(name, keys[name], SignatureType.COSIGNATURE), url)
-        for name, url in urls
-    )
