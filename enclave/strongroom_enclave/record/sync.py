@@ -68,7 +68,7 @@ class Run:
         """Reads on, or from the beginning if `full`; logs how far that came, and publishes.
 
         Raises:
-            VenueFault, KeyTooPowerful: the venue cannot be asked; or it does not tell everything
+            VenueFault: the venue cannot be asked, or the key can do more; or it does not tell all
                 yet, and what could be done without is done.
             StoreError, AccountForked, Refused: what was not logged before does not count.
         """

@@ -364,6 +364,22 @@ def test_the_next_boot_goes_on(monkeypatch: pytest.MonkeyPatch, scene: Scene) ->
     assert kinds == [Kind.BOOT, Kind.SYNC, Kind.SYNC, Kind.BOOT, Kind.SYNC]
 
 
+def test_keys_of_another_image_or_enclave_are_passed_over(scene: Scene) -> None:
+    """One database serves several: what one of them cannot open is not its own."""
+    other = DataKey("ada", byte(1))
+    scene.database.wrapped = [
+        b"",
+        other.wrapped(byte(2), 1),
+        DataKey("eve", byte(3)).wrapped(SEALING, 1),
+    ]
+    assert scene.connect() is Code.OK
+    assert scene.connect() is Code.OK
+    keys = scene.service._keys(scene.database.store, "ada")
+    assert len(keys) == 2
+    assert {key.user for key in keys.values()} == {"ada"}
+    assert other.id not in keys
+
+
 def test_anything_else_from_init_ends_the_process(scene: Scene) -> None:
     for kind in (Said.REPLY, Said.HALTED, Said.OPEN_CHANNEL):
         scene.init.waiting.append(Message(kind, 1, b""))

@@ -337,6 +337,28 @@ def test_a_record_that_begins_later_waits() -> None:
     assert [hour.start_ms for hour in scene.hours()] == [END + 2 * HOUR_MS, END + 3 * HOUR_MS]
 
 
+def test_a_key_that_can_do_more_than_read_is_not_used() -> None:
+    scene = Scene(World(history(27), END, powerful=True))
+    leaves = len(scene.host.leaves())
+    with pytest.raises(VenueFault):
+        scene.run()
+    assert scene.world.asked == 0
+    assert not scene.events()
+    assert len(scene.host.leaves()) == leaves
+
+
+def test_an_account_in_another_currency_has_its_own_dust() -> None:
+    """A hundredth of a bitcoin is money, a hundredth of a dollar is dust."""
+    deposit = Flow(START + 5, "d", "BTC", Decimal("0.01"), FlowKind.DEPOSIT)
+    world = World([deposit], START + 5 * HOUR_MS)
+    scene = Scene(world, replace(ADA, currency="BTC"))
+    scene.run()
+    assert not any(hour.flags for hour in scene.hours()[1:])
+    scene = Scene(World([replace(deposit, asset="USDT")], START + 5 * HOUR_MS))
+    scene.run()
+    assert all(hour.flags == Flag.IDLE for hour in scene.hours())
+
+
 def test_an_account_that_nothing_happened_in() -> None:
     scene = Scene(World([], END))
     scene.run()

@@ -79,6 +79,8 @@ class World:
     faults: Faults = field(default_factory=Faults)
     asked: int = 0
     closed: bool = False
+    checked: bool = False
+    powerful: bool = False
 
     @staticmethod
     def price(symbol: str, time_ms: int) -> Decimal:
@@ -94,8 +96,10 @@ class World:
     def close(self) -> None:
         self.closed = True
 
-    def check(self) -> tuple[int, bool | None]:
-        return 0, True
+    def check(self) -> None:
+        if self.powerful:
+            raise VenueFault(Reason.KEY)
+        self.checked = True
 
     def time_ms(self) -> int:
         return self.now_ms
@@ -145,6 +149,7 @@ class World:
             yield end, self.price(symbol, end)
 
     def balances(self) -> dict[str, Decimal]:
+        assert self.checked
         if self.faults.moving:
             self.extra["USDT"] = self.extra.get("USDT", Decimal(0)) + 1
         with exactly():
