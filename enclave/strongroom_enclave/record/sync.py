@@ -68,9 +68,9 @@ class Run:
         """Reads on, or from the beginning if `full`; logs how far that came, and publishes.
 
         Raises:
-            VenueFault: the venue cannot be asked, or the key can do more; or it does not tell all
-                yet, and what could be done without is done.
-            StoreError, AccountForked, Refused: what was not logged before does not count.
+            VenueFault, Refused: the venue cannot be asked, or the key may do more than read.
+            VenueFault: it does not tell everything yet, and what could be done without is done.
+            StoreError, AccountForked: what was not logged before does not count.
         """
         connector.check()
         now_ms, held = _quiet(connector)

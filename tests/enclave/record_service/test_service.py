@@ -238,6 +238,8 @@ def test_without_a_sealing_key_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) 
     assert scene.database.asked == []
     scene.permit()
     assert scene.connect() is Code.OK
+    scene.permit(sealing=b"")  # one that brings no share takes none away
+    assert scene.connect("two") is Code.OK
 
 
 def test_before_a_permit_and_after_it_nothing_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
