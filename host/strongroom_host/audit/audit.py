@@ -175,7 +175,7 @@ def audit(
         _live(running, product)
     # 6. The promises: what only a test can show, then row by row.
     running.progress("running the tests that the promises rest on")
-    running.add(*check_promises(source, run=request.rebuild), check_figures(source))
+    running.add(*check_promises(source, run=request.rebuild), *check_figures(source))
     running.add(*check_rows(source, running.findings))
     finished = clock()
     image: dict[str, object] = {}

@@ -5,8 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from strongroom_host.audit.figures import RESULTS, check_figures
+from strongroom_host.audit.figures import MODULES, RESULTS, check_figures
 from strongroom_host.audit.findings import Finding, Result
+from strongroom_host.audit.track_record import ROWS
+
+from tests.architecture.source import ROOT
 
 GOOD = {"name": "trades", "unit": "1/s", "value": 3, "peer": "goal", "peer_value": 2, "ratio": 1.5}
 SLOW = {"name": "hours", "unit": "1/s", "value": 1, "peer": "goal", "peer_value": 2, "ratio": 0.5}
@@ -34,7 +37,8 @@ def judged(source: Path, *rows: object, commit: str = "", module: str = "record"
     commit = commit or subprocess.run(head, capture_output=True, text=True).stdout.strip()
     bench = {"machine": {"commit": commit}, "results": {module: rows}}
     (source / RESULTS).write_text(json.dumps(bench))
-    return check_figures(source)
+    [found] = check_figures(source, ["record"])
+    return found
 
 
 def test_goals_that_are_reached_pass(source: Path) -> None:
@@ -69,11 +73,19 @@ def test_figures_of_a_tree_that_was_changed_since_are_none(source: Path) -> None
 
 
 def test_nothing_measured_is_open(source: Path) -> None:
-    assert check_figures(source).result is Result.WARNING
+    [before] = check_figures(source, ["record"])
     (source / RESULTS).write_text("{")
-    assert check_figures(source).result is Result.WARNING
+    [after] = check_figures(source, ["record"])
+    assert (before.result, after.result) == (Result.WARNING, Result.WARNING)
 
 
 def test_what_nobody_measures_is_not_applicable(source: Path) -> None:
     (source / "tests/bench/record.py").unlink()
     assert judged(source, GOOD).result is Result.NOT_APPLICABLE
+
+
+def test_every_module_that_is_asked_of_is_there_and_some_row_rests_on_it() -> None:
+    named = {name for row in ROWS for name in row.findings}
+    for module in MODULES:
+        assert f"bench.{module}" in named
+        assert (ROOT / f"tests/bench/{module}.py").is_file()
