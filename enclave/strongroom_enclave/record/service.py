@@ -14,7 +14,7 @@ from secrets import token_bytes
 from threading import Thread
 from typing import Final
 
-from strongroom_wire import bundle, leaves, manifest, pages, record, statements
+from strongroom_wire import bundle, encoding, leaves, manifest, pages, record, statements
 from strongroom_wire.errors import Code, WireError
 
 from strongroom_enclave.datakeys import DataKey, Keys
@@ -121,7 +121,7 @@ class Service(RoleProcess):
         except Exception as error:  # noqa: BLE001  one job must not end more than itself
             code = error.code if isinstance(error, WireError) else Code.INTERNAL
             reason = error.reason if isinstance(error, VenueFault) else 0
-        store.ask("ended", name, code, reason)
+        store.ask("ended", name, encoding.u64(code), encoding.u64(reason))
 
     def _synchronise(self, store: Store, account: manifest.Account, full: bool) -> None:
         run = Run(self._book, store, self._keys(store, account.user), account, self.manifest.mode)

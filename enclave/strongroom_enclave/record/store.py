@@ -54,9 +54,10 @@ class Store:
         with suppress(OSError):
             self._stream.close()
 
-    def ask(self, verb: str, *fields: str | int | bytes) -> list[bytes]:
+    def ask(self, verb: str, *fields: str | bytes) -> list[bytes]:
         """Returns what the host answers to a request."""
-        request = pack(_ASK, verb.encode(), *map(_field, fields))
+        said = (field.encode() if isinstance(field, str) else field for field in (verb, *fields))
+        request = pack(_ASK, *said)
         try:
             self._stream.write(u32(len(request)) + request)
             self._stream.flush()
@@ -71,17 +72,11 @@ class Store:
     def put(self, table: str, account: str, first: int, rows: list[bytes]) -> None:
         """Has rows kept from this number on; those that are there already have to be the same."""
         for at in range(0, len(rows), _ROWS):
-            self.ask("put", table, account, first + at, *rows[at : at + _ROWS])
+            self.ask("put", table, account, u64(first + at), *rows[at : at + _ROWS])
 
     def rows(self, table: str, account: str) -> Iterator[bytes]:
         """Yields all rows that the host says it has, in order."""
         count = 0
-        while found := self.ask("get", table, account, count):
+        while found := self.ask("get", table, account, u64(count)):
             yield from found
             count += len(found)
-
-
-def _field(value: str | int | bytes) -> bytes:
-    if isinstance(value, int):
-        return u64(value)
-    return value.encode() if isinstance(value, str) else value

@@ -9,6 +9,7 @@ from strongroom_enclave.record.errors import StoreBroken, StoreRefused
 from strongroom_enclave.record.state import Book
 from strongroom_enclave.record.store import Store
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role, RoleKeys
+from strongroom_wire.encoding import uint
 from strongroom_wire.leaves import Boot, Kind, Leaf
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.pages import Entry, LogPage
@@ -55,7 +56,7 @@ class Host:
             (leaf.public for leaf in reversed(self.leaves()) if len(leaf.public) == 32), bytes(32)
         )
 
-    def _answer(self, verb: str, *fields: str | int | bytes) -> list[bytes]:
+    def _answer(self, verb: str, *fields: str | bytes) -> list[bytes]:
         self.asked.append(verb)
         self.dies -= 1
         if self.dies == 0 and self.before:
@@ -65,7 +66,7 @@ class Host:
             raise StoreBroken("store", "an answer", "OSError")
         return found
 
-    def _done(self, verb: str, *fields: str | int | bytes) -> list[bytes]:
+    def _done(self, verb: str, *fields: str | bytes) -> list[bytes]:
         if verb in self.refused:
             raise StoreRefused(verb, "done", "01")
         if verb in self.lost:
@@ -83,10 +84,11 @@ class Host:
                 self.pages += 1
                 for entry in LogPage.parse(data).entries:
                     self._append(entry)
-            case "put", str(table), str(account), int(first), *rows:
-                self._put(table, account, first, [bytes(row) for row in rows])  # type: ignore[arg-type]
-            case "get", str(table), str(account), int(first):
-                return self.rows.get((table, account), [])[first : first + 700]
+            case "put", str(table), str(account), bytes(first), *rows:
+                self._put(table, account, uint(first, 8), [bytes(row) for row in rows])  # type: ignore[arg-type]
+            case "get", str(table), str(account), bytes(first):
+                at = uint(first, 8)
+                return self.rows.get((table, account), [])[at : at + 700]
             case "publish", str(account), bytes(root), *rows:
                 self.staged[account] = root, [bytes(row) for row in rows]  # type: ignore[arg-type]
             case _:
@@ -130,7 +132,7 @@ class _Told(Store):
             super().__init__(ours.makefile("rwb"))
         self._answer = answer
 
-    def ask(self, verb: str, *fields: str | int | bytes) -> list[bytes]:
+    def ask(self, verb: str, *fields: str | bytes) -> list[bytes]:
         return self._answer(verb, *fields)
 
 

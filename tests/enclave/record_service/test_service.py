@@ -20,7 +20,7 @@ from strongroom_enclave.record.store import Store
 from strongroom_host.contract.sealing import seal
 from strongroom_host.owner.signed import SignedFile
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
-from strongroom_wire.encoding import pack, u64
+from strongroom_wire.encoding import pack, u64, uint
 from strongroom_wire.errors import Code, Refused
 from strongroom_wire.leaves import Kind
 from strongroom_wire.manifest import Account, Manifest, OwnerSet, Tier
@@ -87,13 +87,14 @@ class Database(Host):
         self.ended = list[tuple[object, ...]]()
         self.connected = list[tuple[object, ...]]()
 
-    def _done(self, verb: str, *fields: str | int | bytes) -> list[bytes]:
+    def _done(self, verb: str, *fields: str | bytes) -> list[bytes]:
         match verb:
             case "job":
                 self.offered = fields
                 return self.jobs.pop(0) if self.jobs else []
             case "ended":
-                self.ended.append(fields)
+                name, *numbers = fields
+                self.ended.append((name, *(uint(cast(bytes, number), 8) for number in numbers)))
             case "connect":
                 self.connected.append(fields)
             case "put-key":
@@ -259,7 +260,7 @@ def test_a_host_that_fails_is_answered_for_and_the_process_goes_on(
     (scene.database.lost if broken else scene.database.refused).add(verb)
     original = scene.database._done
 
-    def done(asked: str, *fields: str | int | bytes) -> list[bytes]:
+    def done(asked: str, *fields: str | bytes) -> list[bytes]:
         if asked == verb and verb in scene.database.lost:
             raise StoreBroken("store", "an answer", "OSError")
         if asked == verb and verb in scene.database.refused:
