@@ -8,7 +8,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from strongroom_wire.manifest import Account, Egress, Tier
 
-__all__ = ["COARSE", "DAYS", "EXACT", "EXCHANGES", "ORDERS", "USER", "Recorded", "recorded"]
+__all__ = [
+    "COARSE",
+    "DAYS",
+    "EXACT",
+    "EXCHANGES",
+    "FLOWS",
+    "ORDERS",
+    "USER",
+    "Recorded",
+    "recorded",
+]
 
 EXACT: Final = "alpha"
 COARSE: Final = "beta"
@@ -17,7 +27,8 @@ EXCHANGES: Final = {EXACT: "binance", COARSE: "bybit"}
 """Where each account is."""
 DAYS: Final = 6
 ORDERS: Final = 60
-"""How long each account traded, and how much."""
+FLOWS: Final = 8
+"""How long each account traded, how much, and how often money came or went."""
 _TIERS: Final = {EXACT: Tier(hours=1, grid=None), COARSE: Tier()}
 _HOSTS: Final = ("api.binance.com", "fapi.binance.com", "api.bybit.com")
 _CURRENCY: Final = "USDT"

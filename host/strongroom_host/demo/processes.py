@@ -212,9 +212,12 @@ def venue(folder: Path) -> Child[VenueReady]:
     return Child("the testnet venue", "strongroom_host.testnet", arguments, folder / "venue.log")
 
 
-def exchanges(folder: Path, names: Sequence[str], days: int, orders: int) -> Child[ExchangesReady]:
+def exchanges(
+    folder: Path, names: Sequence[str], days: int, orders: int, flows: int
+) -> Child[ExchangesReady]:
     """Returns starting local exchanges with an account each, which traded for some days."""
     arguments = ["--dir", str(folder), "--days", str(days), "--orders", str(orders)]
+    arguments += ["--flows", str(flows)]
     for name in names:
         arguments += ["--venue", name]
     module = "strongroom_host.venues"

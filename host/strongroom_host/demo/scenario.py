@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from strongroom_host.demo.accounts import DAYS, EXCHANGES, ORDERS, recorded
+from strongroom_host.demo.accounts import DAYS, EXCHANGES, FLOWS, ORDERS, recorded
 from strongroom_host.demo.bot import open_bot
 from strongroom_host.demo.by_hand import ByHand
 from strongroom_host.demo.departure_chapter import departure_chapter
@@ -163,7 +163,7 @@ def _set(
     begun_ms = time.time_ns() // 1_000_000
     waiting = running.enter_context(venue(folders.venue))
     trading = running.enter_context(
-        exchanges(folders.exchanges, tuple(EXCHANGES.values()), DAYS, ORDERS)
+        exchanges(folders.exchanges, tuple(EXCHANGES.values()), DAYS, ORDERS, FLOWS)
     )
     open_venue, open_exchanges = waiting.ready(VenueReady), trading.ready(ExchangesReady)
     ways = (f"{VENUE}=127.0.0.1:{open_venue.port}", store_way(folders), *open_exchanges.ways)

@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", default="strongroom", help="market and histories follow from it")
     parser.add_argument("--days", type=int, default=25, help="how long the accounts traded")
     parser.add_argument("--orders", type=int, default=200, help="how many orders each placed")
+    parser.add_argument(
+        "--flows", type=int, default=24, help="how often money came, went or moved, in each"
+    )
     parser.add_argument("--venue", action="append", choices=VENUES, help="default: all of them")
     parser.add_argument("--no-limits", action="store_true", help="count no calls")
     parser.add_argument(
@@ -82,6 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
         for venue in options.venue or VENUES:
             start = now - options.days * _DAY_MS
             plan = plan_for(venue, market, start, now, orders=options.orders)
+            plan = replace(plan, flows=options.flows)
             account, logins[venue] = make_account(venue, market, plan, options.seed)
             accounts.append(account)
         world = World(market, accounts)
