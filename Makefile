@@ -21,7 +21,7 @@ image: env ## Build the measured image, its release record and SBOM into build/i
 
 # INPUTS=DIR, RELEASE=FILE, IMAGE=FILE, DOCUMENT=FILE, ENCLAVE=ADDRESS, OUT=DIR, OFFLINE=1. `make`
 # says only whether it failed; `strongroom audit` itself exits with 1, 2 or 5.
-audit: env-dev ## Rebuild the image twice, compare it with a release and with what runs; report (ten minutes)
+audit: env-dev ## Rebuild the image twice, compare it with a release and with what runs; report (fifteen minutes)
 	@$(BIN)/strongroom audit $(if $(INPUTS),--inputs "$(INPUTS)") $(if $(RELEASE),--release "$(RELEASE)") \
 	  $(if $(IMAGE),--image "$(IMAGE)") $(if $(DOCUMENT),--document "$(DOCUMENT)") \
 	  $(if $(ENCLAVE),--enclave "$(ENCLAVE)") $(if $(OUT),--out "$(OUT)") $(if $(OFFLINE),--offline)
