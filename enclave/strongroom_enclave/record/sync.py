@@ -137,7 +137,8 @@ class Run:
         """Takes note that everything is explained. What nothing explains for a day was there when
         the record began, or came in a span that is doubted as a whole."""
         balanced_ms = self._sync.balanced_ms
-        start_ms = now_ms // HOUR_MS * HOUR_MS if balanced_ms else self._begin_ms
+        begin_ms = self._sync.since_ms or self._first_ms
+        start_ms = now_ms // HOUR_MS * HOUR_MS if balanced_ms else begin_ms
         if start_ms > now_ms or (any(rest) and now_ms - balanced_ms < _DAY_MS):
             return
         if any(rest):
@@ -153,16 +154,15 @@ class Run:
         return told + self.state.openings
 
     @property
-    def _begin_ms(self) -> int:
-        """The full hour that the record begins at: that of the first event, if all are told."""
-        told = (event.time_ms for event in self._known.values())
-        first_ms = self._sync.since_ms or min(told, default=self._sync.until_ms)
+    def _first_ms(self) -> int:
+        """The full hour in which the first of them happened."""
+        first_ms = min((event.time_ms for event in self._events), default=self._sync.until_ms)
         return first_ms // HOUR_MS * HOUR_MS
 
     def _publish(self, markets: _Markets, marks: Candles) -> None:
         """Computes the hours that are over, and publishes what of them the tier lets out."""
         sync, last, account = self._sync, self.state.returns, self._account
-        doubts, start_ms = tuple(self.state.doubts), last.end_ms if last else self._begin_ms
+        doubts, start_ms = tuple(self.state.doubts), last.end_ms if last else self._first_ms
         basis = returns.Basis(marks, DUST.get(account.currency, ONE), doubts=doubts)
         history = returns.Account(self._events, markets, basis, start_ms)
         hours = list(history.hours(min(sync.until_ms, sync.balanced_ms)))

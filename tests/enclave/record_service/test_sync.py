@@ -359,6 +359,17 @@ def test_an_account_in_another_currency_has_its_own_dust() -> None:
     assert all(hour.flags == Flag.IDLE for hour in scene.hours())
 
 
+def test_a_young_account_at_a_venue_that_looks_back_begins_with_its_first_event() -> None:
+    """What the venue would have told of the time before is nothing, and no hours."""
+    events = history(28)
+    scene = Scene(World(events, END, faults=Faults(depth_ms=90 * 24 * HOUR_MS)))
+    scene.run()
+    assert [hour.start_ms for hour in scene.hours()] == list(range(START, END, HOUR_MS))
+    check_hours(scene, events)
+    [receipt] = [receipt for receipt, _ in scene.host.published["ada"]]
+    assert (receipt.completeness, receipt.first_ms) == ("since-opening", START)
+
+
 def test_an_account_that_nothing_happened_in() -> None:
     scene = Scene(World([], END))
     scene.run()
