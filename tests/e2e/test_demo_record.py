@@ -154,7 +154,15 @@ def logins_of(logins: Logins, role: str) -> str:
     return logins.path(role).read_text()
 
 
-@pytest.mark.parametrize("planted", ["1234567.25", "313233343536372e3235", "MTIzNDU2Ny4yNQ=="])
+@pytest.mark.parametrize("other", ["1234567.251", "31234567.25", "1234567,25"])
+def test_another_number_is_not_taken_for_it(other: str, shown: dict[str, Any]) -> None:
+    (shown["folder"] / "host/some.log").write_text(f"... {other} ...")
+    check_secrecy(shown["stage"], shown["recording"])
+
+
+@pytest.mark.parametrize(
+    "planted", ["1234567.25", "1234567.2500", "313233343536372e3235", "MTIzNDU2Ny4yNQ=="]
+)
 @pytest.mark.parametrize("where", ["host/some.log", "recorder.log", "console.log", "record/leaf"])
 def test_a_trade_in_a_file_is_noticed(planted: str, where: str, shown: dict[str, Any]) -> None:
     (shown["folder"] / where).write_text(f"... {planted} ...")

@@ -5,6 +5,7 @@ the database as its superuser reads it, every byte on the way out, files, consol
 """
 
 import base64
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
@@ -64,10 +65,16 @@ def searched(begin: Callable[..., Running], venues: Exchanges) -> Running:
     )
     venues.server.faults.arm(Fault(FaultKind.STATUS, "/api/v3/account"))
     venues.server.faults.arm(Fault(FaultKind.MALFORMED, "/v5/execution/list"))
-    for name, venue in (("alpha", "binance"), ("beta", "bybit")):
-        boot.connected(name, venues.logins[venue])  # whatever the venue's faults make of that
-    for name in ("alpha", "beta"):
-        assert boot.sync(name) == 0
+    names = {"alpha": "binance", "beta": "bybit"}
+    for name, venue in names.items():
+        assert boot.connect(name, venues.logins[venue]) == 0
+    for name in names:
+        host.port.ended(name)  # whatever the venue's faults make of that
+    since = len(host.port.asked)
+    for name in names:
+        boot.queue(name)
+    for name in names:
+        assert host.port.ended(name, since=since) == 0
         assert host.count("hourly_returns", name)
     return host, boot
 
@@ -97,6 +104,17 @@ def spelled(needle: bytes) -> set[bytes]:
     return ways
 
 
+def written(content: bytes, needle: bytes) -> bool:
+    """Whether it stands there: a number in any spelling, but not as the beginning of a longer one,
+    for equity may well begin like a price."""
+    if not re.fullmatch(rb"[0-9]+\.[0-9]+", needle):
+        return needle in content
+    short = needle.rstrip(b"0")
+    if short not in content:
+        return False
+    return re.search(rb"(?<![0-9.])" + re.escape(short) + rb"0*(?![0-9])", content) is not None
+
+
 def leaks(places: dict[str, bytes], needles: Iterable[bytes]) -> list[tuple[str, bytes]]:
     """Returns where which of the needles was found."""
     return [
@@ -104,7 +122,7 @@ def leaks(places: dict[str, bytes], needles: Iterable[bytes]) -> list[tuple[str,
         for needle in needles
         for way in spelled(needle)
         for place, content in places.items()
-        if way in content
+        if written(content, way)
     ]
 
 
@@ -114,8 +132,11 @@ def test_the_search_finds_what_is_there(searched: Running) -> None:
     closing = f"{host.published('alpha')[-1].closing:f}"
     assert ("database", closing.encode()) in leaks(places, [closing.encode()])
     assert ("traffic", b"CONNECT api.binance.com") in leaks(places, [b"CONNECT api.binance.com"])
-    for way in spelled(b"a planted secret"):
-        assert leaks({"here": b"..." + way + b"..."}, [b"a planted secret"])
+    for needle in (b"a planted secret", b"56505.57"):
+        for way in spelled(needle):
+            assert leaks({"here": b"... " + way + b" ..."}, [needle])
+    assert leaks({"here": b"x56505.570000 "}, [b"56505.57"])
+    assert not leaks({"here": b" 56505.571 156505.57 0.56505.57"}, [b"56505.57"])
     assert len(places["traffic"]) > 100_000, "the traffic was not recorded"
 
 

@@ -1,6 +1,7 @@
 """What nobody is shown: the gateway's role is refused trades, and a superuser reads ciphertext."""
 
 import base64
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -123,9 +124,19 @@ def _inside(data: bytes, marks: Iterable[str]) -> Iterator[str]:
     """Yields the marks that are in `data`: as text, in hex, or in base64."""
     for mark in marks:
         raw = mark.encode()
-        forms = raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"=")[:-1]
-        if any(form in data for form in forms):
+        forms = raw.hex().encode(), base64.b64encode(raw).rstrip(b"=")[:-1]
+        if any(form in data for form in forms) or _written(data, mark):
             yield mark
+
+
+def _written(data: bytes, mark: str) -> bool:
+    """Returns whether a text, or a number in any spelling, stands in `data`. A longer number that
+    begins like it is another one: equity may well begin like a price."""
+    number = "." in mark and mark.replace(".", "").isdigit()
+    raw = (mark.rstrip("0") if number else mark).encode()
+    if not number or raw not in data:
+        return raw in data
+    return re.search(rb"(?<![0-9.])" + re.escape(raw) + rb"0*(?![0-9])", data) is not None
 
 
 def _files(folder: Path) -> Iterator[Path]:
