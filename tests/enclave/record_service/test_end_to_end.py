@@ -74,7 +74,7 @@ def test_the_hours_are_those_of_what_really_happened(synced: Site) -> None:
     oracle = History(events, synced.venues.markets(), marks)
     with synced.database.as_enclave() as open_:
         found = [PublishedHour.parse(row[0]) for row in rows(open_, "ada")]
-    assert len(found) > 100
+    assert len(found) > 80
     compared = 0
     for hour in found:
         truth = oracle.hour(hour.start_ms, Basis(marks))
@@ -129,7 +129,7 @@ def _tree(rows: list[bytes]) -> bytes:
 def test_a_coarse_tier_leaves_coarse_rows_only(synced: Site) -> None:
     with synced.database.as_enclave() as open_:
         found = [PublishedHour.parse(row[0]) for row in rows(open_, "eve")]
-    assert 3 <= len(found) <= 7
+    assert 2 <= len(found) <= 7
     assert all(hour.exact is None for hour in found)
     assert all((hour.start_ms + hour.hours * HOUR_MS) % (24 * HOUR_MS) == 0 for hour in found)
     assert all(hour.value is None or hour.value.endswith("0" * 8) for hour in found)
