@@ -56,7 +56,7 @@ def test_hours_that_are_whole_pass() -> None:
     ("shown", "what"),
     [
         (series(2, 24), "other periods than hours"),
-        (series(start=SINCE + HOUR_MS), "hours are missing"),
+        (series(start=SINCE + 2 * HOUR_MS), "hours are missing"),
         (series(count=40), "hours are missing"),
     ],
 )
