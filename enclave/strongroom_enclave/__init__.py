@@ -5,6 +5,4 @@ the host sends and holds no secret but its TLS key; `signer` holds trading keys 
 lives for one TLS conversation with a venue.
 """
 
-__all__ = ["VERSION"]
-
 VERSION = "0.1.0"

@@ -8,8 +8,6 @@ Times are in ms since the epoch, readings of CLOCK_MONOTONIC in ns; nothing here
 
 from strongroom_wire.errors import Code, WireError
 
-__all__ = ["MAX_AGE_MS", "MAX_DIVERGENCE_MS", "Clock", "ClockFault", "ClockStale"]
-
 # Between an anchor and where the first one, carried on, says it should be; a second more for each
 # full hour since, as no two crystals agree. From one anchor to the next it would let a clock gain
 # or lose 40%, and a window be hurried by as much, in steps too small to be noticed.

@@ -18,8 +18,6 @@ from strongroom_wire.errors import Code, WireError
 
 from strongroom_enclave.sealing import seal, unseal
 
-__all__ = ["DataKey", "KeyUnknown", "Keys", "SealForged", "opened"]
-
 _KEY = b"strongroom/record/data-key/v1"
 _SEALED = b"strongroom/record/sealed/v1"
 

@@ -14,8 +14,6 @@ from msgspec import Struct
 from strongroom_wire.errors import Code, Refused
 from strongroom_wire.manifest import Egress
 
-__all__ = ["Answer", "Dial", "Http", "exchange"]
-
 # Opens a TLS connection to a venue: `strongroom_enclave.tls.connected` over one to the proxy.
 Dial = Callable[[Egress], ssl.SSLSocket]
 

@@ -8,8 +8,6 @@ from strongroom_wire import bundle, errors, hpke, receipts
 
 from strongroom_enclave.messages import ANSWER
 
-__all__ = ["Identity"]
-
 
 class Identity:
     """A role's keys and, once its process knows it, the `boot` they are for.

@@ -9,8 +9,6 @@ from enum import IntEnum
 
 from strongroom_wire.errors import Code
 
-__all__ = ["ANSWER", "Kind", "answer"]
-
 ANSWER = struct.Struct(">I64s")
 
 

@@ -23,8 +23,6 @@ from strongroom_enclave.log.ledger import Ledger
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import Link
 
-__all__ = ["RoleProcess"]
-
 # 2026-01-01 in ms: no image is older, so no time below it is true.
 _EARLIEST = 1_767_225_600_000
 # What needs no permit: it moves nothing that a boot has not made itself.

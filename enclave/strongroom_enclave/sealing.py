@@ -15,8 +15,6 @@ from strongroom_wire.bundle import Role
 from strongroom_wire.encoding import pack, u64, uint, unpack_fields
 from strongroom_wire.errors import Code, Malformed, Refused, require
 
-__all__ = ["role_key", "seal", "unseal"]
-
 _SEALED, _REFUSED = b"strongroom/sealed/v1", Code.SEALED_STATE_REFUSED
 
 

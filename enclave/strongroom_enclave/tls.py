@@ -11,8 +11,6 @@ from strongroom_wire.manifest import Egress
 
 from strongroom_enclave.platform.links import open_tunnel
 
-__all__ = ["Proxy", "connected", "trust"]
-
 # Opens a connection to the host's proxy; OSError if there is none.
 Proxy = Callable[[], socket]
 

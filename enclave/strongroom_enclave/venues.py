@@ -10,8 +10,6 @@ from typing import Final
 from strongroom_wire.errors import Code, require
 from strongroom_wire.manifest import Egress, Manifest
 
-__all__ = ["HOSTS", "VENUES", "check_egress", "reachable"]
-
 # Where the signer's requests go.
 VENUES = frozenset({("clob.polymarket.com", 443)})
 

@@ -13,8 +13,6 @@ from strongroom_wire.canonical import B32, U64, Canonical
 from strongroom_wire.encoding import pack
 from strongroom_wire.errors import Malformed
 
-__all__ = ["EMPTY_LOG", "Bundle", "LogHead", "Role", "RoleKeys", "hpke_info", "pcr16"]
-
 _INFO = b"strongroom/hpke/v1"
 
 

@@ -11,8 +11,6 @@ from msgspec import DecodeError, Meta, msgpack
 from strongroom_wire.encoding import MAX_STATEMENT, emit, pack
 from strongroom_wire.errors import Malformed, TooLarge
 
-__all__ = ["B32", "U32", "U64", "Ascii", "Canonical"]
-
 B32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 U32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
 U64 = Annotated[int, Meta(ge=0)]  # MessagePack holds none above

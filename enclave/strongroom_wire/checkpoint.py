@@ -10,8 +10,6 @@ from strongroom_wire.bundle import LogHead, Role
 from strongroom_wire.encoding import digest, u64
 from strongroom_wire.errors import Malformed
 
-__all__ = ["checkpoint_text", "log_origin"]
-
 _LOG = b"strongroom/log/v1"
 
 

@@ -13,9 +13,6 @@ from typing import TypeVar
 
 from strongroom_wire.errors import Malformed, TooLarge
 
-__all__ = ["MAX_STATEMENT", "digest", "emit", "member", "pack", "u32", "u64", "u256", "uint"]
-__all__ += ["unpack", "unpack_fields"]
-
 _Member = TypeVar("_Member", bound=IntEnum)
 # Upper bound, in bytes, of any packed value that is accepted from outside.
 MAX_STATEMENT = 1 << 20

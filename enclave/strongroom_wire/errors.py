@@ -6,9 +6,6 @@ channel for secrets. What a code means to a person is written down once, in the 
 
 from enum import IntEnum
 
-__all__ = ["BadSignature", "Code", "Compared", "Malformed", "ManifestInvalid", "QuorumMissing"]
-__all__ += ["Refused", "Rule", "TooLarge", "WireError", "require"]
-
 
 class Code(IntEnum):
     """Outcome of a request. 1xx the caller erred, 2xx the owner's documents, 3xx policy, 4xx the

@@ -25,10 +25,6 @@ from msgspec import Struct, structs
 from strongroom_wire.encoding import digest, emit, pack, u64
 from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge
 
-__all__ = ["INTENT", "MAX_FRAME", "MAX_ORDERS", "ORDER", "REPLY", "ChannelOpen", "ChannelOpened"]
-__all__ += ["Direction", "Intent", "Kind", "OrderIntent", "Reply", "SealedChannel", "channel_keys"]
-__all__ += ["packed"]
-
 # Upper bound of a whole frame in bytes; the longest reply cancels 1000 orders (69 kB).
 MAX_FRAME = 128 * 1024
 MAX_ORDERS = 15

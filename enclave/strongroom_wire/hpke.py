@@ -10,8 +10,6 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from strongroom_wire.errors import BadSignature, Malformed
 
-__all__ = ["SUITE", "open_sealed"]
-
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _OVERHEAD = 48
 

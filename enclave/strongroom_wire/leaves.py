@@ -19,9 +19,6 @@ from strongroom_wire.errors import Malformed, Rule, WireError
 from strongroom_wire.frames import Reply
 from strongroom_wire.statements import Action
 
-__all__ = ["MAX_LEAF", "Boot", "Decision", "Kind", "Leaf", "ModelDecision"]
-__all__ += ["WrongOpening", "commitment"]
-
 _COMMITMENT = b"strongroom/leaf/commitment/v1"
 _SALT = 32
 MAX_LEAF = 1024  # bytes; the leaf of a decision has some 110

@@ -20,11 +20,6 @@ from strongroom_wire.encoding import digest
 from strongroom_wire.errors import ManifestInvalid, TooLarge
 from strongroom_wire.owners import Owners, Signature, Statement
 
-__all__ = ["MANIFEST_DOMAIN", "MAX_MANIFEST", "OWNER_CHANGE_DOMAIN", "Account", "Call", "Client"]
-__all__ += ["Egress", "Environment", "Key", "Manifest", "Market", "OwnerChange", "OwnerSet"]
-__all__ += ["Policy", "Tier", "VerifiedManifest", "Window", "Witness", "micro"]
-__all__ += ["owner_change_message", "verify_manifest"]
-
 MANIFEST_DOMAIN = b"strongroom/manifest/v1"
 OWNER_CHANGE_DOMAIN = b"strongroom/owner-change/v1"
 MAX_MANIFEST = 256 * 1024

@@ -11,8 +11,6 @@ from strongroom_wire.bundle import EMPTY_LOG, LogHead
 from strongroom_wire.encoding import pack, u64, uint, unpack_fields
 from strongroom_wire.errors import Malformed
 
-__all__ = ["Frontier", "leaf_hash", "node_hash"]
-
 _FRONTIER = b"strongroom/frontier/v1"
 
 

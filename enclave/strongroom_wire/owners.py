@@ -11,8 +11,6 @@ from msgspec import Struct
 from strongroom_wire.encoding import digest, emit, pack, u32, unpack_fields
 from strongroom_wire.errors import BadSignature, Malformed, QuorumMissing, TooLarge
 
-__all__ = ["MAX_OWNERS", "Owners", "Signature", "Statement", "verify_signature"]
-
 MAX_OWNERS = 32
 _OWNERS = b"strongroom/owners/v1"
 _STATEMENT = b"strongroom/statement/v1"

@@ -7,8 +7,6 @@ from msgspec import Meta, Struct
 from strongroom_wire.canonical import Canonical
 from strongroom_wire.encoding import pack, unpack_fields
 
-__all__ = ["Entry", "LogPage", "answer_body", "read_answer_body"]
-
 _BODY = b"strongroom/logged-answer/v1"
 
 

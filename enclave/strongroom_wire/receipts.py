@@ -9,8 +9,6 @@ from hashlib import sha256
 from strongroom_wire.encoding import pack, u32
 from strongroom_wire.errors import Code
 
-__all__ = ["receipt_message"]
-
 _RECEIPT = b"strongroom/receipt/v1"
 
 

@@ -13,21 +13,19 @@ from msgspec import Meta, Struct
 from strongroom_wire.canonical import Canonical
 from strongroom_wire.manifest import Hex32, Name
 
-__all__ = ["UNCHAINED", "Completeness", "Credentials", "PublishedHour", "Receipt", "ReturnsReceipt"]
-__all__ += ["SyncReceipt", "Tip"]
-
+# What the first receipt of a chain has for the digest of the one before.
 UNCHAINED = "0" * 64
-"""What the first receipt of a chain has for the digest of the one before."""
+# What is claimed of this account, as the venue's API answered, and never of any other. unbroken:
+# everything from its first event up to the stated bound. since-opening: everything since the
+# balances that the record began with. with-gaps: spans are missing, and the hours in them have no
+# return.
 Completeness = Literal["unbroken", "since-opening", "with-gaps"]
-"""What is claimed of this account, as the venue's API answered, and never of any other. unbroken:
-everything from its first event up to the stated bound. since-opening: everything since the balances
-that the record began with. with-gaps: spans are missing, and the hours in them have no return."""
 _DIGITS = r"^(?!-0\.0+\Z)-?(0|[1-9][0-9]{0,399})\.[0-9]"
 Money = Annotated[str, Meta(pattern=_DIGITS + r"{18}\Z")] | None
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Text = Annotated[str, Meta(pattern=r"^[\n -~]{0,4096}\Z")]
+# All rows of a table so far: how many, and the digest that chains them.
 Tip = tuple[Count, Hex32]
-"""All rows of a table so far: how many, and the digest that chains them."""
 
 
 class _Json(Struct, Canonical, frozen=True, tag_field="format"):

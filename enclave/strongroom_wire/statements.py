@@ -13,8 +13,6 @@ from strongroom_wire.canonical import B32, U32, U64, Ascii, Canonical
 from strongroom_wire.errors import Malformed
 from strongroom_wire.merkle import Frontier
 
-__all__ = ["ORDER_DOMAIN", "PERMIT_DOMAIN", "Action", "Budget", "OwnerOrder", "Permit"]
-
 PERMIT_DOMAIN = b"strongroom/permit/v2"
 ORDER_DOMAIN = b"strongroom/owner-order/v2"
 _NO_LOG = Frontier().serialise()

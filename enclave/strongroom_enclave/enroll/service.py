@@ -16,8 +16,6 @@ from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform import hardening, links
 from strongroom_enclave.tls import connected
 
-__all__ = ["Credential", "main"]
-
 _TIMEOUT = 20.0
 _LIFETIME = 45  # or a venue that sends a byte now and then blocks every later enrolment
 _MAX_BODY = 16 * 1024

@@ -30,8 +30,6 @@ from strongroom_enclave.front import certificate
 from strongroom_enclave.messages import ANSWER, Kind, answer
 from strongroom_enclave.platform import forward, hardening, links
 
-__all__ = ["Front", "main"]
-
 _TIMEOUT = 60.0
 # Calls of one client at a time: each has a thread, and whoever calls and never ends his request
 # must not keep them from the one who says stop.

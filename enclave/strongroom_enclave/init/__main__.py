@@ -8,8 +8,6 @@ from pathlib import Path
 from strongroom_enclave.init.boot import Init
 from strongroom_enclave.platform import console, hardening, machine, nsm, spawn
 
-__all__ = ["main"]
-
 _USERS = {"front": 61001, "signer": 61002, "enroll": 61003, "record": 61004}
 _CONTROL, _FRAMES, _EGRESS, _BOOTSTRAP = 5000, 5001, 5002, 5003  # vsock ports
 _SOCKETS = Path("/run/front")

@@ -21,8 +21,6 @@ from strongroom_enclave.init.lifecycle import ROUTES, Phase
 from strongroom_enclave.messages import Kind, answer
 from strongroom_enclave.platform import Platform, Sealer, Socket, console, links, spawn
 
-__all__ = ["Halt", "Init"]
-
 _MANIFEST_PCR, _ALL_PCRS = 16, 32
 _START_TIMEOUT = 30.0
 _ANCHOR_INTERVAL = 5.0

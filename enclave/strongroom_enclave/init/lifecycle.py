@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from strongroom_enclave.messages import Kind
 
-__all__ = ["ROUTES", "Phase", "Route"]
-
 
 class Phase(IntEnum):
     """Numbers are those of `StatusReply.Phase` in the control plane."""

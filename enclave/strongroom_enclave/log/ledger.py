@@ -19,8 +19,6 @@ from strongroom_wire.pages import Entry, LogPage
 
 from strongroom_enclave.identity import Identity
 
-__all__ = ["Ledger"]
-
 # Bytes of leaves and openings, of which each has a KiB at least (what Python needs for the small
 # ones): 16,384 decisions. The longest of them is an owner's statement, of a MiB.
 _KEPT = 16 << 20

@@ -6,8 +6,6 @@ never of an exception's text, which could quote a value.
 
 import sys
 
-__all__ = ["halted"]
-
 
 def halted(reason: str) -> None:
     """Says why this boot is over."""

@@ -9,8 +9,6 @@ from pathlib import Path
 from socket import AF_UNIX, SHUT_RDWR, SHUT_WR, SOCK_STREAM, socket
 from threading import BoundedSemaphore, Thread
 
-__all__ = ["forward"]
-
 _CHUNK = 65536
 _CONNECTIONS = 64
 

@@ -21,8 +21,6 @@ from socket import AF_UNIX
 
 from strongroom_enclave.platform import PlatformError
 
-__all__ = ["HardeningFailed", "confine", "harden"]
-
 # Name, PR_SET_* option of include/uapi/linux/prctl.h, argument.
 _PRCTL = (
     ("dumpable=0", 4, 0),

@@ -14,9 +14,6 @@ from typing import NamedTuple
 
 from strongroom_wire.encoding import MAX_STATEMENT
 
-__all__ = ["Dialler", "Exchange", "Link", "LinkClosed", "Message", "Stream", "inherited"]
-__all__ += ["inherited_listener", "open_tunnel"]
-
 _MAX_MESSAGE = MAX_STATEMENT + 4096
 _HEAD = struct.Struct(">HI")
 _MAX_PROXY_HEAD = 4096

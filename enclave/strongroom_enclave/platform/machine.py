@@ -15,8 +15,6 @@ from socket import AF_VSOCK, SOCK_STREAM, VMADDR_CID_ANY, socket
 
 from strongroom_enclave.platform import PlatformError
 
-__all__ = ["connect", "heartbeat", "listen", "prepare", "restart", "seed"]
-
 _HOST = 3  # the parent's context id on Nitro and in QEMU's Nitro machine
 _HEARTBEAT_PORT, _HEARTBEAT = 9000, b"\xb7"
 _TIMEOUT = 10.0

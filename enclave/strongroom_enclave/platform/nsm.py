@@ -20,9 +20,6 @@ import cbor2
 
 from strongroom_enclave.platform import PlatformError
 
-__all__ = ["MAX_RESPONSE", "DeviceUnavailable", "MalformedResponse", "NsmError", "NsmPlatform"]
-__all__ += ["Transport", "device"]
-
 # Carries one CBOR request to the module and returns its CBOR answer; raises PlatformError.
 Transport = Callable[[bytes], bytes]
 

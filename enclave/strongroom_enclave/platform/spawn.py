@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 from strongroom_enclave.platform.links import Link
 
-__all__ = ["Worker", "Workers", "make_home"]
-
 
 class Worker(NamedTuple):
     """A running worker and init's end of its link."""

@@ -13,8 +13,6 @@ from strongroom_enclave.record.exact import FINEST, ONE, UNKNOWN, exactly, quoti
 from strongroom_enclave.record.ledger import Amounts, Ledger, less, worth
 from strongroom_enclave.record.returns import Marks
 
-__all__ = ["Rest", "differences", "openings"]
-
 _BOOKED: Final = Decimal("1e-8")
 _SHOWN: Final = Decimal("1e-7")
 _ENTRY: Final = Decimal("1e-4")

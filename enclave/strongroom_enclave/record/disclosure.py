@@ -18,8 +18,6 @@ from strongroom_enclave.record.errors import SeriesBroken
 from strongroom_enclave.record.exact import ONE, RETURN, exactly, money, product, quotient
 from strongroom_enclave.record.returns import HOUR_MS, Hour
 
-__all__ = ["disclosed"]
-
 
 def disclosed(
     series: Sequence[Hour], tier: Tier, open_since_ms: int | None, salt: Callable[[], str]

@@ -2,11 +2,6 @@
 
 from strongroom_wire.errors import Code, WireError
 
-__all__ = ["EventDoubled", "EventInvalid", "MarketInvalid", "MarketUnknown", "PrecisionExhausted"]
-__all__ += ["RecordError", "SeriesBroken"]
-__all__ += ["AccountForked", "CredentialsSwapped"]
-__all__ += ["RowsReplaced", "StatesOld", "StoreBroken", "StoreError", "StoreRefused"]
-
 
 class RecordError(WireError):
     """Root of the record's errors. Texts hold amounts of the account: they stay inside."""

@@ -14,8 +14,6 @@ from msgspec import Struct
 from strongroom_enclave.record.errors import EventDoubled, EventInvalid, MarketInvalid
 from strongroom_enclave.record.exact import bounded
 
-__all__ = ["Event", "Flow", "FlowKind", "Kind", "Market", "Markets", "Side", "Trade", "canonical"]
-
 
 class Side(IntEnum):
     """The sign of what a trade does to the base."""

@@ -15,9 +15,6 @@ from typing import Final
 
 from strongroom_enclave.record.errors import EventInvalid, PrecisionExhausted
 
-__all__ = ["FINEST", "MONEY", "ONE", "RETURN", "UNKNOWN", "ZERO"]
-__all__ += ["bounded", "exactly", "known", "money", "product", "quotient"]
-
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 UNKNOWN: Final = Decimal("NaN")

@@ -13,12 +13,10 @@ from strongroom_enclave.record.events import Event, FlowKind, Kind, Market, Mark
 from strongroom_enclave.record.exact import MONEY, UNKNOWN, ZERO, quotient
 from strongroom_enclave.record.lots import Position
 
-__all__ = ["Amounts", "Ledger", "Prices", "less", "value", "worth"]
-
 _REMAINDER = 1000
 Amounts = Mapping[str, Decimal]
+# Of an asset: in the account's currency; of a contract's symbol: quote per base; or UNKNOWN.
 Prices = Callable[[str], Decimal]
-"""Of an asset: in the account's currency; of a contract's symbol: quote per base; or UNKNOWN."""
 
 
 def worth(market: Market, quantity: Decimal, price: Decimal) -> Decimal:

@@ -11,8 +11,6 @@ from msgspec import Struct, field
 
 from strongroom_enclave.record.exact import MONEY, ZERO, quotient
 
-__all__ = ["Lot", "Position"]
-
 
 class Lot(Struct):
     """What is left of one opening fill. `opened` is the quantity that it began with."""

@@ -15,8 +15,6 @@ from strongroom_enclave.record.events import Kind, Markets
 from strongroom_enclave.record.exact import ONE, bounded, product
 from strongroom_enclave.record.returns import HOUR_MS, STALE_MS, Mark
 
-__all__ = ["Candles"]
-
 _MINUTES: Final = (60_000, HOUR_MS, "1m")
 _HOURS: Final = (HOUR_MS, 168 * HOUR_MS, "1h")
 _WEEK_MS: Final = _HOURS[1]

@@ -18,14 +18,11 @@ from strongroom_enclave.record.events import Event, Flow, Markets, Trade, canoni
 from strongroom_enclave.record.exact import UNKNOWN, ZERO, bounded, exactly, known, money, product
 from strongroom_enclave.record.ledger import Ledger, Prices, value
 
-__all__ = ["DUST", "HOUR_MS", "INSTEAD", "STALE_MS", "Account", "Basis", "Doubt", "Flag", "Hour"]
-__all__ += ["Mark", "Marks"]
-
 HOUR_MS: Final = 3_600_000
+# A mark older than this is stale, unless said otherwise.
 STALE_MS: Final = 2 * HOUR_MS
-"""A mark older than this is stale, unless said otherwise."""
+# Up to what an equity is next to nothing in currencies of which 1 is much; in others it is 1.
 DUST: Final = {"BTC": Decimal("0.00001"), "ETH": Decimal("0.0003"), "BNB": Decimal("0.001")}
-"""Up to what an equity is next to nothing in currencies of which 1 is much; in others it is 1."""
 
 
 class Flag(IntFlag):

@@ -19,8 +19,6 @@ from strongroom_enclave.datakeys import DataKey, Keys, opened
 from strongroom_enclave.record.errors import RowsReplaced
 from strongroom_enclave.record.events import Event
 
-__all__ = ["FLOWS", "TRADES", "Chain"]
-
 TRADES: Final = "trades"
 FLOWS: Final = "cash_flows"
 _ROW = b"strongroom/record/row/v1"

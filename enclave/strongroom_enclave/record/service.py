@@ -28,10 +28,8 @@ from strongroom_enclave.record.store import Store
 from strongroom_enclave.record.sync import Run, following
 from strongroom_enclave.role import RoleProcess
 
-__all__ = ["PURPOSE", "Service", "main"]
-
+# What an owner seals credentials to the record's HPKE key for.
 PURPOSE: Final = b"record-credentials"
-"""What an owner seals credentials to the record's HPKE key for."""
 _STORE: Final = "store.strongroom", 1
 _TIMEOUT_S: Final = 60
 _PAUSE_S: Final = 1

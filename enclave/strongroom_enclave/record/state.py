@@ -21,8 +21,6 @@ from strongroom_enclave.record.events import Event, Market
 from strongroom_enclave.record.returns import Doubt
 from strongroom_enclave.record.store import Store
 
-__all__ = ["AccountState", "Book", "root_of"]
-
 _STATE = b"strongroom/record/state/v2"
 _ROOT = b"strongroom/record/root/v2"
 

@@ -28,8 +28,6 @@ from strongroom_wire.errors import WireError
 
 from strongroom_enclave.record.errors import StoreBroken, StoreRefused
 
-__all__ = ["Store"]
-
 _ASK = b"strongroom/store/ask/v2"
 _TOLD = b"strongroom/store/told/v2"
 _LONGEST = 64 << 20

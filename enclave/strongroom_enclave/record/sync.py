@@ -30,10 +30,8 @@ from strongroom_enclave.record.rows import FLOWS, TRADES, Chain
 from strongroom_enclave.record.state import AccountState, Book
 from strongroom_enclave.record.store import Store
 
-__all__ = ["Run", "following"]
-
+# How long what nothing explains may wait for what a venue books late.
 _DAY_MS: Final = 24 * HOUR_MS
-"""How long what nothing explains may wait for what a venue books late."""
 _READINGS: Final = 5
 _Held = tuple[dict[str, Decimal], list[tuple[str, Decimal, Decimal]]]
 _Known = dict[tuple[int, str, int, int, str], Event]

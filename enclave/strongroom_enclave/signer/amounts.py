@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from strongroom_enclave.signer import errors
 
-__all__ = ["ONE", "Amounts", "Side", "Tick", "limit_amounts", "market_amounts"]
-
 # One share, one pUSD, or a price of 1.
 ONE = 1_000_000
 

@@ -12,8 +12,6 @@ from dataclasses import InitVar, dataclass, field
 
 from strongroom_enclave.signer import errors
 
-__all__ = ["ApiCredential"]
-
 _API_KEY = re.compile(r"[A-Za-z0-9-]{1,64}")
 _PASSPHRASE = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}")
 

@@ -17,8 +17,6 @@ from strongroom_wire.frames import Intent, Kind
 
 from strongroom_enclave.signer import auth, eip712, errors, orders
 
-__all__ = ["Endpoint", "OrderType", "RequestBuilder", "Terms"]
-
 _HEARTBEAT = re.compile(r"[A-Za-z0-9-]{0,64}")
 _CURSOR = re.compile(r"[A-Za-z0-9+/_-]{0,256}={0,2}")
 _BOOL = {False: "false", True: "true"}

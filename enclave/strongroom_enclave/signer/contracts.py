@@ -9,8 +9,6 @@ from enum import Enum
 
 from strongroom_enclave.signer import eip712, errors, keccak
 
-__all__ = ["Exchange"]
-
 _NAME = "Polymarket CTF Exchange"
 
 

@@ -7,10 +7,6 @@ from strongroom_wire.encoding import u256
 
 from strongroom_enclave.signer.keccak import keccak256
 
-__all__ = ["CLOB_AUTH_TYPE", "DOMAIN_TYPE", "DOMAIN_TYPE_NO_CONTRACT", "ORDER_TYPE"]
-__all__ += ["ORDER_TYPE_HASH", "TYPED_DATA_SIGN_TYPE", "checksum_address", "clob_auth_digest"]
-__all__ += ["domain_separator", "struct_hash", "typed_data_sign_hash"]
-
 DOMAIN_TYPE_NO_CONTRACT = b"EIP712Domain(string name,string version,uint256 chainId)"
 DOMAIN_TYPE = DOMAIN_TYPE_NO_CONTRACT[:-1] + b",address verifyingContract)"
 ORDER_TYPE = (

@@ -2,12 +2,6 @@
 
 from strongroom_wire.errors import Code, WireError
 
-__all__ = ["AccountMismatch", "AmountError", "AmountOutOfRange", "AmountZero", "ApiKeyMalformed"]
-__all__ += ["CredentialError", "FieldOutOfRange", "HoleMismatch", "HoleNotZeroed"]
-__all__ += ["KeccakUnavailable", "PassphraseMalformed", "PriceOffTick", "PriceOutOfRange"]
-__all__ += ["PrivateKeyInvalid", "SecretMalformed", "SignerError", "TemplateError"]
-__all__ += ["TemplateMismatch", "TermsContradict", "TextMalformed", "UnknownExchange"]
-
 
 class SignerError(WireError):
     """Root of the signing core's errors.

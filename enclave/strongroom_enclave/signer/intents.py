@@ -21,8 +21,6 @@ from strongroom_enclave.signer import amounts, clob, orders, policy
 from strongroom_enclave.signer.keyring import TradingKey
 from strongroom_enclave.signer.template import fill_template
 
-__all__ = ["Desk"]
-
 _TICKS = tuple(amounts.Tick)
 _MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
 # How many eighths of the log's room each `Kind` may fill with leaves that nobody has read, in the

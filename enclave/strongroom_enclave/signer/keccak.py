@@ -8,8 +8,6 @@ hashes are somebody else's orders.
 
 from strongroom_enclave.signer.errors import KeccakUnavailable
 
-__all__ = ["keccak256"]
-
 try:
     from sha3 import keccak_256 as _new
 except ImportError:

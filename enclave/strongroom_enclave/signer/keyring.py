@@ -16,8 +16,6 @@ from strongroom_enclave.identity import Identity
 from strongroom_enclave.sealing import seal, unseal
 from strongroom_enclave.signer import auth, clob, contracts, keys, orders, policy
 
-__all__ = ["Enrolment", "Keyring", "TradingKey"]
-
 _WALLETS = dict(zip(("eoa", "proxy", "safe", "deposit"), orders.SignatureType, strict=True))
 
 

@@ -13,8 +13,6 @@ from coincurve import PrivateKey
 
 from strongroom_enclave.signer import contracts, eip712, errors, keccak, orders
 
-__all__ = ["SigningKey"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SigningKey:

@@ -12,8 +12,6 @@ from msgspec import Struct, structs
 
 from strongroom_enclave.signer import amounts, contracts, eip712, errors, keccak
 
-__all__ = ["Account", "Order", "SignatureType", "SignedOrder", "wrap_session", "wrap_wallet"]
-
 # typeHash and the eleven fields as 32-byte words: 384 bytes.
 _WORDS = struct.Struct(">32s 24xQ 12x20s 12x20s 32s 24xQ 24xQ 31xB 31xB 24xQ 32s 32s")
 

@@ -21,8 +21,6 @@ from strongroom_wire.statements import Budget
 from strongroom_enclave.clock import ClockFault
 from strongroom_enclave.signer import amounts, clob
 
-__all__ = ["RULES", "Approved", "Decision", "Denied", "PolicyEngine", "ProposedOrder"]
-
 
 class ProposedOrder(OrderIntent, frozen=True, gc=False):
     """An intent with what the enclave adds: `exchange`, the manifest's name of the contract, the

@@ -21,8 +21,6 @@ from strongroom_enclave.platform import Socket, hardening, links
 from strongroom_enclave.role import RoleProcess
 from strongroom_enclave.signer import intents, keyring
 
-__all__ = ["Service", "main"]
-
 _MAX_CHANNELS = 256
 _MAX_STREAMS = 64
 

@@ -14,8 +14,6 @@ from hmac import compare_digest
 
 from strongroom_enclave.signer import errors
 
-__all__ = ["fill_template"]
-
 # Unambiguous in a request of `clob`: its alphabets allow no quote or line break within a value.
 _HMAC = re.compile(rb"(?<=\r\nPOLY_SIGNATURE: )[A-Za-z0-9_=-]{44}(?=\r\n)")
 _SIGNATURE = re.compile(rb'(?<=,"signature":"0x)[0-9a-f]+(?=")')

@@ -12,8 +12,6 @@ from strongroom_enclave.record.connectors.session import Session
 from strongroom_enclave.record.connectors.walk import Walk
 from strongroom_enclave.record.exact import ZERO, exactly
 
-__all__ = ["Connector"]
-
 _CANDLES: Final = 200
 _INTERVALS: Final = {60_000: "1m", 3_600_000: "1h"}
 

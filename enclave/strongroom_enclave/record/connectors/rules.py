@@ -17,9 +17,6 @@ from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Event
 from strongroom_enclave.record.exact import ZERO
 
-__all__ = ["VENUES", "Balance", "Cursor", "Page", "Reason", "Rule"]
-__all__ += ["Stream", "Venue", "VenueFault", "amount", "inside", "listed", "text"]
-
 
 class Reason(IntEnum):
     """Why a span is not covered. A venue's own words stay where they were said."""

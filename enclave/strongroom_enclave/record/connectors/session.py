@@ -30,8 +30,6 @@ from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Kind, Market
 from strongroom_enclave.tls import Proxy, connected
 
-__all__ = ["Session"]
-
 _CLIENTS: Final = {kind.__name__: kind for kind in (binance, bitget, bybit, coinbase, kraken, mexc)}
 _JSON: Final = msgspec.json.Decoder(float_hook=str)
 _ATTEMPTS: Final = 5

@@ -18,8 +18,6 @@ from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Event, Flow, FlowKind, Kind, Side, Trade
 from strongroom_enclave.record.exact import exactly
 
-__all__ = ["Walk"]
-
 _MAX_PAGES: Final = 10_000
 _AHEAD_MS: Final = 1_000
 _SLACK_MS: Final = 2_000
