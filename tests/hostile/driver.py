@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from strongroom_host.contract import sealing
 from strongroom_host.contract.frames import intent_bytes, read_reply
+from strongroom_host.contract.openings import read_answer_body
 from strongroom_host.contract.receipts import verify_receipt
 from strongroom_wire import frames, manifest
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, hpke_info
@@ -37,7 +38,7 @@ from strongroom_wire.encoding import pack, u64
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement, verify_signature
-from strongroom_wire.pages import Entry, read_answer_body
+from strongroom_wire.pages import Entry
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
 from strongroom_wire.statements import (

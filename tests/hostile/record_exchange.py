@@ -93,6 +93,7 @@ class Told:
 
     def pages(self, stream: Stream, cursor: Cursor, until_ms: int) -> Iterator[Page]:
         """Pages of any length; now and then a gap is the last one, and rows come again."""
+        until_ms = min(until_ms, self.settled_ms())
         told = [event for event in self._exchange.happened() if _of(event, stream)]
         fresh = [event for event in told if cursor.next_ms <= event.time_ms <= until_ms]
         while fresh:

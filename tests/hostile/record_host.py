@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 from psycopg.rows import class_row
+from strongroom_host.contract.openings import record_in
 from strongroom_host.contract.receipts import verify_receipt
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.keeper import Source
@@ -203,7 +204,7 @@ class RecordHost:
             for leaf in self.leaves():
                 if leaf.kind not in parsers:
                     continue
-                receipt = parsers[leaf.kind](leaf.record(openings.get(leaf.index) or b""))
+                receipt = parsers[leaf.kind](record_in(leaf, openings.get(leaf.index) or b""))
                 if receipt.account == account:
                     require_follows(receipt, newest.get(type(receipt)))
                     newest[type(receipt)] = receipt

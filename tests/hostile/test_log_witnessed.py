@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from strongroom_host.contract.openings import record_in
 from strongroom_host.log.cosigning import WitnessAt, cosign
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.notes import VerifierKey, signed_note
@@ -44,7 +45,7 @@ class Kept:
         self.leaves = (*before, *(entry.leaf for entry in page.entries))
         self.note = signed_note(page.checkpoint, self.key, page.signature)
         first = page.entries[0]
-        permit = Leaf.parse(first.leaf).record(first.opening)
+        permit = record_in(Leaf.parse(first.leaf), first.opening)
         manifest = boot.desk.signed.serialise()
         self.introduction = Introduction(manifest, permit, bundle.serialise())
         self.files = LogFiles(folder)

@@ -18,7 +18,7 @@ from strongroom_wire.errors import Code
 
 from tests.conftest import SOAK
 from tests.host.record_store.databases import server
-from tests.hostile.record_exchange import Exchange
+from tests.hostile.record_exchange import Exchange, Told
 from tests.hostile.record_flow import Flow, Killed, Wire
 from tests.hostile.recording import HOUR_MS
 
@@ -129,3 +129,18 @@ def test_schedules_strike_everywhere(connection: Connection) -> None:
         ends |= set(flow.ends)
     assert verbs >= {"get", "put", "put-state", "log", "publish", "keys"}
     assert {Code.OK, Code.VENUE_REFUSED} <= ends
+
+
+def test_a_clock_that_is_set_back_meanwhile_delays_and_loses_nothing(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a venue has settled goes by a clock that is anchored anew while the record waits."""
+    exchange = exchange_of(0)
+    exchange.now_ms = exchange.end_ms
+    behind = iter([5, 3, 2])
+    settled = Told.settled_ms
+    monkeypatch.setattr(Told, "settled_ms", lambda told: settled(told) - next(behind, 0))
+    flow = Flow(connection, exchange)
+    assert flow.connect()
+    assert flow.sync() == Code.OK
+    assert flow.published(), "it ended well, and had not looked"

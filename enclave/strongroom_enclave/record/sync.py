@@ -72,7 +72,8 @@ class Run:
         """
         connector.check()
         now_ms, held = _quiet(connector)
-        sleep(max(0, now_ms + 1 - connector.settled_ms()))
+        while (wait := now_ms + 1 - connector.settled_ms()) > 0:  # our clock may be set meanwhile
+            sleep(wait)
         until_ms, fault = self._fetch(connector, now_ms, full)
         state, markets = self.state, {**connector.markets, **self.state.markets}
         traded = {event.symbol for event in self._known.values() if isinstance(event, Trade)}
