@@ -83,19 +83,21 @@ class Desk:
         """Leases of connections that stand, and when each was heard of."""
         self._closed = False
         self._ticked = 0.0
+        self._joined = 0
         self._asked: float | None = None
         self.counts: Counter[str] = Counter()
         """How often each stage was reached, by its name in lower case, and what ticks moved."""
 
     def claim(self, queue: JobQueue, accounts: Sequence[str]) -> Lease | None:
-        """Returns a job of one of these accounts as soon as one is due, None after a while.
+        """Returns a job of one of these accounts as soon as one is due, None after a while, or when
+        an account joins: whoever asks does not name it yet.
 
         Raises:
             StoreError, DatabaseUnavailable: see `JobQueue`.
         """
         self._asked = time.monotonic()
-        until = self._asked + self._wait_s
-        while not self._closed:
+        until, joined = self._asked + self._wait_s, self._joined
+        while not self._closed and self._joined == joined:
             self.tick(queue)
             if (lease := queue.claim(accounts)) is not None:
                 self.reached(lease.account, Stage.STARTED)
@@ -106,6 +108,12 @@ class Desk:
             with self._changed:
                 self._changed.wait(min(left, _LOOK_S))
         return None
+
+    def joined(self) -> None:
+        """Has everybody who waits for a job ask again: an account was connected."""
+        with self._changed:
+            self._joined += 1
+            self._changed.notify_all()
 
     def asked_within(self, seconds: float) -> bool:
         """Returns whether a job was asked for lately, or is worked on: the record is there."""

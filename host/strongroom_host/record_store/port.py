@@ -112,6 +112,7 @@ class StorePort:
         self._desk, self._log = desk or Desk(), log or _NoLog()
         self._queue = JobQueue(connection, worker, self._desk.limits)
         self._jobs = PortJobs(self._queue, self._desk)
+        self._joined = False
         self._verbs: dict[bytes, Callable[[list[bytes]], list[bytes]]] = {
             b"put": self._put,
             b"get": self._get,
@@ -146,6 +147,8 @@ class StorePort:
     def close(self) -> None:
         """Gives a job back that was not ended. The connection to the database stays open."""
         self._jobs.release()
+        if self._joined:  # the record has it in its book by now, and can name it
+            self._desk.joined()
 
     def _job(self, fields: list[bytes]) -> list[bytes]:
         lease = self._jobs.next([_text(name) for name in fields])
@@ -206,6 +209,7 @@ class StorePort:
         connect_account(self._connection, row)
         self._queue.follow(account, self._desk.every_s)
         self._queue.revive(account)  # the owner has done what a failure may have asked for
+        self._joined = True
         return []
 
     def _put_key(self, fields: list[bytes]) -> list[bytes]:

@@ -263,3 +263,30 @@ def test_a_socket_that_a_crash_left_is_replaced_and_one_in_use_is_not(
             pass
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(str(path))
+
+
+def test_who_waits_asks_again_once_an_account_joined(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an account that was just connected waits as long as those who wait for others."""
+    monkeypatch.setattr(desk_module, "_LOOK_S", 600.0)
+    with serving(database.enclave, desk=Desk(QUICK, wait_s=600)) as where:
+        told = list[object]()
+
+        def waits() -> None:
+            with (
+                socket.create_connection(where, timeout=60) as sock,
+                sock.makefile("rwb") as stream,
+            ):
+                told.append(Record(stream).ask(b"job", b"ada"))
+
+        waiting = threading.Thread(target=waits, daemon=True)
+        waiting.start()
+        time.sleep(0.3)
+        assert not told
+        with socket.create_connection(where, timeout=20) as sock, sock.makefile("rwb") as stream:
+            Record(stream).done(b"connect", b"eve", b"eve", b"binance", b"test")
+            time.sleep(0.3)
+            assert not told, "the record cannot name it before its connection is through"
+        waiting.join(20)
+        assert told == [(DONE, [])]
