@@ -19,11 +19,10 @@ MAX_AGE_MS = 30_000
 _NS = 1_000_000
 
 
-class ClockFault(WireError):
+class ClockFault(WireError, code=Code.DENIED):
     """Time contradicted itself, so this boot no longer knows it. Latched: a clock that was moved
     once cannot be believed when it is moved back."""
 
-    code = Code.DENIED
     expected: int
     actual: int
 

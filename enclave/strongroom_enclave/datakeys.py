@@ -22,10 +22,8 @@ _KEY = b"strongroom/record/data-key/v1"
 _SEALED = b"strongroom/record/sealed/v1"
 
 
-class SealForged(WireError):
+class SealForged(WireError, code=Code.SEALED_STATE_REFUSED):
     """A ciphertext is not what was sealed for this place: edited, or from another one."""
-
-    code = Code.SEALED_STATE_REFUSED
 
 
 class KeyUnknown(SealForged):

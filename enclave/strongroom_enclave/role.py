@@ -29,6 +29,9 @@ _EARLIEST = 1_767_225_600_000
 _AT_ANY_TIME = Action.KILL, Action.GENERATE, Action.IMPORT
 
 
+_Obey = Callable[[OwnerOrder], bytes]
+
+
 class RoleProcess:
     """Keys made at start, then what init configures: `identity`, `manifest`, `ledger`, `link`.
 
@@ -112,13 +115,7 @@ class RoleProcess:
             require(expected == actual, code, "owner order", expected, actual)
         return order
 
-    def order(
-        self,
-        number: int,
-        request: bytes,
-        names: Container[str],
-        obey: Callable[[OwnerOrder], bytes],
-    ) -> None:
+    def order(self, number: int, request: bytes, names: Container[str], obey: _Obey) -> None:
         """Answers an owner order with a receipt. One that was obeyed before gets the first answer
         again, and the log no second leaf. If `obey` returns nothing, it will `reply` itself."""
         try:

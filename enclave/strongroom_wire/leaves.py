@@ -15,17 +15,12 @@ from msgspec import Struct
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.canonical import B32, U64, Ascii, Canonical
 from strongroom_wire.encoding import digest, member, uint
-from strongroom_wire.errors import Malformed, Rule, WireError
+from strongroom_wire.errors import Malformed, Rule
 from strongroom_wire.frames import Reply
 from strongroom_wire.statements import Action
 
 _COMMITMENT = b"strongroom/leaf/commitment/v1"
-_SALT = 32
 MAX_LEAF = 1024  # bytes; the leaf of a decision has some 110
-
-
-class WrongOpening(WireError):
-    """An opening does not belong to the leaf: another one's, or altered."""
 
 
 class Kind(IntEnum):
@@ -100,16 +95,6 @@ class Leaf(Struct, Canonical, frozen=True, array_like=True):
             reader(self.public)
         elif self.public:
             raise Malformed("leaf", f"nothing public of {self.kind.name}", self.public.hex())
-
-    def record(self, opening: bytes) -> bytes:
-        """Returns the record in `opening` after proving that this leaf commits to it.
-
-        Raises:
-            WrongOpening: it does not.
-        """
-        if len(opening) < _SALT or commitment(opening) != self.commitment:
-            raise WrongOpening("opening", self.commitment.hex(), "another's")
-        return opening[_SALT:]
 
 
 class Decision(Struct, Canonical, frozen=True, array_like=True):

@@ -5,9 +5,9 @@ from typing import Annotated, ClassVar, NamedTuple
 from msgspec import Meta, Struct
 
 from strongroom_wire.canonical import Canonical
-from strongroom_wire.encoding import pack, unpack_fields
+from strongroom_wire.encoding import pack
 
-_BODY = b"strongroom/logged-answer/v1"
+ANSWER_BODY = b"strongroom/logged-answer/v1"
 
 
 class Entry(NamedTuple):
@@ -31,10 +31,4 @@ class LogPage(Struct, Canonical, frozen=True, array_like=True):
 
 def answer_body(body: bytes, entry: Entry) -> bytes:
     """Returns the body of an answer to an owner order together with its log entry."""
-    return pack(_BODY, body, *entry)
-
-
-def read_answer_body(data: bytes) -> tuple[bytes, Entry]:
-    """Returns what `answer_body` put together, or raises `Malformed`."""
-    body, leaf, opening = unpack_fields(_BODY, data, None, None, None)
-    return body, Entry(leaf, opening)
+    return pack(ANSWER_BODY, body, *entry)

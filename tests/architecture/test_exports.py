@@ -8,7 +8,8 @@ from tests.architecture.synthetic import module
 
 
 def test_every_module_lists_what_it_offers() -> None:
-    folders = [ROOT / name for name in ("enclave", "attestation", "eif", "host")]
+    # In the image's own code a name without an underscore says so (enclave/decisions/0003).
+    folders = [ROOT / name for name in ("attestation", "eif", "host")]
     modules = [found for folder in folders for found in modules_under(folder)]
     assert listing(export_problems(modules)) == ""
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strongroom_host.contract.openings import WrongOpening, record_in
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.errors import Code, Malformed, Rule, TooLarge, WireError
 from strongroom_wire.frames import Reply
@@ -17,7 +18,6 @@ from strongroom_wire.leaves import (
     Kind,
     Leaf,
     ModelDecision,
-    WrongOpening,
     commitment,
 )
 from strongroom_wire.statements import Action
@@ -150,8 +150,8 @@ def test_commitment_is_the_documented_one() -> None:
 
 
 def test_a_leaf_gives_its_record_to_the_right_opening() -> None:
-    assert leaf().record(OPENING) == decision().serialise()
-    assert Leaf(Kind.KILL, byte(1), 0, 0, commitment(byte(9))).record(byte(9)) == b""
+    assert record_in(leaf(), OPENING) == decision().serialise()
+    assert record_in(Leaf(Kind.KILL, byte(1), 0, 0, commitment(byte(9))), byte(9)) == b""
 
 
 def _wrong_openings() -> dict[str, bytes]:
@@ -169,13 +169,13 @@ def _wrong_openings() -> dict[str, bytes]:
 @pytest.mark.parametrize("opening", _wrong_openings().values(), ids=_wrong_openings())
 def test_another_opening_is_refused(opening: bytes) -> None:
     with pytest.raises(WrongOpening):
-        leaf().record(opening)
+        record_in(leaf(), opening)
 
 
 def test_an_opening_without_a_whole_salt_is_refused_even_if_it_is_committed_to() -> None:
     short = byte(1, 31)
     with pytest.raises(WrongOpening):
-        Leaf(Kind.KILL, byte(1), 0, 0, commitment(short)).record(short)
+        record_in(Leaf(Kind.KILL, byte(1), 0, 0, commitment(short)), short)
 
 
 @given(LEAVES)

@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strongroom_host.contract.openings import read_answer_body
 from strongroom_wire.encoding import MAX_STATEMENT, pack
 from strongroom_wire.errors import Malformed, TooLarge, WireError
-from strongroom_wire.pages import Entry, LogPage, answer_body, read_answer_body
+from strongroom_wire.pages import Entry, LogPage, answer_body
 
 from tests.wire.by_hand import laid_out
 from tests.wire.samples import byte

@@ -10,18 +10,11 @@ from typing import NamedTuple
 
 from strongroom_enclave.messages import Kind
 
-
-class Phase(IntEnum):
-    """Numbers are those of `StatusReply.Phase` in the control plane."""
-
-    # No keys exist; evidence carries none.
-    BOOTED = 1
-    # The manifest is in PCR16, the processes have keys, evidence carries them.
-    CONFIGURED = 2
-    # A start permit lets this boot sign.
-    READY = 3
-    # Something failed after the point of no return. Only a new boot helps.
-    HALTED = 4
+# Numbered as in `StatusReply.Phase` of the control plane. BOOTED: no keys exist; evidence carries
+# none. CONFIGURED: the manifest is in PCR16, the processes have keys, evidence carries them. READY:
+# a start permit lets this boot sign. HALTED: something failed after the point of no return, and
+# only a new boot helps.
+Phase = IntEnum("Phase", "BOOTED CONFIGURED READY HALTED")
 
 
 class Route(NamedTuple):

@@ -23,34 +23,24 @@ class MarketUnknown(RecordError):
     """A trade is in a market that the caller did not describe."""
 
 
-class PrecisionExhausted(RecordError):
+class PrecisionExhausted(RecordError, code=Code.INTERNAL):
     """A sum or product does not fit the precision that all sane input leaves room in."""
 
-    code = Code.INTERNAL
 
-
-class SeriesBroken(RecordError):
+class SeriesBroken(RecordError, code=Code.INTERNAL):
     """Hours do not begin at full hours, or do not follow each other."""
 
-    code = Code.INTERNAL
 
-
-class CredentialsSwapped(RecordError):
+class CredentialsSwapped(RecordError, code=Code.KEY_CONFLICT):
     """Credentials were sealed for another account or venue than they came for."""
 
-    code = Code.KEY_CONFLICT
 
-
-class StoreError(RecordError):
+class StoreError(RecordError, code=Code.SEALED_STATE_REFUSED):
     """Root of what the host's database did wrong: it is the host's, so nothing of it is folded."""
 
-    code = Code.SEALED_STATE_REFUSED
 
-
-class StoreBroken(StoreError):
+class StoreBroken(StoreError, code=Code.PLATFORM):
     """The database went away, is too slow, or does not speak the port's protocol."""
-
-    code = Code.PLATFORM
 
 
 class StoreRefused(StoreError):

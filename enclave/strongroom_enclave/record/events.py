@@ -22,27 +22,13 @@ class Side(IntEnum):
     BUY = 1
 
 
-class Kind(IntEnum):
-    """How a market settles: at once in base and quote, or later, in quote or in base."""
-
-    SPOT = 0
-    LINEAR = 1
-    INVERSE = 2
-
-
-class FlowKind(IntEnum):
-    """Why a balance changed without a trade. Those up to OPENING are external: they cut the hour;
-    the others are profit or loss."""
-
-    DEPOSIT = 0
-    WITHDRAWAL = 1
-    TRANSFER = 2
-    OPENING = 3
-    FUNDING = 4
-    INTEREST = 5
-    DIVIDEND = 6
-    FEE = 7
-    REBATE = 8
+# How a market settles: at once in base and quote, or later, in quote or in base.
+Kind = IntEnum("Kind", "SPOT LINEAR INVERSE", start=0)
+# Why a balance changed without a trade. Those up to OPENING are external: they cut the hour; the
+# others are profit or loss.
+FlowKind = IntEnum(
+    "FlowKind", "DEPOSIT WITHDRAWAL TRANSFER OPENING FUNDING INTEREST DIVIDEND FEE REBATE", start=0
+)
 
 
 class Market(Struct, frozen=True):

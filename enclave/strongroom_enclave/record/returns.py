@@ -25,18 +25,9 @@ STALE_MS: Final = 2 * HOUR_MS
 DUST: Final = {"BTC": Decimal("0.00001"), "ETH": Decimal("0.0003"), "BNB": Decimal("0.001")}
 
 
-class Flag(IntFlag):
-    """What has to be known about an hour; those of `INSTEAD` stand in the place of its return."""
-
-    NO_EQUITY = 1
-    NEGATIVE_EQUITY = 2
-    MISSING_MARK = 4
-    GAP = 8
-    UNEXPLAINED = 16
-    IDLE = 32
-    STALE_MARK = 64
-
-
+# What has to be known about an hour, as powers of two in this order; those of `INSTEAD` stand in
+# the place of its return.
+Flag = IntFlag("Flag", "NO_EQUITY NEGATIVE_EQUITY MISSING_MARK GAP UNEXPLAINED IDLE STALE_MARK")
 INSTEAD = Flag.NO_EQUITY | Flag.NEGATIVE_EQUITY | Flag.MISSING_MARK | Flag.GAP | Flag.UNEXPLAINED
 
 

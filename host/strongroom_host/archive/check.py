@@ -28,6 +28,7 @@ from strongroom_host.archive.manifest import (
 from strongroom_host.archive.sealed import SealedOpenings, open_openings
 from strongroom_host.archive.segments import Segment
 from strongroom_host.archive.store import Store, day
+from strongroom_host.contract.openings import record_in
 from strongroom_host.errors import HostError
 from strongroom_host.log.attested import ProvedBoot
 from strongroom_host.log.boots import StoredBoot
@@ -316,7 +317,7 @@ class _Check:
                 if self.trusted.openings_key:
                     found = open_openings(data, self.manifest.origin, self.trusted.openings_key)
                     for index, opening in found.items():
-                        Leaf.parse(bytes(segment.leaf(index))).record(opening)
+                        record_in(Leaf.parse(bytes(segment.leaf(index))), opening)
                     self.opened += len(found)
             except (ArchiveError, WireError) as error:
                 self._find(ArchiveProblem.OPENING, key, str(error))

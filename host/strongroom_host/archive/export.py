@@ -39,6 +39,7 @@ from strongroom_host.archive.manifest import (
 from strongroom_host.archive.sealed import key_id, seal_openings
 from strongroom_host.archive.segments import Segment, build, cuts
 from strongroom_host.archive.store import Protection, Store, checked, day, to_second
+from strongroom_host.contract.openings import record_in
 from strongroom_host.log import proofs
 from strongroom_host.log.boots import Boots
 from strongroom_host.log.errors import LogDamaged
@@ -285,7 +286,7 @@ class _Writer:
             return []
         known = dict(self._order.openings.items(segment.start, segment.end))
         for index, opening in known.items():
-            Leaf.parse(bytes(segment.leaf(index))).record(opening)
+            record_in(Leaf.parse(bytes(segment.leaf(index))), opening)
         if not known:
             return []
         data = seal_openings(origin, segment.start, segment.end, known, key)

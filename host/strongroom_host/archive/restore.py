@@ -14,6 +14,7 @@ from strongroom_host.archive.manifest import Manifest, boot_key, openings_key, s
 from strongroom_host.archive.sealed import open_openings
 from strongroom_host.archive.segments import Segment
 from strongroom_host.archive.store import Store
+from strongroom_host.contract.openings import record_in
 from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.openings import Openings
@@ -97,7 +98,7 @@ def _openings(store: Store, manifest: Manifest, folder: Path, key: bytes, log: L
             leaves = reader.entries(entry.start, entry.end)
             for index, leaf in enumerate(leaves, entry.start):
                 if index in found:
-                    Leaf.parse(leaf).record(found[index])
+                    record_in(Leaf.parse(leaf), found[index])
             openings.put(found)
             count += len(found)
     return count

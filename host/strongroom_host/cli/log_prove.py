@@ -30,6 +30,7 @@ from strongroom_host.cli.log_options import DEFAULT_CLIENT
 from strongroom_host.cli.log_show import which_leaf
 from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.session import DEFAULT_OWNER
+from strongroom_host.contract.openings import record_in
 from strongroom_host.errors import BadInput
 from strongroom_host.log.attested import ProvedBoot, prove_boot, role_of
 from strongroom_host.log.boots import MAX_BOOT, StoredBoot
@@ -191,7 +192,7 @@ def _open(entry: bytes, opening: Path | None) -> None:
     """Shows a proven leaf, and what it commits to if that is given."""
     try:
         leaf = Leaf.parse(entry)
-        record = opening and decode_record(leaf, leaf.record(read_file(opening)))
+        record = opening and decode_record(leaf, record_in(leaf, read_file(opening)))
     except WireError as error:
         raise OpeningWrong("the leaf, or its opening, is none", actual=str(error)) from error
     say_leaf(leaf)

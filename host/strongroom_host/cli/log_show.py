@@ -22,6 +22,7 @@ from strongroom_host.cli.log_time import parse_time, shown_time
 from strongroom_host.cli.output import print_json, say, warn
 from strongroom_host.cli.session import JsonOption
 from strongroom_host.cli.trading import parse_hash
+from strongroom_host.contract.openings import record_in
 from strongroom_host.errors import BadInput
 from strongroom_host.log.decoded import Plain, decode_leaf, decode_record
 from strongroom_host.log.errors import LogDamaged, OpeningWrong, OutsideLog
@@ -111,7 +112,7 @@ def open_leaf(
     if found.leaf is None:
         raise LogDamaged(f"leaf {at} cannot be read", actual=found.problem)
     try:
-        record = None if data is None else decode_record(found.leaf, found.leaf.record(data))
+        record = None if data is None else decode_record(found.leaf, record_in(found.leaf, data))
     except WireError as error:
         raise OpeningWrong(
             f"the opening is not that of leaf {at}",

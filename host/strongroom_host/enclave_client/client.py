@@ -13,11 +13,12 @@ from strongroom_attest.freshness import Challenge
 from strongroom_wire.bundle import Role
 from strongroom_wire.errors import Code, WireError
 from strongroom_wire.owners import Statement
-from strongroom_wire.pages import Entry, read_answer_body
+from strongroom_wire.pages import Entry
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
 from strongroom_wire.statements import Action, OwnerOrder
 
+from strongroom_host.contract.openings import read_answer_body
 from strongroom_host.enclave_client.address import Address
 from strongroom_host.enclave_client.bootstrap import NONCE_SIZE
 from strongroom_host.enclave_client.calls import (

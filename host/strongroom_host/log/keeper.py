@@ -25,6 +25,7 @@ from strongroom_wire.errors import Code, WireError
 from strongroom_wire.leaves import Kind, Leaf
 from strongroom_wire.pages import Entry
 
+from strongroom_host.contract.openings import record_in
 from strongroom_host.enclave_client.errors import EnclaveRefused
 from strongroom_host.errors import EnvironmentFault, HostError
 from strongroom_host.log.boots import Boots, StoredBoot
@@ -348,7 +349,7 @@ class Keeper:
                     break
                 opening = self._openings.get(index) if leaf.kind is Kind.BOOT else None
                 if opening is not None:
-                    found = Introduction(boot.manifest, leaf.record(opening), boot.bundle)
+                    found = Introduction(boot.manifest, record_in(leaf, opening), boot.bundle)
                     self._introduced[boot_id] = found
         return self._introduced[boot_id]
 

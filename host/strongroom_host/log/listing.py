@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Kind, Leaf
 
+from strongroom_host.contract.openings import record_in
 from strongroom_host.log.decoded import Plain, decode_record
 from strongroom_host.log.errors import BundleMalformed, TileMissing
 from strongroom_host.log.sources import LogSource, reader_of
@@ -113,7 +114,7 @@ def _one(at: int, entry: bytes, openings: OpeningsByIndex | None) -> Listed:
     if opening is None:
         return Listed(at, at + 1, entry, leaf)
     try:
-        record = decode_record(leaf, leaf.record(opening))
+        record = decode_record(leaf, record_in(leaf, opening))
     except WireError as error:
         return Listed(at, at + 1, entry, leaf, problem=str(error))
     return Listed(at, at + 1, entry, leaf, record)

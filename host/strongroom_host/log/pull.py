@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from strongroom_wire.errors import WireError
-from strongroom_wire.leaves import Boot, Kind, Leaf, WrongOpening
+from strongroom_wire.leaves import Boot, Kind, Leaf
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.pages import Entry, LogPage
 
+from strongroom_host.contract.openings import WrongOpening, record_in
 from strongroom_host.log.errors import (
     HeadsInconsistent,
     LogForked,
@@ -156,7 +157,7 @@ def prove_opening(leaf: Leaf, opening: bytes) -> None:
         OpeningWrong: it is not.
     """
     try:
-        leaf.record(opening)
+        record_in(leaf, opening)
     except WrongOpening as error:
         raise OpeningWrong(
             f"an opening that is not of leaf {leaf.index}", expected=leaf.commitment.hex()

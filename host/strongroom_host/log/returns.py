@@ -22,6 +22,7 @@ from strongroom_wire.record import (
     SyncReceipt,
 )
 
+from strongroom_host.contract.openings import record_in
 from strongroom_host.log.errors import ReceiptUnfit
 from strongroom_host.log.proofs import inclusion_proof, verify_inclusion
 
@@ -51,7 +52,7 @@ def prove_hour(
     """
     if leaf.kind is not Kind.RETURNS:
         raise ReceiptUnfit("no leaf about returns", expected="RETURNS", actual=leaf.kind.name)
-    receipt = ReturnsReceipt.parse(leaf.record(opening))
+    receipt = ReturnsReceipt.parse(record_in(leaf, opening))
     tree = LogHead(receipt.count, bytes.fromhex(receipt.root))
     verify_inclusion(leaf_hash(row), position, tree, path)
     hour = PublishedHour.parse(row)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Decision, Kind, Leaf
 
+from strongroom_host.contract.openings import record_in
+
 __all__ = ["LoggedOrder", "LoggedOrders", "logged_orders"]
 
 
@@ -57,7 +59,7 @@ def logged_orders(
             unopened.append(index)
             continue
         try:
-            decision = Decision.parse(leaf.record(opened))
+            decision = Decision.parse(record_in(leaf, opened))
         except WireError:
             wrong.append(index)
             continue

@@ -15,9 +15,10 @@ from typing import Protocol
 
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.errors import WireError
-from strongroom_wire.leaves import Boot, Kind, Leaf, WrongOpening
+from strongroom_wire.leaves import Boot, Kind, Leaf
 from strongroom_wire.merkle import Frontier, leaf_hash
 
+from strongroom_host.contract.openings import WrongOpening, record_in
 from strongroom_host.log.errors import (
     BundleMalformed,
     HeadsInconsistent,
@@ -432,7 +433,7 @@ class _Check:
         if opening is None:
             return
         try:
-            record = leaf.record(opening)
+            record = record_in(leaf, opening)
         except WrongOpening:
             self._find(Problem.WRONG_OPENING, at, "the leaf commits to something else")
             return

@@ -5,6 +5,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from strongroom_enclave.identity import Identity
 from strongroom_enclave.log import ledger as module
 from strongroom_enclave.log.ledger import Ledger
+from strongroom_host.contract.openings import record_in
 from strongroom_host.log.notes import Checkpoint
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role, RoleKeys
 from strongroom_wire.checkpoint import log_origin
@@ -60,7 +61,7 @@ def test_each_event_is_one_leaf_in_its_place(log: Log) -> None:
         leaf = Leaf.parse(entry.leaf)
         assert (leaf.kind, leaf.epoch, leaf.index) == (kind, BOOT_ID, at)
         assert (leaf.time_ms, leaf.public) == (NOW + at, public)
-        assert leaf.record(entry.opening) == record
+        assert record_in(leaf, entry.opening) == record
         assert log.ledger.head.size == at + 1
 
 
@@ -97,7 +98,7 @@ def test_what_comes_before_the_first_permit_waits_and_follows_the_boot(log: Log)
     assert log.open().ledger.opened
     found = [(Leaf.parse(entry.leaf), entry.opening) for entry in log.page().entries]
     assert [leaf.kind for leaf, _ in found] == [Kind.BOOT, Kind.KEY, Kind.KEY]
-    assert [leaf.record(opening) for leaf, opening in found] == [b"the permit", b"one", b"two"]
+    assert [record_in(leaf, opening) for leaf, opening in found] == [b"the permit", b"one", b"two"]
     assert [leaf.index for leaf, _ in found] == [0, 1, 2]
 
 
@@ -192,7 +193,7 @@ def test_an_opening_that_fits_no_page_does_not_end_the_reading(log: Log) -> None
     log.ledger.append(Kind.SIGNED, b"")
     entries = log.page(1).entries
     assert entries[0] == Entry(given.leaf)
-    assert Leaf.parse(given.leaf).record(given.opening) == bytes(1 << 20)
+    assert record_in(Leaf.parse(given.leaf), given.opening) == bytes(1 << 20)
     assert [Leaf.parse(entry.leaf).index for entry in entries] == [1, 2]
 
 

@@ -8,6 +8,7 @@ from strongroom_enclave.log.ledger import Ledger
 from strongroom_enclave.record.errors import StoreBroken, StoreRefused
 from strongroom_enclave.record.state import Book
 from strongroom_enclave.record.store import Store
+from strongroom_host.contract.openings import record_in
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role, RoleKeys
 from strongroom_wire.encoding import uint
 from strongroom_wire.leaves import Boot, Kind, Leaf
@@ -104,7 +105,7 @@ class Host:
 
     def _append(self, entry: Entry) -> None:
         leaf = Leaf.parse(entry.leaf)
-        record = leaf.record(entry.opening)
+        record = record_in(leaf, entry.opening)
         if leaf.index < len(self._leaves):
             assert self._leaves[leaf.index] == entry.leaf
             return
@@ -120,7 +121,7 @@ class Host:
     def receipts(self, kind: Kind) -> list[bytes]:
         """The records of all leaves of a kind."""
         both = zip(self.leaves(), self._openings, strict=True)
-        return [leaf.record(opening) for leaf, opening in both if leaf.kind is kind]
+        return [record_in(leaf, opening) for leaf, opening in both if leaf.kind is kind]
 
 
 class _Told(Store):

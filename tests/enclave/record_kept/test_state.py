@@ -13,6 +13,7 @@ from strongroom_enclave.record.connectors.rules import Cursor
 from strongroom_enclave.record.errors import AccountForked, StatesOld, StoreBroken, StoreRefused
 from strongroom_enclave.record.returns import Doubt, Flag
 from strongroom_enclave.record.state import AccountState, root_of
+from strongroom_host.contract.openings import record_in
 from strongroom_wire.encoding import digest, pack
 from strongroom_wire.errors import Code, Malformed, Refused, WireError
 from strongroom_wire.leaves import Kind
@@ -274,4 +275,7 @@ def test_each_kind_of_leaf_has_its_receipt(log: Log) -> None:
         before = both.seal(KEY)
         leaf = host.leaves()[-1]
         assert leaf.kind is kind
-        assert (entry.leaf, leaf.record(entry.opening)) == (leaf.serialise(), receipt.serialise())
+        assert (entry.leaf, record_in(leaf, entry.opening)) == (
+            leaf.serialise(),
+            receipt.serialise(),
+        )

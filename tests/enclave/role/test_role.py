@@ -13,6 +13,7 @@ from strongroom_enclave.clock import ClockStale
 from strongroom_enclave.messages import ANSWER, Kind
 from strongroom_enclave.platform.links import Link
 from strongroom_enclave.role import RoleProcess
+from strongroom_host.contract.openings import record_in
 from strongroom_host.contract.receipts import verify_receipt
 from strongroom_wire import leaves
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role
@@ -236,7 +237,7 @@ def test_each_role_continues_its_own_log(made: Make, role: Role) -> None:
     assert (leaf.kind, leaf.index) == (leaves.Kind.BOOT, logs[role].size)
     assert boot.continued == logs[role].head
     assert boot.permit_digest == sha256(subject.statement).digest()
-    assert leaf.record(entry.opening) == subject.statement
+    assert record_in(leaf, entry.opening) == subject.statement
     logs[role].append(leaf_hash(entry.leaf))
     assert subject.role.ledger.head == logs[role].head
     subject.role.permitted(subject.permit(serial=2))

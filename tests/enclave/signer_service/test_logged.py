@@ -12,6 +12,7 @@ from strongroom_enclave.log import ledger as module
 from strongroom_enclave.log.ledger import Ledger
 from strongroom_enclave.messages import Kind as Message
 from strongroom_enclave.platform.links import LinkClosed
+from strongroom_host.contract.openings import record_in
 from strongroom_host.log.notes import Checkpoint
 from strongroom_host.log.verify import AttestedBoot, Expected, KnownHead, verify
 from strongroom_wire.bundle import EMPTY_LOG, Role
@@ -48,7 +49,7 @@ def read(channel: Channel) -> LogPage:
 def decided(reply: Reply) -> tuple[Leaf, Decision]:
     """Returns a reply's leaf and the record that it opens."""
     leaf = Leaf.parse(reply.leaf)
-    return leaf, Decision.parse(leaf.record(reply.opening))
+    return leaf, Decision.parse(record_in(leaf, reply.opening))
 
 
 def test_everything_is_in_the_log_once_and_in_order(signer: Signer) -> None:
@@ -76,7 +77,9 @@ def test_everything_is_in_the_log_once_and_in_order(signer: Signer) -> None:
         Event.PERMIT, Event.KILL, Event.DENIED,
     ]  # fmt: skip
     assert {leaf.epoch for leaf in leaves} == {signer.bundle.boot_id}
-    records = [leaf.record(entry.opening) for leaf, entry in zip(leaves, page.entries, strict=True)]
+    records = [
+        record_in(leaf, entry.opening) for leaf, entry in zip(leaves, page.entries, strict=True)
+    ]
     replies = {3: bought, 4: denied, 5: cancelled, 6: unknown, 9: after}
     for at, reply in replies.items():
         assert Entry(reply.leaf, reply.opening) == page.entries[at]
@@ -114,7 +117,7 @@ def test_a_models_decision_is_logged_and_nothing_is_signed(signer: Signer) -> No
     assert (reply.code, reply.request, reply.order_hashes) == (Code.OK, b"", ())
     leaf = Leaf.parse(reply.leaf)
     assert (leaf.kind, leaf.index, leaf.public) == (Event.MODEL, 3, b"")
-    record = ModelDecision.parse(leaf.record(reply.opening))
+    record = ModelDecision.parse(record_in(leaf, reply.opening))
     assert record == ModelDecision("trader", model, inputs, output)
     page = read(signer.channel())
     assert page.entries[3] == Entry(reply.leaf, reply.opening)

@@ -36,6 +36,7 @@ from strongroom_host.archive.restore import restore
 from strongroom_host.archive.sealed import seal_openings
 from strongroom_host.archive.segments import build
 from strongroom_host.archive.store import DAY_MS, Protection, Store, StoredObject, to_second
+from strongroom_host.contract.openings import WrongOpening
 from strongroom_host.log.attested import ProvedBoot, prove_boot
 from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.errors import LeafConflict, LogDamaged
@@ -43,7 +44,6 @@ from strongroom_host.log.files import LogFiles
 from strongroom_host.log.notes import VerifierKey, cosign
 from strongroom_host.log.openings import Openings
 from strongroom_host.log.stored import StoredLog
-from strongroom_wire.leaves import WrongOpening
 from strongroom_wire.merkle import Frontier, leaf_hash
 
 from tests.host.archive import orders

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from strongroom_host.contract.openings import record_in
 from strongroom_host.log.boots import Boots
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.openings import Openings
@@ -98,7 +99,7 @@ def test_an_order_goes_out_once_its_leaf_is_stored(trading: World) -> None:
         with Openings(keeper.log) as openings:
             opening = openings.get(index)
         assert opening is not None
-        decision = Decision.parse(leaf.record(opening))
+        decision = Decision.parse(record_in(leaf, opening))
         assert decision.reply.order_hashes[0].hex() in said.replace("\n", "")
         until_published(keeper, index + 1)
         web = Web(keeper.ready["http"])

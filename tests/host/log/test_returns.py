@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from strongroom_host.contract.openings import WrongOpening
 from strongroom_host.log.errors import NotIncluded, ReceiptUnfit
 from strongroom_host.log.returns import prove_hour, require_follows, require_synced
 from strongroom_wire.errors import Malformed
-from strongroom_wire.leaves import Kind, Leaf, WrongOpening, commitment
+from strongroom_wire.leaves import Kind, Leaf, commitment
 from strongroom_wire.merkle import Frontier, leaf_hash, node_hash
 from strongroom_wire.record import UNCHAINED, PublishedHour, Receipt, ReturnsReceipt
 

@@ -17,28 +17,22 @@ from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Event
 from strongroom_enclave.record.exact import ZERO
 
-
-class Reason(IntEnum):
-    """Why a span is not covered. A venue's own words stay where they were said."""
-
-    DEPTH = 1  # older than the venue tells
-    RATE_LIMIT = 2
-    UNREACHABLE = 3
-    MALFORMED = 4  # no JSON, or not of the shape that was asked for
-    DISCONTINUED = 5  # does not continue what came before: replayed, another's, lost, out of span
-    CLOCK = 6  # times ahead of the venue's own clock, or clocks too far apart
-    UNKNOWN_KIND = 7  # a change of balance that nobody here knows the meaning of
-    UNKNOWN_MARKET = 8
-    OVERFULL = 9  # more rows of one ms than can be had, or more wallets
-    PENDING = 10  # money on its way: what becomes of it is not known yet
-    KEY = 11  # the venue takes the key for wrong, expired or not allowed to read this
-    REFUSED = 12  # anything else that the venue refuses
+# Why a span is not covered; a venue's own words stay where they were said. DEPTH: older than the
+# venue tells. MALFORMED: no JSON, or not of the shape that was asked for. DISCONTINUED: does not
+# continue what came before: replayed, another's, lost, out of its span. CLOCK: times ahead of the
+# venue's own clock, or clocks too far apart. UNKNOWN_KIND: a change of balance that nobody here
+# knows the meaning of. OVERFULL: more rows of one ms than can be had, or more wallets. PENDING:
+# money on its way: what becomes of it is not known yet. KEY: the venue takes the key for wrong,
+# expired or not allowed to read this. REFUSED: anything else that the venue refuses.
+Reason = IntEnum(
+    "Reason",
+    "DEPTH RATE_LIMIT UNREACHABLE MALFORMED DISCONTINUED CLOCK UNKNOWN_KIND UNKNOWN_MARKET "
+    "OVERFULL PENDING KEY REFUSED",
+)
 
 
-class VenueFault(RecordError):
+class VenueFault(RecordError, code=Code.VENUE_REFUSED):
     """A venue's answer that is none, or cannot be believed; `reason` becomes that of a gap."""
-
-    code = Code.VENUE_REFUSED
 
     def __init__(self, reason: Reason, expected: object = None, actual: object = None) -> None:
         super().__init__(f"venue: {reason.name}", expected, actual)
@@ -212,6 +206,6 @@ def listed(answer: object, path: str) -> list[object]:
     raise VenueFault(Reason.MALFORMED, "a list of rows", type(rows).__name__)
 
 
-_TABLE: Final = Path(__file__).with_name("venues.toml").read_bytes()
 # The venues by name.
-VENUES: Final = msgspec.toml.decode(_TABLE, type=dict[str, Venue])
+_TABLE: Final = Path(__file__).with_name("venues.toml")
+VENUES: Final = msgspec.toml.decode(_TABLE.read_bytes(), type=dict[str, Venue])

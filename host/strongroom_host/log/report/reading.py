@@ -17,12 +17,13 @@ from typing import Final
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.encoding import pack
 from strongroom_wire.errors import BadSignature, Code, Malformed, Rule, WireError
-from strongroom_wire.leaves import Boot, Kind, Leaf, ModelDecision, WrongOpening
+from strongroom_wire.leaves import Boot, Kind, Leaf, ModelDecision
 from strongroom_wire.leaves import Decision as DecisionRecord
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.owners import Owners, Statement, verify_signature
 from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, Action, OwnerOrder, Permit
 
+from strongroom_host.contract.openings import WrongOpening, record_in
 from strongroom_host.log.report.record import (
     ALWAYS,
     BootFacts,
@@ -162,7 +163,7 @@ class Reading:
         self._missing = Lack.NO_OPENING
         if opening is not None:
             try:
-                return leaf.record(opening)
+                return record_in(leaf, opening)
             except WrongOpening:
                 self._missing = Lack.WRONG_OPENING
         self._lack(self._missing, at, leaf.epoch)
