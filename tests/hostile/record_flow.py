@@ -253,7 +253,7 @@ class Flow:
             sync = AccountState.open(keys, self.name, sealed).sync
             found = list[Event]()
             for table, tip in ((TRADES, sync.trades), (FLOWS, sync.flows)):
-                chain = Chain(self.name, "binance", table)
+                chain = Chain(self.name, "binance", "test", table)
                 found += chain.read(keys, store.rows(table, self.name), tip)
                 assert chain.tip == tip, "rows beyond the receipt"
         return found

@@ -56,8 +56,9 @@ class Run:
         if (self._sync.venue, self._sync.environment) != (account.venue, account.environment):
             raise errors.AccountForked("account", "the manifest's", "another")
         self._chains, self._known = dict[str, Chain](), _Known()
+        whose = account.name, account.venue, account.environment
         for table, tip in ((TRADES, self._sync.trades), (FLOWS, self._sync.flows)):
-            self._chains[table] = chain = Chain(account.name, account.venue, table)
+            self._chains[table] = chain = Chain(*whose, table)
             kept = chain.read(keys, store.rows(table, account.name), tip)
             self._known |= {event.order[1:]: event for event in kept}
         self._doubt(0, account.since_ms, Flag.GAP)
@@ -129,7 +130,7 @@ class Run:
         if not self._sync.balanced_ms:
             begin_ms = -(-end_ms // HOUR_MS) * HOUR_MS
             self._sync = replace(self._sync, since_ms=max(self._sync.since_ms, begin_ms))
-        elif start_ms < end_ms and doubt not in doubts:
+        elif max(start_ms, self._sync.since_ms) < end_ms and doubt not in doubts:
             doubts.append(doubt)
 
     def _balance(self, now_ms: int, rest: Rest, markets: _Markets, marks: Candles) -> None:

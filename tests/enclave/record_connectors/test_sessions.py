@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -80,6 +81,21 @@ def test_markets_are_shared_for_an_hour_and_no_key_with_them(site: Site, venue: 
     late.session._exchange.milliseconds = lambda: time.time_ns() // 10**6
     asked = _asked(late, lambda: late.session.begin())
     assert "load_markets" in asked
+
+
+def test_a_venue_that_lists_its_markets_slowly_holds_up_no_other(site: Site) -> None:
+    from strongroom_enclave.record.connectors import session
+
+    _kept().clear()
+    done = threading.Event()
+
+    def begins() -> None:
+        site.line("binance").session.begin()
+        done.set()
+
+    with session._LOCKS["bybit"]:  # as while it is asked
+        threading.Thread(target=begins, daemon=True).start()
+        assert done.wait(30)
 
 
 def test_more_wallets_than_are_told_are_refused(site: Site) -> None:

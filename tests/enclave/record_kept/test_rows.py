@@ -14,7 +14,7 @@ from strongroom_enclave.record.events import Event, Side
 from strongroom_enclave.record.rows import FLOWS, TRADES, Chain
 from strongroom_wire.encoding import digest, pack, u64
 from strongroom_wire.errors import WireError
-from strongroom_wire.record import Tip
+from strongroom_wire.record import UNCHAINED, Tip
 
 from tests.enclave.record_kept.samples import EVENTS, KEY, KEYS, OTHER, VENUE, flow, trade
 
@@ -24,7 +24,7 @@ COUNT = 6
 def written(
     account: str = "ada", table: str = TRADES, key: DataKey = KEY, first: int = 0
 ) -> tuple[list[bytes], Tip]:
-    chain = Chain(account, VENUE, table)
+    chain = Chain(account, VENUE, "test", table)
     make = trade if table == TRADES else flow
     return [chain.add(key, make(first + number)) for number in range(COUNT)], chain.tip
 
@@ -34,7 +34,7 @@ ROWS, TIP = written()
 
 def read(rows: list[bytes], tip: Tip = TIP, **keys: DataKey) -> list[Event]:
     known = KEYS | {key.id: key for key in keys.values()}
-    return Chain("ada", VENUE, TRADES).read(known, rows, tip)
+    return Chain("ada", VENUE, "test", TRADES).read(known, rows, tip)
 
 
 @given(
@@ -47,26 +47,28 @@ def test_what_was_added_comes_back_to_the_last_digit(
     given_: tuple[str, list[Event]], split: int
 ) -> None:
     table, events = given_
-    chain = Chain("ada", VENUE, table)
+    chain = Chain("ada", VENUE, "test", table)
     tips = [chain.tip]
     rows = []
     for event in events:
         rows.append(chain.add(KEY, event))
         tips.append(chain.tip)
-    back = Chain("ada", VENUE, table)
+    back = Chain("ada", VENUE, "test", table)
     found = back.read(KEYS, rows, chain.tip)
     assert found == events
     assert back.tip == chain.tip == (len(events), chain.tip[1])
     assert [str(event) for event in found] == [str(event) for event in events]
     # A run that was killed before its receipt left rows beyond it: they are read as well.
-    assert Chain("ada", VENUE, table).read(KEYS, rows, tips[min(split, len(events))]) == events
-    part = Chain("ada", VENUE, table)
+    assert (
+        Chain("ada", VENUE, "test", table).read(KEYS, rows, tips[min(split, len(events))]) == events
+    )
+    part = Chain("ada", VENUE, "test", table)
     part.read(KEYS, rows[:split], part.tip if not rows[:split] else tips[len(rows[:split])])
     assert part.read(KEYS, rows[split:], chain.tip) == events[split:]
 
 
 def test_rows_are_the_documented_ones() -> None:
-    place = pack(b"strongroom/record/row/v1", b"ada", b"binance", b"trades")
+    place = pack(b"strongroom/record/row/v1", b"ada", b"binance", b"test", b"trades")
     found = bytes(32)
     for number, row in enumerate(ROWS):
         name = KEY.name(place, msgpack.encode(trade(number).order[1:]))
@@ -77,7 +79,7 @@ def test_rows_are_the_documented_ones() -> None:
 
 
 def test_names_tell_doubles_and_nothing_else() -> None:
-    chain = Chain("ada", VENUE, TRADES)
+    chain = Chain("ada", VENUE, "test", TRADES)
     one, two = chain.add(KEY, trade(1)), chain.add(KEY, trade(1))
     assert one[:32] == two[:32]
     assert one != two
@@ -139,11 +141,17 @@ def test_a_fork_is_refused_though_more_rows_follow_and_though_none_is_counted() 
 
 def test_rows_of_another_venue_are_refused() -> None:
     with pytest.raises(SealForged):
-        Chain("ada", "kraken", TRADES).read(KEYS, ROWS, TIP)
+        Chain("ada", "kraken", "test", TRADES).read(KEYS, ROWS, TIP)
+
+
+def test_rows_of_another_environment_are_refused() -> None:
+    """A user's key of a development boot opens in a production one of the same owners."""
+    with pytest.raises(SealForged):
+        Chain("ada", VENUE, "live", TRADES).read(KEYS, ROWS, (0, UNCHAINED))
 
 
 def test_rows_stay_readable_after_a_rotation() -> None:
-    new, chain = DataKey("ada", token_bytes(32)), Chain("ada", VENUE, TRADES)
+    new, chain = DataKey("ada", token_bytes(32)), Chain("ada", VENUE, "test", TRADES)
     rows = [chain.add(key, trade(number)) for number, key in enumerate((KEY, KEY, new, new))]
     assert read(rows, chain.tip, new=new) == [trade(number) for number in range(4)]
     with pytest.raises(KeyUnknown):
@@ -152,7 +160,7 @@ def test_rows_stay_readable_after_a_rotation() -> None:
 
 def test_what_an_image_of_another_layout_sealed_is_not_read() -> None:
     """Nobody else can seal for a row's place; a later layout is not taken for this one."""
-    place = pack(b"strongroom/record/row/v1", b"ada", b"binance", b"trades")
+    place = pack(b"strongroom/record/row/v1", b"ada", b"binance", b"test", b"trades")
     here = pack(b"strongroom/record/row/v1", place, u64(0), bytes(32))
     known = msgpack.decode(msgpack.encode(trade(0)))
     for content, error in (
@@ -162,14 +170,14 @@ def test_what_an_image_of_another_layout_sealed_is_not_read() -> None:
         (msgpack.encode({**known, "price": "NaN"}), EventInvalid),
         (msgpack.encode({**known, "amount": "0"}), EventInvalid),
     ):
-        chain = Chain("ada", VENUE, TRADES)
+        chain = Chain("ada", VENUE, "test", TRADES)
         with pytest.raises(error):
             chain.read(KEYS, [bytes(32) + KEY.seal(here, content)], (1, "0" * 64))
 
 
 def test_an_event_of_the_other_side_is_another_row() -> None:
-    one = Chain("ada", VENUE, TRADES).add(KEY, trade(0))
+    one = Chain("ada", VENUE, "test", TRADES).add(KEY, trade(0))
     sold = type(trade(0))(1000, "t0", "BTC/USDT", Side.SELL, Decimal("0.5"), Decimal("60000.10"))
-    other = Chain("ada", VENUE, TRADES).add(KEY, sold)
+    other = Chain("ada", VENUE, "test", TRADES).add(KEY, sold)
     assert one[:32] == other[:32]
     assert one[48:60] != other[48:60]

@@ -326,6 +326,16 @@ def test_a_record_begins_when_the_manifest_says() -> None:
     assert receipt.completeness == "since-opening"
 
 
+def test_what_was_before_a_record_began_is_no_gap_of_it() -> None:
+    scene = Scene(World(history(8), END), replace(ADA, since_ms=START + 12 * HOUR_MS))
+    for _ in range(3):
+        scene.run()
+        scene.world.now_ms += 2 * HOUR_MS
+    said = [receipt.completeness for receipt, _ in scene.host.published["ada"]]
+    assert said == ["since-opening"] * 3
+    assert scene.state.sync.gaps == 0
+
+
 def test_a_record_that_begins_later_waits() -> None:
     scene = Scene(World(history(8), END), replace(ADA, since_ms=END + 2 * HOUR_MS))
     scene.run()
@@ -593,6 +603,16 @@ def test_rows_of_another_history_are_refused() -> None:
     other.run()
     other.host.rows = one.host.rows
     with pytest.raises(RowsReplaced):
+        other.run()
+
+
+def test_rows_of_a_test_venue_are_not_folded_into_a_live_account() -> None:
+    """Rows that no receipt counts yet are taken, so they have to be of this account's venue."""
+    one = Scene(World(history(19), START + 20 * HOUR_MS))
+    other = Scene(World(history(20), START + 20 * HOUR_MS), replace(ADA, environment="live"))
+    one.run()
+    other.host.rows = one.host.rows
+    with pytest.raises(SealForged):
         other.run()
 
 

@@ -38,7 +38,7 @@ _MAX_SKEW_MS: Final = 30_000
 _LAG_MS: Final = 10_000
 _STEP_S: Final = 20
 _SHARED_MS: Final = 3_600_000
-_LOCK, _LISTED = Lock(), dict[str, tuple[int, Any]]()
+_LOCKS, _LISTED = {name: Lock() for name in _CLIENTS}, dict[str, tuple[int, Any]]()
 _PASSING: Final = (Reason.RATE_LIMIT, Reason.UNREACHABLE)
 # The first that fits: ccxt's errors go from the particular to the general.
 _MEANING: Final = (
@@ -117,7 +117,7 @@ class Session:
             raise VenueFault(Reason.CLOCK, f"within {_MAX_SKEW_MS} ms", self._offset)
         # Less than a second is none: some tell no more, and what is signed has to rise with time.
         self._offset = self._offset if abs(self._offset) >= 1_000 else 0
-        with _LOCK:
+        with _LOCKS[self.name]:  # one that stalls holds up none but its own
             since, shared = _LISTED.get(self.name, (0, None))
             if shared and self._now() - since < _SHARED_MS:
                 self._exchange.set_markets_from_exchange(shared)
