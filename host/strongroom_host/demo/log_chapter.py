@@ -15,6 +15,7 @@ from strongroom_wire.checkpoint import log_origin
 from strongroom_wire.leaves import Decision, Leaf
 
 from strongroom_host.cli.trading import ClientFolder
+from strongroom_host.contract.openings import record_in
 from strongroom_host.demo.bot import Bot
 from strongroom_host.demo.owner_chapter import Configured
 from strongroom_host.demo.owners import OwnersDesk
@@ -134,7 +135,7 @@ def prove_order(
     newest = found.boots[-1].proved
     keys = () if newest is None else (newest.key,)
     leaf = _check_file(file, found.origin, keys)
-    decision = Decision.parse(leaf.record(opening))
+    decision = Decision.parse(record_in(leaf, opening))
     require(order_hash in decision.reply.order_hashes, "the leaf is of another order")
     expect_refusal(
         NotIncluded,
