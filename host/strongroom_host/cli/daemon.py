@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from strongroom_host.contract.record_venues import hosts_of
 from strongroom_host.egress import Place, parse_target
 from strongroom_host.errors import BadInput
 from strongroom_host.owner.signed import read_manifest
@@ -115,7 +116,7 @@ JsonLinesOption = Annotated[
 
 
 def allowed(allow: list[str] | None, manifest: Path | None = None) -> tuple[str, ...]:
-    """Returns the destinations that --allow and --manifest stand for.
+    """Returns the destinations that --allow and --manifest stand for, of its accounts' venues, too.
 
     Raises:
         BadInput: the manifest cannot be read, or its owners did not sign it.
@@ -124,6 +125,7 @@ def allowed(allow: list[str] | None, manifest: Path | None = None) -> tuple[str,
         return tuple(allow) if allow is not None else DEFAULT_VENUES
     document = read_manifest(manifest.expanduser())[0].manifest
     reached = [f"{each.host}:{each.port}" for each in document.egress]
+    reached += [f"{host}:443" for host in hosts_of(document.accounts)]
     return tuple(dict.fromkeys([*(allow or ()), *reached]))
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from strongroom_wire.manifest import Egress
 
+from strongroom_host.cli.manifest_new import DevelopmentRoots, certificate
 from strongroom_host.cli.output import say
+from strongroom_host.contract.record_venues import RECORD_HOSTS, hosts_of
 from strongroom_host.owner.errors import DocumentInvalid
 from strongroom_host.owner.manifest_draft import (
     finished,
@@ -28,7 +31,7 @@ _HOUR_MS: Final = 3_600_000
 def add_account(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A manifest; changed in place.")],
     name: Annotated[str, typer.Option("--name", help="Name of the account.")],
-    venue: Annotated[str, typer.Option(help="binance, bitget, bybit, coinbase, kraken, mexc, ...")],
+    venue: Annotated[str, typer.Option(help=f"One of {', '.join(RECORD_HOSTS)}.")],
     currency: Annotated[str, typer.Option(help="What its record is kept in, e.g. USDT or EUR.")],
     user: Annotated[
         str | None, typer.Option(help="Whose it is (default: the manifest's account).")
@@ -51,8 +54,16 @@ def add_account(
     longest: Annotated[
         int, typer.Option(metavar="HOURS", help="With --embargo: at most so long (0: any).")
     ] = 0,
+    development_root: DevelopmentRoots = [],  # noqa: B006
 ) -> None:
     """Add an account whose track record is kept to a draft, and what readers see of it."""
+    if venue not in RECORD_HOSTS:
+        raise DocumentInvalid(
+            f"no account at {venue!r} is read by an image of this release",
+            expected=", ".join(RECORD_HOSTS),
+            actual=venue,
+            remedy="name one of these",
+        )
     manifest = read_draft(file)[0]
     rounded = None if grid == _EXACT else parse_money(grid, "grid")
     tier = new_tier(hours, least_trades, rounded, embargo=embargo, longest=longest)
@@ -65,7 +76,9 @@ def add_account(
         since_ms=_since(since),
         tier=tier,
     )
-    made = finished(with_account(manifest, account))
+    roots = tuple(map(certificate, development_root))
+    led = (Egress(host, 443, (), roots) for host in hosts_of([account]) if roots)
+    made = finished(with_account(manifest, account, *led))
     write_atomic(file, made.serialise())
     say(f"{file}: account {name}, {explain_account(account)}", wrap=True)
 

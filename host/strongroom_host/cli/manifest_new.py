@@ -27,7 +27,7 @@ from strongroom_host.owner.manifest_draft import (
 )
 from strongroom_host.private_files import read_file, write_atomic
 
-__all__ = ["add_key", "new"]
+__all__ = ["DevelopmentRoots", "add_key", "certificate", "new"]
 
 FORMAT = "strongroom-manifest/1"
 
@@ -236,7 +236,7 @@ def _venue(text: str, roots: list[Path]) -> tuple[str, Egress]:
     number = int(port) if port.isascii() and port.isdigit() else 443
     if colon and not port.isdigit():
         raise DocumentInvalid(f"{text!r} is not a venue", expected="HOST or HOST:PORT")
-    ders = tuple(_certificate(path) for path in roots)
+    ders = tuple(certificate(path) for path in roots)
     try:
         fields = {"host": host, "port": number, "roots": (), "development_roots": ders}
         return host, msgspec.convert(fields, Egress)
@@ -244,7 +244,13 @@ def _venue(text: str, roots: list[Path]) -> tuple[str, Egress]:
         raise DocumentInvalid(f"venue {text}: {error}", remedy="change --venue") from error
 
 
-def _certificate(path: Path) -> bytes:
+def certificate(path: Path) -> bytes:
+    """Returns the DER of a certificate's file.
+
+    Raises:
+        BadInput: it cannot be read.
+        DocumentInvalid: it is none.
+    """
     data = read_file(path)
     try:
         if b"-----BEGIN" in data:

@@ -249,6 +249,6 @@ def _warn_of_gaps(found: Metrics) -> None:
         return
     reasons = ", ".join(f"{hours} h {why}" for why, hours in found.coverage.reasons.items())
     warn(
-        f"{found.coverage.without} of {found.coverage.hours} hours have no return ({reasons}); what"
-        " happened then is in none of these numbers"
+        f"{found.coverage.without} of {found.coverage.hours} hours have no return; what happened"
+        f" then is in none of these numbers (flags of all hours: {reasons})"
     )

@@ -177,7 +177,7 @@ class Reader:
         if not rows:
             raise NothingThere(
                 "no disclosed period begins then",
-                remedy="`start_ms` of a period in the listing of returns",
+                remedy="name the start of one that is listed (`strongroom record returns`)",
             )
         return rows
 
@@ -241,5 +241,5 @@ def _require_known(connection: Connection, account: str) -> None:
     if connection.execute(_KNOWN, [account]).fetchone() is None:
         raise AccountHidden(
             "no such account, or none that this key may see",
-            remedy="GET /v1/accounts lists those that it may",
+            remedy="GET /v1/accounts lists those that it may, `strongroom record status` all",
         )

@@ -64,8 +64,15 @@ def credentials_for(account: Account, key: VenueKey) -> Credentials:
     """Returns an account's credentials, as the record takes them (`statements.draft_connect`).
 
     Raises:
-        DocumentInvalid: the key has a character that no venue's has, or is over 4096 long.
+        DocumentInvalid: the key has a character that no venue's has, is over 4096 long, or has no
+            secret.
     """
+    if not key.key or not key.secret:
+        raise DocumentInvalid(
+            "this is half a venue's key",
+            expected="key and secret, as the venue showed them when the key was made",
+            remedy="make another key there if the secret is lost: no venue shows it again",
+        )
     made = Credentials(account.name, account.venue, key.key, key.secret, key.passphrase)
     try:
         made.serialise()

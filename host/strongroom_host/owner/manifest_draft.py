@@ -55,6 +55,14 @@ NameT = TypeVar("NameT", bound=str)
 ShapeT = TypeVar("ShapeT")
 ALL_CALLS: Final[tuple[Call, ...]] = get_args(Call)
 _SIDES: Final[tuple[Side, ...]] = get_args(Side)
+_ACCOUNT: Final = (
+    "names and venue are lower-case letters, digits and hyphens; a currency is 2 to 10 capitals or"
+    " digits; an environment live, paper or test"
+)
+_TIER: Final = (
+    "hours divide a day (1, 2, 3, 4, 6, 8, 12, 24); a grid is 0.000001 to 1, or `exact`; a longest"
+    " wait needs an embargo"
+)
 _ORDER_TYPES: Final[tuple[OrderType, ...]] = get_args(OrderType)
 _NO_PIN: Final = "0" * 64
 _TOKEN = re.compile(r"(0|[1-9][0-9]{0,77})\Z", re.ASCII)
@@ -215,8 +223,9 @@ def new_tier(
     Raises:
         DocumentInvalid: a value out of range, or a longest wait without an embargo.
     """
-    fields = {"hours": hours, "least_trades": least_trades, "grid": grid}
-    return _convert({**fields, "embargo": embargo, "longest": longest}, Tier, "tier")
+    fields: dict[str, object] = {"hours": hours, "least_trades": least_trades, "grid": grid}
+    fields |= {"embargo": embargo, "longest": longest}
+    return _convert(fields, Tier, "tier", remedy=_TIER)
 
 
 def new_account(**fields: object) -> Account:
@@ -225,12 +234,14 @@ def new_account(**fields: object) -> Account:
     Raises:
         DocumentInvalid: a value out of range.
     """
-    return _convert(fields, Account, f"account {fields.get('name')}")
+    return _convert(fields, Account, f"account {fields.get('name')}", remedy=_ACCOUNT)
 
 
-def with_account(manifest: Manifest, account: Account) -> Manifest:
-    """Returns the manifest with one more account."""
-    return msgspec.structs.replace(manifest, accounts=(*manifest.accounts, account))
+def with_account(manifest: Manifest, account: Account, *egress: Egress) -> Manifest:
+    """Returns the manifest with one more account, and its venue's egress if it is not there yet."""
+    known = {each.host for each in manifest.egress}
+    led = (*manifest.egress, *(each for each in egress if each.host not in known))
+    return msgspec.structs.replace(manifest, accounts=(*manifest.accounts, account), egress=led)
 
 
 def next_version(manifest: Manifest) -> Manifest:
@@ -308,8 +319,10 @@ def _choices(text: str, known: tuple[NameT, ...], what: str) -> tuple[NameT, ...
     return chosen
 
 
-def _convert(fields: dict[str, object], shape: type[ShapeT], what: str) -> ShapeT:
+def _convert(
+    fields: dict[str, object], shape: type[ShapeT], what: str, remedy: str = "change that value"
+) -> ShapeT:
     try:
         return msgspec.convert(fields, shape)
     except (msgspec.ValidationError, ManifestInvalid) as error:
-        raise DocumentInvalid(f"{what}: {error}", remedy="change that value") from error
+        raise DocumentInvalid(f"{what}: {error}", remedy=remedy) from error

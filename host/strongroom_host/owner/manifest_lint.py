@@ -13,6 +13,8 @@ from typing import Final, TypeAlias
 from strongroom_wire.errors import WireError
 from strongroom_wire.manifest import Account, Key, Manifest, Policy
 
+from strongroom_host.contract.record_venues import RECORD_HOSTS
+
 __all__ = ["Finding", "Severity", "lint"]
 
 _WIDE_BAND: Final = Decimal("0.9")
@@ -182,6 +184,13 @@ def _witnesses(manifest: Manifest) -> Iterator[Finding]:
 
 def _account(account: Account) -> Iterator[Finding]:
     tier, where = account.tier, f"account {account.name}"
+    if account.venue not in RECORD_HOSTS:
+        yield Finding(
+            Severity.ERROR,
+            where,
+            f"refused by the enclave: an image of this release reads no {account.venue}",
+            f"name one of {', '.join(RECORD_HOSTS)}",
+        )
     if tier.hours == 1 and tier.grid is None and not tier.embargo:
         yield Finding(
             Severity.WARNING,

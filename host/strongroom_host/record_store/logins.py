@@ -40,6 +40,7 @@ class Logins:
             raise NotInitialised(
                 f"no database was made with {self.folder}",
                 expected=str(self.path(role)),
-                remedy="`strongroom db init` makes one, or name its folder with --folder",
+                remedy="`strongroom db init` makes one; or name its folder with --db"
+                " (`strongroom db`: --folder), or in STRONGROOM_DB",
             )
         return read_private(self.path(role)).decode()

@@ -32,7 +32,8 @@ def test_metrics_need_a_convention_and_warn_of_gaps(days: Path) -> None:
     assert shown.exit_code == 0
     assert "max drawdown" in shown.stdout
     assert "2026-04-30" in shown.stdout
-    assert "720 of 2880 hours have no return (720 h missing mark)" in shown.stderr
+    assert "720 of 2880 hours have no return; what" in shown.stderr
+    assert "(flags of all hours: 720 h missing mark)" in " ".join(shown.stderr.split())
 
 
 def test_metrics_as_json_have_every_digit(days: Path) -> None:

@@ -1,12 +1,16 @@
 """`strongroom manifest` without an enclave: new, lint, explain, diff, rotation, hand-over."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from strongroom_host.log.notes import SignatureType, VerifierKey
 from strongroom_host.owner.signed import read_manifest
-from strongroom_wire.manifest import Account, Manifest, Tier
+from strongroom_host.testnet.certificates import issue
+from strongroom_wire.manifest import Account, Egress, Manifest, Tier
 
 from tests.host.cli.world import Machine
 
@@ -211,8 +215,10 @@ def test_an_account_is_added_with_what_readers_see_of_it(machine: Machine) -> No
         ("--name", "main", "accounts: name"),
         ("--name", "Main", "account Main"),
         ("--currency", "usdt", "account"),
-        ("--environment", "demo", "account"),
-        ("--hours", "5", "tier"),
+        ("--environment", "demo", "live, paper or test"),
+        ("--venue", "ibkr", "expected binance, bitget, bybit, coinbase, kraken, mexc"),
+        ("--venue", "Binance", "no account at 'Binance'"),
+        ("--hours", "5", "hours divide a day"),
         ("--grid", "2", "tier"),
         ("--grid", "1e-3", "grid"),
         ("--longest", "5", "tier"),
@@ -233,6 +239,24 @@ def test_an_account_that_is_none_leaves_the_draft(
     refused = machine.run("manifest", "add-account", path, *options, expect=2)
     assert words in refused.err
     assert path.read_bytes() == before
+
+
+def test_an_account_at_a_local_exchange_has_its_root_on_every_host(
+    machine: Machine, tmp_path: Path
+) -> None:
+    path, root = tmp_path / "local.json", issue(tmp_path, ("a.example",), datetime.now(UTC)).ca
+    machine.run("manifest", "new", "--account", "fund", "--mode", "development", "--no-key",
+                "--out", path)  # fmt: skip
+    options = ["--venue", "binance", "--currency", "USDT", "--environment", "test",
+               "--development-root", str(root)]  # fmt: skip
+    for name in ("main", "second"):
+        machine.run("manifest", "add-account", path, "--name", name, *options)
+    der = x509.load_pem_x509_certificate(root.read_bytes()).public_bytes(Encoding.DER)
+    hosts = ("api.binance.com", "fapi.binance.com")
+    added = Manifest.parse(path.read_bytes()).egress
+    assert added == tuple(Egress(host, 443, (), (der,)) for host in hosts)
+    root.write_text("none")
+    machine.run("manifest", "add-account", path, "--name", "third", *options, expect=2)
 
 
 def test_a_manifest_may_be_for_accounts_alone(machine: Machine) -> None:
