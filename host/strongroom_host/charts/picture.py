@@ -144,7 +144,7 @@ def png(curve: Curve, title: str) -> bytes:
         x = equity.x(time_ms)
         sheet.fill(x, bottom, 2, 8, _DIM)
         width = len(name) * ADVANCE * _SCALE
-        sheet.write(name, max(_LEFT, min(x - width // 2, _WIDTH - width)), bottom + 16, _INK)
+        sheet.write(name, max(_LEFT, min(x - width // 2, _WIDTH - width - 8)), bottom + 16, _INK)
     return sheet.png()
 
 

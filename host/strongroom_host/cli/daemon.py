@@ -173,7 +173,9 @@ def operate(plan: HostPlan, *, as_json: bool) -> None:
 def _ready(serving: Serving) -> None:
     lines = [f"[bold green]The enclave runs[/] (booted in {serving.boot_s:.1f} s)"]
     plan = serving.plan
-    reach = [*plan.allow, *(f"{name} → {_place(place)}" for name, place in _mapped(plan))]
+    mapped = _mapped(plan)
+    reach = [name for name in plan.allow if name not in dict(mapped)]
+    reach += [f"{name} → {_place(place)}" for name, place in mapped]
     shown = {
         "address": f"{serving.address} (and the two ports after it), or unix:{serving.sockets}",
         "reaches": ", ".join(reach) or "nothing",

@@ -76,7 +76,7 @@ def init(folder: FolderOption = DEFAULT_FOLDER, dsn: AdminOption = None) -> None
     say(f"made the database {DATABASE} with {len(applied)} migrations")
     say(f"logins are in {place}: migrate.dsn, enclave.dsn, gateway.dsn; give each to its service")
     if dsn is None:
-        say("run it: strongroom db run")
+        say("`strongroom record serve` and `gateway run` run it, or alone: strongroom db run")
 
 
 @app.command()

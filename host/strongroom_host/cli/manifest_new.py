@@ -266,6 +266,6 @@ def certificate(path: Path) -> bytes:
 
 def _write(path: Path, manifest: Manifest) -> None:
     write_atomic(path, finished(manifest).serialise())
-    names = ", ".join(key.name for key in manifest.keys)
+    names = ", ".join(key.name for key in manifest.keys) or "none"
     say(f"{path}: version {manifest.version} of {manifest.account}, keys: {names}")
     say(f"next: strongroom manifest lint, explain and sign, each with {path}")

@@ -78,8 +78,9 @@ def connect(
 ) -> None:
     """Seal an account's read-only key to the record that evidence proves, and have it kept.
 
-    Make a key at the venue that can read and do nothing else: the record refuses one that can trade
-    or withdraw. Once more with another key replaces it, and renews what encrypts the account.
+    Make a key at the venue that can read and do nothing else: the first synchronisation refuses one
+    that can trade or withdraw, where the venue says so (Binance, Bybit, Coinbase). Once more with
+    another key replaces it, and renews what encrypts the account.
     """
     session = open_session(owner, enclave, manifest, trust, passphrase_file)
     spec = account_named(session.manifest.manifest, account)

@@ -94,7 +94,8 @@ def returns_chapter(stage: Stage, recording: Child[RecorderReady]) -> None:
     for name, series in found.items():
         title = f"{name} at {EXCHANGES[name]}"
         paths = write_charts(stage.folders.reports, name, title, series)
-        story.note(f"{title}: a page with metrics, and a picture: " + ", ".join(map(str, paths)))
+        kept = ", ".join(map(str, paths))
+        story.note(f"{title}: a page with metrics, and a picture (--keep DIR keeps them): {kept}")
 
 
 @contextmanager
