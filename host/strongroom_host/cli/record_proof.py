@@ -193,8 +193,8 @@ def _plain(proved: ProvedReturn) -> dict[str, object]:
 
 def _cosigned(proof: ReturnProof, proved: ProvedReturn) -> bool:
     note = proof.note
-    quorum = Quorum.of(proved.signer.manifest.manifest)
-    return bool(witnessed([note], proved.signer.key.name, [proved.signer.key], quorum).size)
+    quorum = Quorum.of(proved.writer.manifest.manifest)
+    return bool(witnessed([note], proved.writer.key.name, [proved.writer.key], quorum).size)
 
 
 def _from_database(db: Path, account: str, start_ms: int) -> FetchedRow:

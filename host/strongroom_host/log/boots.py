@@ -51,6 +51,8 @@ class StoredBoot(Struct, frozen=True):
         manifest: The canonical `Statement`: the manifest with its owners' signatures.
         fetched_ms: When it was fetched, by the clock of who did, in ms since the epoch.
         nonce: The challenge it answers, or nothing where whoever stored it did not keep it.
+        note: The newest head that it signed, or nothing where that is not kept apart: a later boot
+            vouches for the leaves before it by the word of its owners only.
     """
 
     document: bytes
@@ -58,6 +60,7 @@ class StoredBoot(Struct, frozen=True):
     manifest: bytes
     fetched_ms: int
     nonce: bytes = b""
+    note: bytes = b""
 
     @property
     def boot_id(self) -> bytes:
@@ -103,7 +106,7 @@ class StoredBoot(Struct, frozen=True):
         return found
 
 
-class _File(Struct, frozen=True, forbid_unknown_fields=True):
+class _File(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The file: the fields of `StoredBoot`, bytes in base64."""
 
     format: Literal["strongroom-boot/1"]
@@ -112,6 +115,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
     document: bytes
     bundle: bytes
     manifest: bytes
+    note: bytes = b""
 
     @classmethod
     def of(cls, boot: StoredBoot) -> _File:
@@ -122,11 +126,13 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
             boot.document,
             boot.bundle,
             boot.manifest,
+            boot.note,
         )
 
     @property
     def boot(self) -> StoredBoot:
-        return StoredBoot(self.document, self.bundle, self.manifest, self.fetched_ms, self.nonce)
+        parts = self.document, self.bundle, self.manifest
+        return StoredBoot(*parts, self.fetched_ms, self.nonce, self.note)
 
 
 class Boots:

@@ -25,7 +25,7 @@ from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.errors import BootUnproved, OutsideLog, ProofMalformed, ReceiptUnfit
 from strongroom_host.log.notes import Note, SignedHead, VerifierKey, open_checkpoint
 from strongroom_host.log.returns import ProvedHour, prove_hour
-from strongroom_host.log.sources import LogSource, boot_ids, read_boot
+from strongroom_host.log.sources import LogSource, read_boot, reader_of
 from strongroom_host.log.stored import head_of
 from strongroom_host.log.tlog_proof import InclusionProof
 from strongroom_host.log.tree import LogReader
@@ -47,7 +47,7 @@ class ReturnProof(Struct, frozen=True, forbid_unknown_fields=True):
         path: The hashes beside the way from it to the receipt's root, lowest first.
         opening: What the leaf commits to: 32 bytes of salt, and the `ReturnsReceipt`.
         inclusion: The leaf, its place in the log, and a signed head (C2SP tlog-proof).
-        evidence: `StoredBoot` files: of the boot that wrote the leaf, and of who signed the head.
+        evidence: `StoredBoot` files: of the boot that wrote the leaf and signed the head.
     """
 
     format: Literal["strongroom-return/1"]
@@ -91,21 +91,19 @@ class ReturnProof(Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class ProvedReturn:
-    """A return that is proved, by which boot it was written, and under whose head.
+    """A return that is proved, and by which boot it was written.
 
     Attributes:
         found: The row and its receipt.
         leaf: The log's leaf that commits to the receipt.
         signed: The head that has the leaf.
-        writer: The boot that computed it: image and manifest.
-        signer: The boot that signed the head; often the same.
+        writer: The boot that computed it, and signed the head: image and manifest.
     """
 
     found: ProvedHour
     leaf: Leaf
     signed: SignedHead
     writer: ProvedBoot
-    signer: ProvedBoot
 
 
 def return_proof(
@@ -122,26 +120,25 @@ def return_proof(
         OutsideLog: no signed head that is stored has the leaf.
         LogError: the log cannot be read, or lacks the evidence of a boot.
     """
-    note = _newest(source, leaf_index + 1)
-    reader = LogReader(source, head_of(note), source.size)
-    entry = reader.entry(leaf_index)
-    inclusion = InclusionProof(leaf_index, reader.inclusion_proof(leaf_index), note, entry)
+    if not 0 <= leaf_index < source.size:
+        raise _unsigned(source, leaf_index)
+    [entry] = reader_of(source).entries(leaf_index, leaf_index + 1)
     try:
-        epochs = {Leaf.parse(entry).epoch: None}
+        writer = read_boot(source, Leaf.parse(entry).epoch)
     except WireError as error:
         raise OutsideLog(f"no leaf stands at {leaf_index}", actual=error) from error
-    signers = {signature.key_id for signature in Note.parse(note).signatures}
-    for boot_id in boot_ids(source):
-        if _key_of(read_boot(source, boot_id), _origin(note)).id in signers:
-            epochs[boot_id] = None
-    evidence = tuple(read_boot(source, boot_id).serialise() for boot_id in epochs)
-    return ReturnProof(
-        "strongroom-return/1", row, position, tuple(path), opening, inclusion.serialise(), evidence
-    )
+    note = _newest(source, leaf_index, writer)
+    reader = LogReader(source, head_of(note), source.size)
+    proved = InclusionProof(leaf_index, reader.inclusion_proof(leaf_index), note, entry)
+    parts = row, position, tuple(path), opening, proved.serialise(), (writer.serialise(),)
+    return ReturnProof("strongroom-return/1", *parts)
 
 
 def prove_return(proof: ReturnProof, trust: Trust, owner_root: bytes) -> ProvedReturn:
     """Proves that a trusted image of these owners computed the return and logged its receipt.
+
+    The boot that computed it has to have signed the head itself. A later one takes the leaves
+    before its own from the permit of its owners: whoever owns a record could put some in there.
 
     Not proved by one file: that the log is the one that others are shown (witnesses, and `log
     verify`), and that rows which nobody handed over do not exist.
@@ -158,8 +155,8 @@ def prove_return(proof: ReturnProof, trust: Trust, owner_root: bytes) -> ProvedR
     ]
     inclusion = InclusionProof.parse(proof.inclusion)
     origin = boots[0].key.name
-    signed = open_checkpoint(inclusion.note, origin, [boot.key for boot in boots])
-    inclusion.check(inclusion.extra, signed)
+    keys = [boot.key for boot in boots]
+    inclusion.check(inclusion.extra, signed := open_checkpoint(inclusion.note, origin, keys))
     leaf = Leaf.parse(inclusion.extra)
     writer = [boot for boot in boots if boot.boot_id == leaf.epoch]
     if not writer:
@@ -168,10 +165,16 @@ def prove_return(proof: ReturnProof, trust: Trust, owner_root: bytes) -> ProvedR
             expected=leaf.epoch.hex(),
             actual=[boot.boot_id.hex() for boot in boots],
         )
+    if writer[0].key not in signed.signers:
+        raise BootUnproved(
+            "the boot that computed the return did not sign the head that has it",
+            expected=str(writer[0].key),
+            actual=", ".join(map(str, signed.signers)),
+            remedy="ask whoever keeps the record's log for a proof under a head of that boot",
+        )
     found = prove_hour(proof.row, proof.position, proof.path, leaf, proof.opening)
     _require_of(writer[0], found)
-    [signer] = [boot for boot in boots if boot.key in signed.signers][:1]
-    return ProvedReturn(found, leaf, signed, writer[0], signer)
+    return ProvedReturn(found, leaf, signed, writer[0])
 
 
 def _require_of(boot: ProvedBoot, found: ProvedHour) -> None:
@@ -208,13 +211,24 @@ def _origin(note: bytes) -> str:
     return Note.parse(note).text.split(b"\n", 1)[0].decode()
 
 
-def _newest(source: LogSource, least: int) -> bytes:
-    notes = [note for note in (source.checkpoint, source.note) if note]
-    fit = [note for note in notes if least <= head_of(note).size <= source.size]
+def _newest(source: LogSource, leaf_index: int, writer: StoredBoot) -> bytes:
+    """Returns the largest head that has a leaf, of those that its writer signed if there are."""
+    notes = [note for note in (source.checkpoint, source.note, writer.note) if note]
+    fit = [note for note in notes if leaf_index < head_of(note).size <= source.size]
     if not fit:
-        raise OutsideLog(
-            "no signed head that is stored has this leaf",
-            expected=f"a head of at least {least} leaves",
-            actual=f"{source.size} leaves stored",
-        )
-    return max(fit, key=lambda note: head_of(note).size)
+        raise _unsigned(source, leaf_index)
+
+    def worth(note: bytes) -> tuple[bool, int]:
+        found = Note.parse(note)
+        key = _key_of(writer, _origin(note)).id
+        return key in {each.key_id for each in found.signatures}, head_of(note).size
+
+    return max(fit, key=worth)
+
+
+def _unsigned(source: LogSource, leaf_index: int) -> OutsideLog:
+    return OutsideLog(
+        "no signed head that is stored has this leaf",
+        expected=f"a head of at least {leaf_index + 1} leaves",
+        actual=f"{source.size} leaves stored",
+    )

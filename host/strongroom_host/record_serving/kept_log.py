@@ -16,12 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+import msgspec
 from strongroom_wire.errors import Malformed
 from strongroom_wire.leaves import Leaf
 from strongroom_wire.pages import Entry, LogPage
 
 from strongroom_host.errors import EnvironmentFault, HostError
-from strongroom_host.log.errors import LogError
+from strongroom_host.log.boots import Boots
+from strongroom_host.log.errors import LogError, LogUnwritable
 from strongroom_host.log.keeper import Keeper, KeeperStopped, NotKeptYet, Source
 from strongroom_host.log.notes import open_checkpoint, signed_note
 from strongroom_host.log.openings import Openings
@@ -143,7 +145,15 @@ class KeptLog:
                     raise self._refused(error) from error
                 put_head(connection, self.origin, signed.head.size, note)
                 self._store(found)
+                self._sign(source, note)
         self._news.set()
+
+    def _sign(self, source: Source, note: bytes) -> None:
+        """Keeps the newest head of each boot: what proves its leaves to strangers afterwards."""
+        try:
+            Boots(self.folder).add(msgspec.structs.replace(source.boot, note=note))
+        except (LogError, LogUnwritable) as error:
+            raise LogUnavailable(error.what, remedy=error.remedy) from error
 
     def _store(self, page: LogPage) -> None:
         try:
@@ -179,7 +189,7 @@ class KeptLog:
         """Who vouches for a page of this boot: evidence is fetched once for each boot."""
         if self._source is None or self._source.boot.boot_id != boot_id:
             try:
-                self._source = self._vouched()
+                self._source = self._as_kept(self._vouched())
             except HostError as error:
                 self._warn(f"nobody says who signs the record's log: {error.what}")
                 raise LogUnavailable(
@@ -195,6 +205,12 @@ class KeptLog:
                 )
             )
         return self._source
+
+    def _as_kept(self, source: Source) -> Source:
+        """Returns who vouches, with the head that is kept of that boot: this host began anew."""
+        kept = Boots(self.folder).get(source.boot.boot_id)
+        note = kept.note if kept is not None else b""
+        return replace(source, boot=msgspec.structs.replace(source.boot, note=note))
 
     @contextmanager
     def _connect(self) -> Iterator[Source]:

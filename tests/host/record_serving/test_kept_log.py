@@ -16,6 +16,7 @@ from strongroom_host.record_serving.kept_log import KeptLog
 from strongroom_host.record_store.connecting import Connection
 from strongroom_host.record_store.errors import LogUnavailable, PageRefused
 from strongroom_host.record_store.leaves import get_leaves, newest_head, put_leaves
+from strongroom_wire.bundle import LogHead
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Kind
 from strongroom_wire.pages import Entry, LogPage
@@ -80,6 +81,35 @@ def test_a_page_is_on_disk_and_in_the_database_when_it_is_acknowledged(
     with Openings(host.folder) as openings:
         assert openings.get(2) == pushing.history.openings[2]
     assert host.said == []
+
+
+def test_the_newest_head_of_each_boot_is_kept_with_its_evidence(host: Host) -> None:
+    """What proves a return after the boot that computed it: a later one does not vouch for it."""
+
+    def kept(boot: int) -> LogHead:
+        found = Boots(host.folder).get(byte(boot))
+        assert found is not None
+        key = VerifierKey(RECORD_ORIGIN, public(boot))
+        return open_checkpoint(found.note, RECORD_ORIGIN, [key]).head
+
+    pushing = Pushing().boot()
+    with host.start() as log:
+        log.keep(host.connection, pushing.page())
+        first = pushing.history.tree.head
+    assert kept(1) == first
+    page = pushing.went_on(3).page()
+    with host.start() as log, pytest.MonkeyPatch.context() as killed:
+        killed.setattr(log, "_sign", lambda *_: None)
+        log.keep(host.connection, page)
+    assert kept(1) == first
+    with host.start() as log:
+        log.keep(host.connection, page)
+    last = pushing.history.tree.head
+    assert kept(1) == last
+    host.boot = 2
+    with host.start() as log:
+        log.keep(host.connection, pushing.boot().page())
+    assert (kept(1), kept(2)) == (last, pushing.history.tree.head)
 
 
 def test_it_is_published_and_cosigned_beside(host: Host) -> None:

@@ -23,6 +23,7 @@ from strongroom_host.log.return_proof import ReturnProof, prove_return, return_p
 from strongroom_host.log.returns import row_path
 from strongroom_host.log.sources import open_source
 from strongroom_host.log.tlog_proof import InclusionProof
+from strongroom_host.log.tree import LogReader
 from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role
 from strongroom_wire.checkpoint import checkpoint_text, log_origin
 from strongroom_wire.errors import WireError
@@ -61,7 +62,8 @@ class Recording(Running):
     def evidence(self, head: LogHead = EMPTY_LOG, **changes: object) -> StoredBoot:
         document = self.machine.document(NONCE, self.machine.bundle.commitment)
         parts = document, self.machine.bundle.serialise(), self.statement.serialise()
-        return msgspec.structs.replace(StoredBoot(*parts, START, NONCE), **changes)
+        stored = StoredBoot(*parts, START, NONCE, self.note(head) if head.size else b"")
+        return msgspec.structs.replace(stored, **changes)
 
 
 @dataclass
@@ -122,18 +124,36 @@ def test_a_return_is_proved_from_evidence_to_row(tmp_path: Path) -> None:
         assert proved.found.receipt == record.receipt
         assert proved.leaf.index == 2
         assert proved.signed.head == record.kept.head
-        assert proved.writer.boot_id == proved.signer.boot_id == record.kept.boot.boot_id
+        assert proved.writer.boot_id == record.kept.boot.boot_id
 
 
-def test_a_later_boot_may_have_signed_the_head(tmp_path: Path) -> None:
+def test_after_a_later_boot_the_head_is_still_that_of_the_boot_that_wrote_the_leaf(
+    tmp_path: Path,
+) -> None:
     record = made()
-    first = record.kept.boot
+    first, head = record.kept.boot, record.kept.head
     record.kept.start(Recording(manifest(8, accounts=(ADA,))))
     proof = record.proof(tmp_path)
-    assert len(proof.evidence) == 2
+    assert len(proof.evidence) == 1
     proved = prove_return(proof, record.kept.trust, first.document.owner_root)
     assert proved.writer.boot_id == first.boot_id
-    assert proved.signer.boot_id == record.kept.boot.boot_id
+    assert proved.signed.head == head
+
+
+def test_a_later_boot_does_not_vouch_for_what_its_owners_say_went_before(tmp_path: Path) -> None:
+    """A permit names the log that goes on: its owners could put returns in an earlier boot's name
+    into it, which that boot never computed, and the later one signs the head over them."""
+    record = made()
+    first = record.kept.boot
+    evidence = first.evidence()
+    record.kept.start(later := Recording(manifest(8, accounts=(ADA,))))
+    record.kept.boots[first.boot_id] = evidence  # no head of its own has the leaf
+    proof = record.proof(tmp_path)
+    for boots in (proof.evidence, (*proof.evidence, later.evidence().serialise())):
+        with pytest.raises(HostError) as caught:
+            record.prove(msgspec.structs.replace(proof, evidence=boots))
+        expected = CheckpointUnsigned if len(boots) == 1 else BootUnproved
+        assert isinstance(caught.value, expected)
 
 
 def change(**fields: object) -> Callable[[ReturnProof], ReturnProof]:
@@ -200,10 +220,15 @@ def test_a_head_that_nobody_proved_signed_is_refused(tmp_path: Path) -> None:
         prove_return(mixed, trust, root)
     # The head is signed by a boot that is proved, the leaf of one that is not.
     record.kept.start(Recording(manifest(8, accounts=(ADA,))))
-    later = record.proof(tmp_path / "c")
-    [signer] = [each for each in later.evidence if each not in proof.evidence]
+    inclusion = InclusionProof.parse(proof.inclusion)
+    with open_source(str(record.kept.store(tmp_path / "c")), None) as source:
+        reader = LogReader(source, record.kept.head, source.size)
+        hashes = reader.inclusion_proof(inclusion.index)
+    inclusion = replace(inclusion, hashes=hashes, note=record.kept.note)
+    signer = record.kept.boot.evidence().serialise()
+    later = msgspec.structs.replace(proof, inclusion=inclusion.serialise(), evidence=(signer,))
     with pytest.raises(BootUnproved, match="computed the return"):
-        prove_return(msgspec.structs.replace(later, evidence=(signer,)), trust, root)
+        prove_return(later, trust, root)
 
 
 def test_evidence_of_other_owners_or_images_proves_nothing(tmp_path: Path) -> None:
