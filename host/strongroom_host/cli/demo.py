@@ -46,7 +46,7 @@ def demo(
 ) -> None:
     """Boot an attested enclave here: an order signed and filled, a track record kept and proved.
 
-    Owners, host, venue and exchanges have folders and processes of their own, all of them gone at the end.
+    Owners, host, venue and exchanges have folders and processes of their own, all gone at the end.
     Exit status 0 only if every step really happened.
     """
     given = read_document(document) if document else None
