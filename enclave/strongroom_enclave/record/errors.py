@@ -32,7 +32,7 @@ class SeriesBroken(RecordError, code=Code.INTERNAL):
 
 
 class CredentialsSwapped(RecordError, code=Code.KEY_CONFLICT):
-    """Credentials were sealed for another account or venue than they came for."""
+    """Credentials are of another account or venue than they came for, or of an earlier order."""
 
 
 class StoreError(RecordError, code=Code.SEALED_STATE_REFUSED):

@@ -45,6 +45,7 @@ class Service(RoleProcess):
         self._dial = links.Dialler(partial(link.send, Kind.DIAL), passed)
         self._accounts = {account.name: account for account in self.manifest.accounts}
         self._book, self._sealing = Book(self.ledger, self.now_ms), b""
+        self._came = {name: list[bytes]() for name in self._accounts}  # orders to connect it
         self._workers = [Thread(target=self._work, daemon=True) for _ in range(_WORKERS)]
 
     @property
@@ -81,6 +82,10 @@ class Service(RoleProcess):
         credentials = record.Credentials.parse(self.identity.open(PURPOSE, order.body))
         if (credentials.account, credentials.venue) != (name, venue):
             raise CredentialsSwapped("credentials", "the account's", "another's")
+        # One that failed may come again, but not after another: its credentials may be old.
+        if order.body in (came := self._came[name])[:-1]:
+            raise CredentialsSwapped("credentials", "the newest", "those of an earlier order")
+        self._came[name] = [*came, *{order.body}.difference(came)]
         key = DataKey(account.user, token_bytes(32))
         wrapped = key.wrapped(self._sealing, self.manifest.version)
         with closing(self._store()) as store:

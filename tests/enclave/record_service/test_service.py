@@ -217,6 +217,19 @@ def test_an_order_that_comes_again_gets_the_first_answer(scene: Scene) -> None:
     assert len(scene.database.leaves()) == leaves
 
 
+def test_an_order_that_failed_is_not_obeyed_after_a_later_one(scene: Scene) -> None:
+    """A host that lets an order fail keeps it, and could bring old credentials back with it."""
+    scene.database.refused.add("put-state")
+    assert scene.connect(secret="old") is Code.SEALED_STATE_REFUSED
+    old = scene.latest
+    assert scene.order(old) is Code.SEALED_STATE_REFUSED
+    scene.database.refused.clear()
+    assert scene.connect(secret="new") is Code.OK
+    newest = scene.database.newest["one"]
+    assert scene.order(old) is Code.KEY_CONFLICT
+    assert scene.database.newest["one"] == newest
+
+
 @pytest.mark.parametrize(
     ("changed", "code"),
     [
