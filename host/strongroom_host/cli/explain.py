@@ -143,8 +143,8 @@ CODES: Final[dict[Code, Explanation]] = {
         "a further permit continues another log than this boot's first, or a log is read before a"
         " permit opened it",
         "the head that the first permit of this boot named",
-        "draft the permit with the same stored log (`--log DIR`); to continue another, restart the"
-        " enclave",
+        "draft the permit with the same stored logs (`--log DIR`, `--record-log DIR`); to continue"
+        " others, restart the enclave",
     ),
     Code.SEALED_STATE_REFUSED: Explanation(
         "the sealed state does not open here",
