@@ -28,7 +28,7 @@ audit: env-dev ## Rebuild the image twice, compare it with a release and with wh
 
 test: env-dev ## Run all tests (about five minutes on two cores)
 	@$(BIN)/python .tools/prisma.py install
-	@$(BIN)/python -m pytest -n $(JOBS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 # STRONGROOM_IMAGE=FILE tests another image, with its release record beside it.
 test-image: env-dev image ## Boot the image in QEMU and use it as its owner does; QEMU's PCRs against ours
@@ -42,7 +42,7 @@ bench: env-dev ## Measure every stage beside its peer in one run; writes build/b
 	@$(BIN)/python .tools/bench.py
 
 soak: env-dev ## Run all tests with long counts: every bit flip, more fuzzing (hours)
-	@STRONGROOM_SOAK=1 $(BIN)/python -m pytest -n $(JOBS)
+	@STRONGROOM_SOAK=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 format: env-dev ## Format the code and apply safe lint fixes
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
