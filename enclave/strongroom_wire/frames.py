@@ -179,9 +179,8 @@ class Reply(Struct, frozen=True, array_like=True):
         """
         if not {len(found) for found in self.order_hashes} <= {32}:
             raise Malformed("order hashes", "32 bytes each", [len(h) for h in self.order_hashes])
-        top, hashes = (1 << 64) - 1, len(self.order_hashes)
-        figures, tail = (min(self.limit, top), min(self.actual, top)), (self.leaf, self.opening)
-        numbers = (*figures, self.decision, len(self.request), *map(len, tail))
+        hashes, tail = len(self.order_hashes), (self.leaf, self.opening)
+        numbers = (self.limit, self.actual, self.decision, len(self.request), *map(len, tail))
         head = packed(REPLY, self.code, self.rule, self.order, hashes, *numbers)
         return b"".join((head, *self.order_hashes, self.request, *tail))
 

@@ -23,6 +23,7 @@ from strongroom_enclave.signer.template import fill_template
 
 _TICKS = tuple(amounts.Tick)
 _MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
+_MOST = (1 << 64) - 1  # what a figure of a denial saturates at
 # How many eighths of the log's room each `Kind` may fill with leaves that nobody has read, in the
 # order of their numbers: the last is for cancels, of clients who may cancel. What has none decides
 # nothing and is not logged.
@@ -103,7 +104,9 @@ class Desk:
         proposed = [_proposed(order, key, intent.timestamp) for order in intent.orders]
         verdict = key.engine.decide(proposed, self._now)
         if not isinstance(verdict, policy.Approved):
-            return Reply(Code.DENIED, self._decision, *astuple(verdict))
+            rule, order, *figures = astuple(verdict)
+            held = (min(figure, _MOST) for figure in figures)
+            return Reply(Code.DENIED, self._decision, rule, order, *held)
         signed = [_signed(order, key) for order in proposed]
         request = builder.post(list(zip(signed, terms, strict=True)), intent.timestamp)
         if intent.kind is Kind.TEMPLATE:
