@@ -36,7 +36,7 @@ def damaged(tmp_path: Path) -> Path:
     "read",
     [
         lambda path: attest_input._certificate(str(path)),
-        manifest_new._certificate,
+        manifest_new.certificate,
         lambda path: evidence._check_certificate(path.read_bytes()),
     ],
     ids=["attest --root", "manifest new --development-root", "evidence"],
