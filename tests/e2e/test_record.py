@@ -94,7 +94,7 @@ class Life(World):
         )
         assert f"account {ACCOUNT} is connected" in done.out
 
-    def sync(self, *options: str, expect: int = 0) -> str:
+    def sync(self, *options: str, expect: int | None = 0) -> str:
         """Has it synchronised, and returns what was said."""
         done = self.run(
             *("record", "sync", ACCOUNT, "--wait", "--timeout", 120, *options), expect=expect
@@ -168,7 +168,10 @@ def test_a_record_from_its_first_key_to_its_second_boot(life: Life, venues: Exch
     keys = life.count("data_encryption_keys")
     life.connect(login)
     assert life.count("data_encryption_keys") == keys + 1, "a second connect is a new data key"
-    assert "ada: done" in life.sync()
+    said = life.sync(expect=None)
+    if "ada: done" not in said:  # a run that began while the venue was down had not ended yet
+        said = life.sync()
+    assert "ada: done" in said
 
     log = ("--record-log", life.record / "log")
     life.boot()

@@ -12,10 +12,11 @@ from strongroom_enclave.record.exact import exactly
 from strongroom_enclave.record.ledger import Ledger
 from strongroom_enclave.record.marks import Candles
 from strongroom_host.venues.faults import FaultKind
-from strongroom_host.venues.market import HOUR_MS, MINUTE_MS
+from strongroom_host.venues.market import HOUR_MS, MINUTE_MS, Kind
 
 from tests.enclave.record_connectors.conftest import DAY_MS, Line, Site
 
+CONTRACTS = (Kind.LINEAR, Kind.INVERSE)
 SOME = ("binance", "bybit", "bitget", "mexc")
 
 
@@ -77,7 +78,8 @@ def test_what_a_venue_holds_is_its_history(site: Site, lines: dict[str, Line], v
     connector, first = lines[venue].connector, site.since(venue) - 1
     whole = told(lines[venue], first, site.now_ms)
     balances, positions = connector.balances(), connector.positions()
-    assert bool(positions) is bool(site.history(venue).positions(site.now_ms))
+    legs = [site.history(venue).positions(site.now_ms, kind) for kind in CONTRACTS]
+    assert bool(positions) is any(legs)
     assert differences(whole, connector.markets, balances, positions) == ({}, {})
     marks = Candles(connector.candles, connector.markets, "USDT")
     for part in (2, 3):

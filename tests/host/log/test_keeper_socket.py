@@ -35,6 +35,8 @@ from strongroom_host.log.keeper_socket import KeeperSocket, SocketUnusable
 from strongroom_wire.errors import Malformed, WireError
 from strongroom_wire.pages import Entry
 
+# What a bug raises in a thread may be told of after its test, in the next one's name.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 ENTRY = Entry(b"leaf", b"opening")
 
 
@@ -234,7 +236,6 @@ def test_there_are_not_more_clients_than_that(path: Path, monkeypatch: pytest.Mo
     pytest.fail("the places of those who went are not free again")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_bug_takes_no_clients_place_for_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper_socket, "MAX_CLIENTS", 2)
     book = Book()
