@@ -26,7 +26,7 @@ audit: env-dev ## Rebuild the image twice, compare it with a release and with wh
 	  $(if $(IMAGE),--image "$(IMAGE)") $(if $(DOCUMENT),--document "$(DOCUMENT)") \
 	  $(if $(ENCLAVE),--enclave "$(ENCLAVE)") $(if $(OUT),--out "$(OUT)") $(if $(OFFLINE),--offline)
 
-test: env-dev ## Run all tests (about five minutes on two cores)
+test: env-dev ## Run all tests (some ten minutes on two cores)
 	@$(BIN)/python .tools/prisma.py install
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
