@@ -54,7 +54,7 @@ def add_account(
     longest: Annotated[
         int, typer.Option(metavar="HOURS", help="With --embargo: at most so long (0: any).")
     ] = 0,
-    development_root: DevelopmentRoots = [],  # noqa: B006
+    development_root: DevelopmentRoots = [],  # noqa: B006  as typer wants lists
 ) -> None:
     """Add an account whose track record is kept to a draft, and what readers see of it."""
     if venue not in RECORD_HOSTS:

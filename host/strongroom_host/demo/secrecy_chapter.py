@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +55,7 @@ def _refused_to_the_gateway(stage: Stage) -> None:
             refusal = expect_refusal(
                 DatabaseRefused,
                 f"reading {table} as the gateway",
-                lambda table=table: _read(connection, table),  # type: ignore[misc]
+                partial(_read, connection, table),
             )
             words = str(refusal.actual)
             require(
