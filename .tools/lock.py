@@ -25,6 +25,7 @@ LOCKS = [
         "pyproject.toml",
         [
             *("--extra", "build", "--extra", "fast", "--extra", "record"),
+            *("--extra", "trading"),
             *("--constraints", DEV, *CCXT),
         ],
     ),
@@ -37,6 +38,7 @@ LOCKS = [
     # Environments of their own, so they may differ.
     ("tests/host/archive/s3-server.lock", "tests/host/archive/s3-server.in", []),
     ("tests/host/metrics/quantstats.lock", "tests/host/metrics/quantstats.in", []),
+    ("tests/bench/peers.lock", "tests/bench/peers.in", []),
     ("prisma/node.lock", "prisma/node.in", []),
 ]
 
