@@ -1,6 +1,6 @@
 """Make the environment of aiohttp, which the feeds are measured beside: build/bench-peers.
 
-The development lock overrides aiohttp (Apache-2.0) away: ccxt asks for it, and nothing here uses it.
+aiohttp (Apache-2.0) is overridden away in the development lock: ccxt asks for it, nothing uses it.
 
     .tools/bench_peers.py
 """
