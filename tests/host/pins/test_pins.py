@@ -284,6 +284,7 @@ def test_pins_are_written_in_one_way() -> None:
         "sha256/" + "A" * 43 + "é",
         pin_text(OTHER[:31]),
         text + " ",
+        "sha256/" + "A" * 42 + "B=",  # 32 zero bytes with a padding bit set
         "sha256/" + OTHER.hex(),
     ):
         with pytest.raises(BadPin, match="cannot be read"):
