@@ -8,7 +8,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from strongroom_wire.errors import Code
 from strongroom_wire.owners import Statement
-from strongroom_wire.proto import enclave_pb2, enclave_pb2_grpc
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
 from strongroom_wire.statements import PERMIT_DOMAIN, Action
@@ -73,22 +72,12 @@ def test_without_a_certificate_or_tls_there_is_no_control_plane(boot: Boot) -> N
 def test_a_client_makes_no_call_that_it_was_not_granted(boot: Boot) -> None:
     _, trader, watch = boot.desk.bots
     permit = to_proto(boot.desk.owners.sign(PERMIT_DOMAIN, boot.permit().serialise()))
-    health = enclave_pb2.HealthCheckRequest()
     for bot in (trader, watch):
         stub = boot.control(bot)
         for call in (stub.SubmitPermit, stub.SubmitOrder):
             code = outcome(lambda c=call: c(permit, timeout=20))  # type: ignore[misc]
             assert code is grpc.StatusCode.PERMISSION_DENIED
     assert boot.enclave.phase() == 2, "the permit got through"
-    for bot, expected in (
-        (trader, grpc.StatusCode.PERMISSION_DENIED),
-        (watch, grpc.StatusCode.OK),
-    ):
-        target, options = f"unix:{boot.enclave.run / 'control.sock'}", NAME
-        credentials = bot.credentials(boot.bundle.certificate)
-        channel = boot.enclave.keep(grpc.secure_channel(target, credentials, options))
-        checked = enclave_pb2_grpc.EnclaveServiceStub(channel)
-        assert outcome(lambda s=checked: s.HealthCheck(health, timeout=20)) is expected  # type: ignore[misc]
 
 
 def test_a_granted_call_on_the_fast_channel_is_all_a_client_gets(start: Start) -> None:

@@ -5,7 +5,6 @@ Two listeners. `bootstrap.sock` has no client certificates: what goes through it
 their certificates, and here the exact certificate decides which calls it may make.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -22,10 +21,8 @@ from google.protobuf.message import Message as Proto
 from strongroom_wire import encoding, owners
 from strongroom_wire.errors import Code, WireError
 from strongroom_wire.manifest import Client
-from strongroom_wire.proto import enclave_pb2
 from strongroom_wire.proto import strongroom_pb2 as pb
 
-from strongroom_enclave import VERSION
 from strongroom_enclave.front import certificate
 from strongroom_enclave.messages import ANSWER, Kind, answer
 from strongroom_enclave.platform import forward, hardening, links
@@ -34,9 +31,7 @@ _TIMEOUT = 60.0
 # Calls of one client at a time: each has a thread, and whoever calls and never ends his request
 # must not keep them from the one who says stop.
 _AT_ONCE = 16
-_SOCKETS = "bootstrap.sock", "control.sock"
 _OPTIONS = [("grpc.max_receive_message_length", encoding.MAX_STATEMENT)]
-_STARTED = time.monotonic()
 
 
 def _payload(request: Proto) -> bytes:
@@ -69,12 +64,6 @@ def _evidence(data: bytes) -> pb.EvidenceReply:
     return pb.EvidenceReply(code=code, document=document, bundle=bundle)
 
 
-def _health(data: bytes) -> enclave_pb2.HealthCheckResponse:
-    status = "HEALTHY" if data[-1] == pb.StatusReply.READY else "UNHEALTHY"
-    up = time.monotonic() - _STARTED
-    return enclave_pb2.HealthCheckResponse(status=status, enclave=True, version=VERSION, uptime=up)
-
-
 def _bytes(data: bytes) -> pb.Bytes:
     """The signer's bytes as they are; init's refusal (an answer without a body) as the u16 code."""
     return pb.Bytes(value=data[2:4] if len(data) == ANSWER.size else data)
@@ -94,20 +83,15 @@ _COMMON = {
     "GetStatus": _Method(Kind.STATUS, pb.StatusRequest, _status),
     "GetEvidence": _Method(Kind.EVIDENCE, pb.EvidenceRequest, _evidence),
 }
-_BOOTSTRAP = {
-    "strongroom.v1.Bootstrap": _COMMON
-    | {"LoadManifest": _Method(Kind.LOAD_MANIFEST, pb.Statement, _receipt)}
-}
-_CONTROL = {
-    "strongroom.v1.Control": _COMMON
+# Each service by its name, in lower case that of its socket.
+_SERVICES = {
+    "Bootstrap": _COMMON | {"LoadManifest": _Method(Kind.LOAD_MANIFEST, pb.Statement, _receipt)},
+    "Control": _COMMON
     | {
         "SubmitPermit": _Method(Kind.SUBMIT_PERMIT, pb.Statement, _receipt, "owner"),
         "SubmitOrder": _Method(Kind.SUBMIT_ORDER, pb.Statement, _receipt, "owner"),
         "OpenChannel": _Method(Kind.OPEN_CHANNEL, pb.Bytes, _bytes),
         "ExchangeFrame": _Method(Kind.EXCHANGE_FRAME, pb.Bytes, _bytes),
-    },
-    "enclave.EnclaveService": {
-        "HealthCheck": _Method(Kind.STATUS, enclave_pb2.HealthCheckRequest, _health, "health"),
     },
 }
 
@@ -121,7 +105,7 @@ class Front:
         self._numbers = count(1)
         self._key, self._certificate = certificate.generate()
         link.send(Kind.REGISTER, 0, self._certificate.public_bytes(Encoding.DER))
-        self._servers = [self._listen(_SOCKETS[0], _BOOTSTRAP)]
+        self._servers = [self._listen("Bootstrap")]
 
     def run(self) -> None:
         """Carries init's messages until the link closes, which ends this process."""
@@ -142,24 +126,19 @@ class Front:
         if trusted:
             pair = (self._key, self._certificate.public_bytes(Encoding.PEM))
             tls = grpc.ssl_server_credentials([pair], trusted, require_client_auth=True)
-            self._servers.append(self._listen(_SOCKETS[1], _CONTROL, tls, clients))
+            self._servers.append(self._listen("Control", clients, tls))
 
     def _listen(
-        self,
-        name: str,
-        services: dict[str, dict[str, _Method]],
-        tls: grpc.ServerCredentials | None = None,
-        clients: tuple[Client, ...] = (),
+        self, name: str, clients: tuple[Client, ...] = (), tls: grpc.ServerCredentials | None = None
     ) -> grpc.Server:
         callers = [client.certificate for client in clients] or [b""]
         places = {caller: Semaphore(_AT_ONCE) for caller in callers}
         pool = ThreadPoolExecutor(threads := _AT_ONCE * len(places))
         server = grpc.server(pool, options=_OPTIONS, maximum_concurrent_rpcs=4 * threads)
-        for service, methods in services.items():
-            made = {name: self._handler(each, clients, places) for name, each in methods.items()}
-            handler = grpc.method_handlers_generic_handler(service, made)
-            server.add_generic_rpc_handlers((handler,))
-        address = f"unix:{self._directory / name}"
+        made = {call: self._handler(it, clients, places) for call, it in _SERVICES[name].items()}
+        handlers = grpc.method_handlers_generic_handler(f"strongroom.v1.{name}", made)
+        server.add_generic_rpc_handlers((handlers,))
+        address = f"unix:{self._directory / name.lower()}.sock"
         server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
         server.start()
         return server
@@ -220,8 +199,8 @@ def main(arguments: Iterable[str]) -> None:
     hardening.harden()
     hardening.confine()
     link = links.Link(int(descriptor))
-    for listener, name in zip(outside, _SOCKETS, strict=False):
-        joined = links.inherited_listener(listener), Path(directory) / name
+    for listener, name in zip(outside, _SERVICES, strict=False):
+        joined = links.inherited_listener(listener), Path(directory) / f"{name.lower()}.sock"
         Thread(target=forward.forward, args=joined, daemon=True).start()
     try:
         with suppress(links.LinkClosed):

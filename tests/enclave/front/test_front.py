@@ -24,7 +24,6 @@ from strongroom_enclave.platform.links import Link, LinkClosed, Message
 from strongroom_wire.encoding import pack
 from strongroom_wire.errors import Code
 from strongroom_wire.owners import Signature, Statement
-from strongroom_wire.proto import enclave_pb2, enclave_pb2_grpc
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
 
@@ -181,17 +180,6 @@ def test_refusals_come_as_codes_without_a_receipt(played: Played, control: rpc.C
     assert (evidence.code, evidence.document, evidence.bundle) == (104, b"", b"")
     for call in (control.OpenChannel, control.ExchangeFrame):
         assert call(pb.Bytes(value=b"x"), timeout=20).value == (104).to_bytes(2, "big")
-
-
-@pytest.mark.parametrize(("phase", "health"), [(1, 1), (2, 1), (3, 0), (4, 1)])
-def test_health_is_being_ready(
-    played: Played, bot: Bot, control: rpc.ControlStub, phase: int, health: int
-) -> None:
-    played.reply = lambda message: answer(Code.OK, bytes([phase]))
-    stub = enclave_pb2_grpc.EnclaveServiceStub(played.control(bot))
-    found = stub.HealthCheck(enclave_pb2.HealthCheckRequest(), timeout=20)
-    assert (found.status, found.enclave) == (health, True)
-    assert found.uptime > 0
 
 
 def failed(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
