@@ -3,7 +3,8 @@
 The signer's log is fetched by its keeper; the record pushes its own through the store port, page by
 page, and goes on once a page is acknowledged. From there both are one code: `Keeper` stores leaves
 under a signed head and stops for good at whatever contradicts them, so that everything that reads a
-log (`strongroom log`, witnesses, monitors) reads this one.
+log (`strongroom log`, witnesses, monitors) reads this one. A page whose head is beyond its last
+leaf waits aside for the one that leads there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from strongroom_host.log.keeper import Keeper, KeeperStopped, NotKeptYet, Source
 from strongroom_host.log.notes import open_checkpoint, signed_note
 from strongroom_host.log.openings import Openings
 from strongroom_host.log.stored import StoredLog, head_of
+from strongroom_host.record_serving.aside import Aside
 from strongroom_host.record_store.connecting import Connection, transaction
 from strongroom_host.record_store.errors import (
     LogUnavailable,
@@ -77,6 +79,7 @@ class KeptLog:
         self._source: Source | None = None
         self._page = LogPage(b"", bytes(64), ())
         self._keeper = Keeper(folder, self._connect)
+        self._aside = Aside(folder)
         self._news, self._ending = threading.Event(), False
         self._publisher = threading.Thread(target=self._publish, name="record-log", daemon=True)
         self._publisher.start()
@@ -98,9 +101,13 @@ class KeptLog:
             RowsConflict: it has another log of this name.
             DatabaseRefused, DatabaseUnavailable: it does not take it.
         """
-        with self._lock, Openings(self.folder) as openings:
+        with self._lock:
+            self._catch_up(connection, leaf_count(connection, self.origin))
+
+    def _catch_up(self, connection: Connection, known: int) -> None:
+        """As `catch_up`, of a database with so many leaves."""
+        with Openings(self.folder) as openings:
             stored = StoredLog(self.folder)
-            known = leaf_count(connection, self.origin)
             if known > stored.size:
                 self._warn(
                     f"the database has {known} leaves of the record's log, and {self.folder} has"
@@ -115,7 +122,9 @@ class KeptLog:
 
     def keep(self, connection: Connection, page: bytes) -> None:
         """Returns when folder and database have the page's leaves, under its signed head, and all
-        that they commit to counts and is shown. The same page again is acknowledged again.
+        that they commit to counts and is shown. The same page again is acknowledged again. Of a
+        page that does not lead to its head it returns when it is durably aside: it counts with the
+        page that does.
 
         The database's transaction is closed last, and made good by `catch_up` if it never is.
 
@@ -137,16 +146,37 @@ class KeptLog:
                 signed = open_checkpoint(note, self.origin, [source.key])
             except LogError as error:
                 raise self._refused(error) from error
-            self._page = found
+            entries = self._joined(found.entries, partial=leaves[-1].index + 1 < signed.head.size)
+            if not entries:
+                return
+            self._page = LogPage(found.checkpoint, found.signature, entries)
+            if (known := leaf_count(connection, self.origin)) < Leaf.parse(entries[0].leaf).index:
+                self._catch_up(connection, known)
             with transaction(connection):
                 try:
-                    settle(connection, self.origin, found.entries)
+                    settle(connection, self.origin, entries)
                 except (RowsConflict, RowsLeaveGap, StatesMissing) as error:
                     raise self._refused(error) from error
                 put_head(connection, self.origin, signed.head.size, note)
-                self._store(found)
+                self._store(entries)
                 self._sign(source, note)
         self._news.set()
+
+    def _joined(self, entries: tuple[Entry, ...], *, partial: bool) -> tuple[Entry, ...]:
+        """The leaves that lead from those stored to the page's head; none if some are still to
+        come, with the page put aside then."""
+        size, first = self._keeper.size, Leaf.parse(entries[0].leaf).index
+        try:
+            joined = self._aside.joined(entries, size)
+            if not partial:
+                return joined
+            self._keeper.keep(entries[: max(size - first, 0)])  # what is stored has to be the same
+            self._aside.put(entries[max(size - first, 0) :])
+        except LogUnwritable as error:
+            raise LogUnavailable(error.what, remedy=error.remedy) from error
+        except (LogError, KeeperStopped) as error:
+            raise self._refused(error) from error
+        return ()
 
     def _sign(self, source: Source, note: bytes) -> None:
         """Keeps the newest head of each boot: what proves its leaves to strangers afterwards."""
@@ -155,9 +185,9 @@ class KeptLog:
         except (LogError, LogUnwritable) as error:
             raise LogUnavailable(error.what, remedy=error.remedy) from error
 
-    def _store(self, page: LogPage) -> None:
+    def _store(self, entries: tuple[Entry, ...]) -> None:
         try:
-            self._keeper.keep(page.entries)
+            self._keeper.keep(entries)
         except NotKeptYet as error:
             raise LogUnavailable(error.what, remedy=error.remedy) from error
         except (LogError, KeeperStopped) as error:

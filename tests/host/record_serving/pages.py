@@ -51,14 +51,17 @@ class Pushing:
         self.history.put(made.serialise())
         return self
 
-    def page(self, first: int | None = None, signer: int | None = None) -> bytes:
-        """Return a page of all leaves from `first` on, by default those not pushed yet."""
+    def page(
+        self, first: int | None = None, signer: int | None = None, count: int | None = None
+    ) -> bytes:
+        """Return a page of all leaves from `first` on, by default those not pushed yet, or of so
+        many of them; its head is that of all."""
         first = self.pushed if first is None else first
-        self.pushed = len(self.history.entries)
+        self.pushed = len(self.history.entries) if count is None else first + count
         text = checkpoint_text(RECORD_ORIGIN, self.history.tree.head)
         entries = tuple(
             Entry(leaf, self.history.openings[index])
-            for index, leaf in enumerate(self.history.entries[first:], first)
+            for index, leaf in enumerate(self.history.entries[first : self.pushed], first)
         )
         signature = private_key(signer or self.number).sign(text)
         return LogPage(text, signature, entries).serialise()
