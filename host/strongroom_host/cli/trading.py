@@ -62,16 +62,23 @@ class Trader:
 
 @contextmanager
 def open_trader(
-    identity: ClientIdentity, address: EnclaveAddress, policy: EvidencePolicy, manifest: Manifest
+    identity: ClientIdentity,
+    address: EnclaveAddress,
+    policy: EvidencePolicy,
+    manifest: Manifest,
+    *,
+    busy_poll: bool = False,
 ) -> Iterator[Trader]:
     """Verifies the enclave, opens a channel to its signer, and closes it at the end.
+
+    With `busy_poll` the channel spins while it waits: see `StreamTransport`.
 
     Raises:
         EvidenceRefused, EnclaveRefused, Unreachable: see `fetch_evidence` and `FastChannel`.
     """
     with BootstrapClient(address.bootstrap) as client:
         evidence = fetch_evidence(client, policy)
-    transport = StreamTransport.connect(address.frames)
+    transport = StreamTransport.connect(address.frames, busy_poll=busy_poll)
     with FastChannel(evidence, identity, transport) as channel:
         yield Trader(manifest, evidence, channel)
 
@@ -121,7 +128,12 @@ class ClientFolder:
 
     @contextmanager
     def trader(
-        self, address: EnclaveAddress, manifest: Path | None, trust: Path | None
+        self,
+        address: EnclaveAddress,
+        manifest: Path | None,
+        trust: Path | None,
+        *,
+        busy_poll: bool = False,
     ) -> Iterator[Trader]:
         """Opens a channel under this folder's identity; see `open_trader`."""
         identity = ClientIdentity.load(self.root)
@@ -131,7 +143,9 @@ class ClientFolder:
             warn(record.caution)
             self.warned.add(record.caution)
         policy = EvidencePolicy.for_manifest(record, verified)
-        with open_trader(identity, address, policy, verified.manifest) as trader:
+        with open_trader(
+            identity, address, policy, verified.manifest, busy_poll=busy_poll
+        ) as trader:
             yield trader
 
 

@@ -8,6 +8,8 @@ from strongroom_host.store.desk import (
     Venue,
     place,
     reconcile,
+    reconciling,
+    record_outcome,
 )
 from strongroom_host.store.journal import (
     AlreadyJournalled,
@@ -39,4 +41,6 @@ __all__ = [
     "WrongTransition",
     "place",
     "reconcile",
+    "reconciling",
+    "record_outcome",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,7 +30,17 @@ from strongroom_host.venue.replies import (
 )
 from strongroom_host.venue.requests import SignedRequest
 
-__all__ = ["AbsenceRule", "NoOrders", "OwnQueries", "Reconciliation", "Venue", "place", "reconcile"]
+__all__ = [
+    "AbsenceRule",
+    "NoOrders",
+    "OwnQueries",
+    "Reconciliation",
+    "Venue",
+    "place",
+    "reconcile",
+    "reconciling",
+    "record_outcome",
+]
 
 _BATCH_LINE = b"POST /orders "
 _STATES = {
@@ -103,17 +113,38 @@ def place(
             _unsent(journal, signed, detail)
             raise
         journal.mark_sent(signed)
+    outcome: VenueResponse | HostError
     try:
-        response = venue.exchange(signed.request)
-    except (NotSent, MalformedRequest) as error:
-        _unsent(journal, signed, str(error))
-        if isinstance(error, MalformedRequest):
-            raise
-    except OutcomeUnknown as error:
-        journal.record((item, OrderState.UNKNOWN, str(error)) for item in signed.order_hashes)
+        outcome = venue.exchange(signed.request)
+    except (NotSent, MalformedRequest, OutcomeUnknown) as error:
+        outcome = error
+    entries = record_outcome(journal, signed, outcome)
+    if isinstance(outcome, MalformedRequest):
+        raise outcome
+    return entries
+
+
+def record_outcome(
+    journal: Journal, signed: SignedRequest, outcome: VenueResponse | HostError
+) -> tuple[JournalEntry, ...]:
+    """Record what came of sending `signed` once, and return where its orders stand.
+
+    Args:
+        journal: Has them as `SENT`.
+        signed: What was sent.
+        outcome: The venue's answer, or why there is none: only `NotSent` and `MalformedRequest`
+            say that no byte left.
+
+    Raises:
+        JournalBroken: it could not be stored; the orders are found `UNKNOWN` at the next start.
+    """
+    if isinstance(outcome, NotSent | MalformedRequest):
+        _unsent(journal, signed, str(outcome))
+    elif isinstance(outcome, HostError):
+        journal.record((item, OrderState.UNKNOWN, str(outcome)) for item in signed.order_hashes)
     else:
         batch = signed.request.startswith(_BATCH_LINE)
-        fates = read_placement(response, signed.order_hashes, batch=batch)
+        fates = read_placement(outcome, signed.order_hashes, batch=batch)
         journal.record((fate.order_hash, _STATES[fate.verdict], fate.detail) for fate in fates)
     return tuple(journal.get(item) for item in signed.order_hashes)
 
@@ -160,19 +191,44 @@ def reconcile(
         UnknownOrder: it was never journalled.
         BadInput: nothing to ask: it was never sent, or its state is final.
     """
+    steps = reconciling(journal, order_hash, queries, absence=absence, now_ns=now_ns)
+    try:
+        request = next(steps)
+        while True:
+            request = steps.send(_ask(venue, request))
+    except StopIteration as done:
+        result: Reconciliation = done.value
+        return result
+
+
+def reconciling(
+    journal: Journal,
+    order_hash: bytes,
+    queries: OwnQueries,
+    *,
+    absence: AbsenceRule | None = None,
+    now_ns: Callable[[], int] = time.time_ns,
+) -> Generator[bytes, VenueResponse | None, Reconciliation]:
+    """`reconcile` for somebody who must not wait: yields each request that is to be sent.
+
+    It is to be given the answer, or None if there is none; a query may fail without harm.
+
+    Raises:
+        UnknownOrder, BadInput: as `reconcile`, before the first request.
+    """
     entry = journal.get(order_hash)
     if entry.state not in UNRESOLVED | {OrderState.ACCEPTED, OrderState.OPEN}:
         raise BadInput("the order needs no reconciling", actual=entry.state.value)
     if entry.state is OrderState.SENT:
-        # Nobody is sending any more: `place` runs in this thread, and the journal has one owner.
+        # Nobody is sending any more: who reconciles is who sends, and the journal has one owner.
         journal.record([(order_hash, OrderState.UNKNOWN, "reconciling")])
-    response = _ask(venue, queries.order(order_hash))
+    response = yield queries.order(order_hash)
     standing = Standing.UNKNOWN if response is None else read_order(response, order_hash)
     if standing is Standing.UNKNOWN:
         return Reconciliation.INCONCLUSIVE
     if standing is not Standing.ABSENT:
         return _settle(journal, order_hash, _SETTLED[standing], "by own-order query")
-    trades = _ask(venue, queries.trades())
+    trades = yield queries.trades()
     traded = None if trades is None else read_trades(trades, order_hash)
     if traded is None:
         return Reconciliation.INCONCLUSIVE
