@@ -235,18 +235,14 @@ class Channel:
         number, sends = self.opened.channel, frames.Direction.TO_ENCLAVE
         self.sealed = frames.SealedChannel(number, self.keys, sends)
         self.wire: Wire | None = None
-        self.tunnel: rpc.ControlStub | None = None
 
     def frame(self, intent: frames.Intent) -> bytes:
         return self.sealed.seal(intent_bytes(intent))
 
     def carry(self, frame: bytes) -> bytes | None:
-        """Returns the enclave's bytes in answer to these, over whatever this channel runs on."""
-        if self.wire:
-            return self.wire.exchange(frame)
-        assert self.tunnel is not None
-        answer: bytes = self.tunnel.ExchangeFrame(pb.Bytes(value=frame), timeout=TIMEOUT).value
-        return answer
+        """Returns the enclave's bytes in answer to these."""
+        assert self.wire is not None
+        return self.wire.exchange(frame)
 
     def ask(self, intent: frames.Intent) -> frames.Reply:
         answer = self.carry(self.frame(intent))
@@ -352,16 +348,10 @@ class Boot:
         signature = bot.frame.sign(unsigned.message(self.bundle.keys_digest))
         return msgspec.structs.replace(unsigned, signature=signature).serialise()
 
-    def channel(self, bot: Bot | None = None, *, tunnel: bool = False) -> Channel:
-        """Opens a fast channel, on a connection of its own or through the control plane."""
+    def channel(self, bot: Bot | None = None) -> Channel:
+        """Opens a fast channel, on a connection of its own."""
         bot, secret = bot or self.desk.bots[0], secrets.token_bytes(32)
         opening = self.opening(bot, secret)
-        if tunnel:
-            stub = self.control(bot)
-            answer = stub.OpenChannel(pb.Bytes(value=opening), timeout=TIMEOUT).value
-            channel = Channel(self, bot, opening, secret, answer)
-            channel.tunnel = stub
-            return channel
         wire = self.wire()
         found = wire.exchange(opening)
         assert found is not None

@@ -13,7 +13,7 @@ from strongroom_wire.proto import strongroom_pb2_grpc as rpc
 from strongroom_wire.statements import PERMIT_DOMAIN, Action
 
 from tests.hostile.conftest import Start
-from tests.hostile.driver import Boot, Bot, Desk, refusal, to_proto
+from tests.hostile.driver import Boot, Bot, Desk, to_proto
 
 NAME = [("grpc.ssl_target_name_override", "strongroom-enclave")]
 
@@ -93,17 +93,6 @@ def test_a_granted_call_on_the_fast_channel_is_all_a_client_gets(start: Start) -
     assert nothing.cancel_all().code is Code.CALL_NOT_PERMITTED
 
 
-def test_one_clients_tls_carries_only_what_another_ones_frame_key_sealed(boot: Boot) -> None:
-    # The tunnel asks for no permission of its own: what goes through it protects itself.
-    everything, _, watch = boot.desk.bots
-    opening = boot.opening(everything, bytes(32))
-    stub = boot.control(watch)
-    assert len(stub.OpenChannel(pb.Bytes(value=opening), timeout=20).value) == 108
-    forged = boot.opening(Bot("all"), bytes(32))
-    answer = stub.OpenChannel(pb.Bytes(value=forged), timeout=20).value
-    assert refusal(answer) is Code.UNKNOWN_CLIENT
-
-
 def test_the_clients_refuse_another_boots_certificate(start: Start, boot: Boot) -> None:
     other = start(boot.desk, boot.enclave.state)
     stub = boot.control(boot.desk.bots[0], other.bundle.certificate)
@@ -118,9 +107,6 @@ def test_each_listener_has_its_own_calls(boot: Boot) -> None:
     stub = rpc.ControlStub(channel)
     for call in (stub.SubmitPermit, stub.SubmitOrder):
         code = outcome(lambda c=call: c(pb.Statement(), timeout=20))  # type: ignore[misc]
-        assert code is grpc.StatusCode.UNIMPLEMENTED
-    for frame_call in (stub.OpenChannel, stub.ExchangeFrame):
-        code = outcome(lambda c=frame_call: c(pb.Bytes(), timeout=20))  # type: ignore[misc]
         assert code is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -87,7 +87,7 @@ def test_nothing_undoes_it_in_this_boot(both: Boot) -> None:
     assert both.order(Action.GENERATE, "main")[0] is Code.OK
     assert both.enclave.load(both.desk.signed).code == Code.WRONG_PHASE
     assert denied(channel) is Rule.KILL_SWITCH
-    assert denied(both.channel(both.desk.bots[1], tunnel=True)) is Rule.KILL_SWITCH
+    assert denied(both.channel(both.desk.bots[1])) is Rule.KILL_SWITCH
 
 
 def test_it_works_before_any_permit(start: Start) -> None:

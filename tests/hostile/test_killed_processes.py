@@ -14,12 +14,11 @@ import grpc
 import pytest
 from strongroom_host.contract.frames import read_reply
 from strongroom_wire.errors import Code, Rule, WireError
-from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.statements import PERMIT_DOMAIN, Action, Budget
 
 from tests.conftest import SOAK
 from tests.hostile.conftest import Start
-from tests.hostile.driver import Boot, Channel, Desk, Enclave, refusal
+from tests.hostile.driver import Boot, Channel, Desk, Enclave
 from tests.hostile.venue import Venue
 
 ROUNDS = 150 if SOAK else 2
@@ -126,17 +125,14 @@ def test_a_process_killed_while_orders_are_decided(role: str, tmp_path: Path) ->
 
 def test_a_halted_boot_answers_everybody_and_gives_nothing(start: Start) -> None:
     boot = start(Desk()).make_ready()
-    channel, tunnel = boot.channel(), boot.channel(tunnel=True)
-    assert tunnel.buy(1).code is Code.OK
+    channel = boot.channel()
+    assert channel.buy(1).code is Code.OK
     boot.enclave.kill("signer")
     assert_over(boot.enclave, "signer")
     assert channel.wire is not None
     assert channel.wire.receive() is None
     with suppress(OSError):
         assert boot.wire().exchange(channel.opening) is None
-    assert refusal(tunnel.carry(tunnel.frame(boot.buying(1)))) is Code.HALTED
-    opening = boot.control().OpenChannel(pb.Bytes(value=tunnel.opening), timeout=20).value
-    assert refusal(opening) is Code.HALTED
     assert boot.submit_permit(boot.permit(2)) is Code.HALTED
     assert boot.order(Action.KILL) == (Code.HALTED, b"")
     assert Code(boot.enclave.load(boot.desk.signed).code) is Code.HALTED

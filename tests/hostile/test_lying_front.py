@@ -20,14 +20,14 @@ from strongroom_host.enclave_client.calls import checked_answer
 from strongroom_host.enclave_client.errors import EnclaveRefused, ReceiptInvalid
 from strongroom_wire.bundle import Bundle, Role
 from strongroom_wire.encoding import pack, u32, u64
-from strongroom_wire.errors import BadSignature, Code, Refused, Rule
+from strongroom_wire.errors import Code, Rule
 from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.receipts import receipt_message
 from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, Action, OwnerOrder
 
 from tests.enclave.init.harness import Answer, Harness, Processes, evidence
-from tests.hostile.driver import Boot, Bot, Channel, Desk, Evidence, Forged, now_ms, refusal
+from tests.hostile.driver import Boot, Bot, Desk, Evidence, Forged, now_ms
 
 NONCE = b"n" * 32
 
@@ -130,12 +130,7 @@ def test_messages_between_the_other_processes_are_not_front_s_to_send(boot: Behi
 def test_noise_of_every_kind_moves_nothing(boot: Behind) -> None:
     for kind in range(80):
         for payload in (b"", b"\0", secrets.token_bytes(200), b"SRC1" + bytes(176)):
-            if kind in (Kind.OPEN_CHANNEL, Kind.EXCHANGE_FRAME):
-                number = boot.harness.send(kind, payload)
-                reply = boot.harness.front.receive(20)
-                assert (reply.kind, reply.request) == (Kind.REPLY, number)
-                assert refusal(reply.payload) is not Code.OK
-            elif kind != Kind.STATUS:
+            if kind != Kind.STATUS:
                 assert boot.harness.ask(kind, payload).code is not Code.OK
     assert_unmoved(boot)
 
@@ -211,30 +206,6 @@ def believe(boot: Behind, role: Role, answer: Answer, statement: Statement) -> b
         request=statement.serialise(),
         what="order",
     )
-
-
-def test_front_cannot_answer_for_a_channel(boot: Behind) -> None:
-    bot, secret = boot.desk.bots[0], secrets.token_bytes(32)
-    opening = boot.opening(bot, secret)
-    mine = Ed25519PrivateKey.generate()
-    forged = b"SRC1" + u64(1) + secrets.token_bytes(32)
-    with pytest.raises(BadSignature):
-        Channel(boot, bot, opening, secret, forged + mine.sign(forged))
-    number = boot.harness.send(Kind.OPEN_CHANNEL, opening)
-    answer = boot.harness.front.receive(20)
-    assert answer.request == number
-    channel = Channel(boot, bot, opening, secret, answer.payload)
-    frame = channel.frame(boot.buying(1))
-    for altered in (frame[:-1] + bytes([frame[-1] ^ 1]), frame[:-1], frame + b"\0"):
-        boot.harness.send(Kind.EXCHANGE_FRAME, altered)
-        assert refusal(boot.harness.front.receive(20).payload) is Code.BAD_SIGNATURE
-    boot.harness.send(Kind.EXCHANGE_FRAME, frame)
-    reply = boot.harness.front.receive(20).payload
-    with pytest.raises(Refused):
-        channel.sealed.open(reply[:-1] + bytes([reply[-1] ^ 1]))
-    channel.sealed.open(reply)
-    boot.harness.send(Kind.EXCHANGE_FRAME, frame)
-    assert refusal(boot.harness.front.receive(20).payload) is Code.BAD_SEQUENCE
 
 
 def test_evidence_through_front_is_still_evidence(boot: Behind) -> None:

@@ -42,8 +42,6 @@ def _payload(request: Proto) -> bytes:
             return owners.Statement(request.payload, signatures).serialise()
         case pb.EvidenceRequest():
             return request.nonce
-        case pb.Bytes():
-            return request.value
     return b""
 
 
@@ -62,11 +60,6 @@ def _evidence(data: bytes) -> pb.EvidenceReply:
     code, body = ANSWER.unpack_from(data)[0], data[ANSWER.size :]
     document, bundle = encoding.unpack(b"evidence", body) if code == Code.OK else (b"", b"")
     return pb.EvidenceReply(code=code, document=document, bundle=bundle)
-
-
-def _bytes(data: bytes) -> pb.Bytes:
-    """The signer's bytes as they are; init's refusal (an answer without a body) as the u16 code."""
-    return pb.Bytes(value=data[2:4] if len(data) == ANSWER.size else data)
 
 
 class _Method(NamedTuple):
@@ -90,8 +83,6 @@ _SERVICES = {
     | {
         "SubmitPermit": _Method(Kind.SUBMIT_PERMIT, pb.Statement, _receipt, "owner"),
         "SubmitOrder": _Method(Kind.SUBMIT_ORDER, pb.Statement, _receipt, "owner"),
-        "OpenChannel": _Method(Kind.OPEN_CHANNEL, pb.Bytes, _bytes),
-        "ExchangeFrame": _Method(Kind.EXCHANGE_FRAME, pb.Bytes, _bytes),
     },
 }
 

@@ -237,9 +237,6 @@ class Init:
         require(len(link.unsent) <= _MAX_UNSENT, Code.BUSY, name, _MAX_UNSENT, len(link.unsent))
         return link
 
-    def _forward(self, message: links.Message) -> None:
-        self._reach("signer").post(*message)
-
     def _order(self, message: links.Message) -> None:
         """Passes an owner order on to the process that it is for; what is none, to the signer."""
         name = "signer"

@@ -33,6 +33,4 @@ ROUTES: dict[int, Route] = {
     Kind.LOAD_MANIFEST: Route("load_manifest", (_B,), _C),
     Kind.SUBMIT_PERMIT: Route("permit", (_C, _R), _R),
     Kind.SUBMIT_ORDER: Route("order", (_C, _R)),
-    Kind.OPEN_CHANNEL: Route("forward", (_C, _R)),
-    Kind.EXCHANGE_FRAME: Route("forward", (_C, _R)),
 }

@@ -76,8 +76,6 @@ class Service(RoleProcess):
                 self.order(number, payload, ("", *self._keyring.keys), obey)
             case Kind.ENROLLED:
                 self._enrolled(number, payload)
-            case Kind.OPEN_CHANNEL | Kind.EXCHANGE_FRAME:
-                self.link.send(Kind.REPLY, number, self._frame(payload)[0])
             case _:
                 raise links.LinkClosed(f"init sent kind {kind}")
 

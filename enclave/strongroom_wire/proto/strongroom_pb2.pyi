@@ -120,9 +120,3 @@ class Receipt(_message.Message):
     answer: bytes
     signature: bytes
     def __init__(self, code: _Optional[int] = ..., answer: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
-
-class Bytes(_message.Message):
-    __slots__ = ("value",)
-    VALUE_FIELD_NUMBER: _ClassVar[int]
-    value: bytes
-    def __init__(self, value: _Optional[bytes] = ...) -> None: ...

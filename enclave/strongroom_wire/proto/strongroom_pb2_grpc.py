@@ -212,16 +212,6 @@ class ControlStub:
                 request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.SerializeToString,
                 response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
                 _registered_method=True)
-        self.OpenChannel = channel.unary_unary(
-                '/strongroom.v1.Control/OpenChannel',
-                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.SerializeToString,
-                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.FromString,
-                _registered_method=True)
-        self.ExchangeFrame = channel.unary_unary(
-                '/strongroom.v1.Control/ExchangeFrame',
-                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.SerializeToString,
-                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.FromString,
-                _registered_method=True)
 
 
 class ControlServicer:
@@ -251,18 +241,6 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def OpenChannel(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ExchangeFrame(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -285,16 +263,6 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.SubmitOrder,
                     request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.FromString,
                     response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.SerializeToString,
-            ),
-            'OpenChannel': grpc.unary_unary_rpc_method_handler(
-                    servicer.OpenChannel,
-                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.FromString,
-                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.SerializeToString,
-            ),
-            'ExchangeFrame': grpc.unary_unary_rpc_method_handler(
-                    servicer.ExchangeFrame,
-                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.FromString,
-                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -405,60 +373,6 @@ class Control:
             '/strongroom.v1.Control/SubmitOrder',
             strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.SerializeToString,
             strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def OpenChannel(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/strongroom.v1.Control/OpenChannel',
-            strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.SerializeToString,
-            strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ExchangeFrame(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/strongroom.v1.Control/ExchangeFrame',
-            strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.SerializeToString,
-            strongroom__wire_dot_proto_dot_strongroom__pb2.Bytes.FromString,
             options,
             channel_credentials,
             insecure,

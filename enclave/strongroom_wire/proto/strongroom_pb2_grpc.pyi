@@ -80,8 +80,6 @@ class ControlStub:
     GetEvidence: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.EvidenceRequest, _strongroom_pb2.EvidenceReply]
     SubmitPermit: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Statement, _strongroom_pb2.Receipt]
     SubmitOrder: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Statement, _strongroom_pb2.Receipt]
-    OpenChannel: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Bytes, _strongroom_pb2.Bytes]
-    ExchangeFrame: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Bytes, _strongroom_pb2.Bytes]
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -90,8 +88,6 @@ class ControlAsyncStub(ControlStub):
     GetEvidence: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.EvidenceRequest, _strongroom_pb2.EvidenceReply]  # type: ignore[assignment]
     SubmitPermit: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Statement, _strongroom_pb2.Receipt]  # type: ignore[assignment]
     SubmitOrder: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Statement, _strongroom_pb2.Receipt]  # type: ignore[assignment]
-    OpenChannel: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Bytes, _strongroom_pb2.Bytes]  # type: ignore[assignment]
-    ExchangeFrame: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Bytes, _strongroom_pb2.Bytes]  # type: ignore[assignment]
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -121,20 +117,6 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _strongroom_pb2.Statement,
         context: _ServicerContext,
     ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]: ...
-
-    @_abc_1.abstractmethod
-    def OpenChannel(
-        self,
-        request: _strongroom_pb2.Bytes,
-        context: _ServicerContext,
-    ) -> _typing.Union[_strongroom_pb2.Bytes, _abc.Awaitable[_strongroom_pb2.Bytes]]: ...
-
-    @_abc_1.abstractmethod
-    def ExchangeFrame(
-        self,
-        request: _strongroom_pb2.Bytes,
-        context: _ServicerContext,
-    ) -> _typing.Union[_strongroom_pb2.Bytes, _abc.Awaitable[_strongroom_pb2.Bytes]]: ...
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

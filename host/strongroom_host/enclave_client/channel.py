@@ -10,6 +10,7 @@ import socket
 import struct
 import time
 from contextlib import suppress
+from time import perf_counter_ns
 from types import TracebackType
 from typing import Final, Protocol
 
@@ -31,7 +32,6 @@ from strongroom_host.contract.frames import intent_bytes, read_reply
 from strongroom_host.contract.sealing import seal
 from strongroom_host.enclave_client.address import Address
 from strongroom_host.enclave_client.calls import read_code
-from strongroom_host.enclave_client.client import EnclaveClient
 from strongroom_host.enclave_client.errors import (
     ChannelBroken,
     ChannelClosed,
@@ -45,7 +45,7 @@ from strongroom_host.enclave_client.errors import (
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
 from strongroom_host.enclave_client.identity import ClientIdentity
 
-__all__ = ["FastChannel", "FrameTransport", "StreamTransport", "TunnelTransport", "refused_reply"]
+__all__ = ["FastChannel", "FrameTransport", "StreamTransport", "refused_reply"]
 
 _PURPOSE: Final = b"channel"
 _LENGTH: Final = struct.Struct(">I")
@@ -164,25 +164,12 @@ class StreamTransport:
         self._socket.close()
 
 
-class TunnelTransport:
-    """The same messages through the control plane, where the frame port is not reachable."""
-
-    def __init__(self, client: EnclaveClient) -> None:
-        self._client, self._opened = client, False
-
-    def exchange(self, message: bytes, timeout: float) -> bytes:
-        """See `FrameTransport`; transport errors arrive as `Unreachable`."""
-        if not self._opened:
-            self._opened = True
-            return self._client.open_channel(message)
-        return self._client.exchange_frame(message, timeout)
-
-    def close(self) -> None:
-        """The control connection belongs to its client."""
-
-
 class FastChannel:
-    """An open channel between one client and the attested signer; a context manager."""
+    """An open channel between one client and the attested signer; a context manager.
+
+    Attributes:
+        spans: Of the last exchange, in ns: sealing, until the answer was there, opening it.
+    """
 
     def __init__(
         self,
@@ -208,6 +195,7 @@ class FastChannel:
             )
         self._transport: FrameTransport | None = transport
         self._timeout = timeout
+        self.spans = (0, 0, 0)
         bundle, signer = evidence.bundle, evidence.keys(Role.SIGNER)
         secret = secrets.token_bytes(32)
         sealed = seal(secret, signer.hpke, hpke_info(bundle, Role.SIGNER, _PURPOSE))
@@ -242,14 +230,27 @@ class FastChannel:
             ChannelBroken: a forged, replayed, reordered or malformed answer; closed now.
             EnclaveRefused: the enclave refused the frame itself and closed the channel.
         """
+        return self.exchange_bytes(intent_bytes(intent), timeout)
+
+    def exchange_bytes(self, intent: bytes, timeout: float | None = None) -> Reply:
+        """`exchange` of an intent that is encoded already; afterwards `spans` says how it went.
+
+        Raises:
+            ChannelClosed, ChannelTimeout, ChannelBroken, EnclaveRefused: see `exchange`.
+        """
         transport = self._transport
         if transport is None:
             raise ChannelClosed("this channel is closed", remedy="open another one")
         try:
-            frame = self._sealed.seal(intent_bytes(intent))
+            started = perf_counter_ns()
+            frame = self._sealed.seal(intent)
+            sealed = perf_counter_ns()
             answer = transport.exchange(frame, timeout or self._timeout)
+            answered = perf_counter_ns()
             _check_refusal(answer, "frame")
-            return read_reply(self._sealed.open(answer))
+            reply = read_reply(self._sealed.open(answer))
+            self.spans = (sealed - started, answered - sealed, perf_counter_ns() - answered)
+            return reply
         except WireError as error:
             self.close()
             raise ChannelBroken(

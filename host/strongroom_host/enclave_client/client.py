@@ -171,22 +171,6 @@ class EnclaveClient:
             ) from error
         return body
 
-    def open_channel(self, opening: bytes) -> bytes:
-        """Passes a channel opening on; the bytes protect themselves, see `channel`."""
-        return call(
-            self._stub.OpenChannel, pb.Bytes(value=opening), self.address, self._timeout, _tls_hint
-        ).value
-
-    def exchange_frame(self, frame: bytes, timeout: float | None = None) -> bytes:
-        """Passes one sealed frame on and returns the sealed answer."""
-        return call(
-            self._stub.ExchangeFrame,
-            pb.Bytes(value=frame),
-            self.address,
-            timeout or self._timeout,
-            _tls_hint,
-        ).value
-
     def _answer(self, receipt: pb.Receipt, role: Role, request: bytes, what: str) -> bytes:
         return checked_answer(
             receipt,

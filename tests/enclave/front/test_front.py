@@ -163,13 +163,6 @@ def test_control_calls_become_these_messages(played: Played, control: rpc.Contro
     ):
         assert call(PROTO, timeout=20).answer == b"answer"
         assert played.seen[-1][::2] == (kind, STATEMENT.serialise())
-    played.reply = lambda message: b"SRF1" + bytes(80)
-    for tunnelled, kind in (
-        (control.OpenChannel, Kind.OPEN_CHANNEL),
-        (control.ExchangeFrame, Kind.EXCHANGE_FRAME),
-    ):
-        assert tunnelled(pb.Bytes(value=b"frame"), timeout=20).value == b"SRF1" + bytes(80)
-        assert played.seen[-1][::2] == (kind, b"frame")
 
 
 def test_refusals_come_as_codes_without_a_receipt(played: Played, control: rpc.ControlStub) -> None:
@@ -178,8 +171,6 @@ def test_refusals_come_as_codes_without_a_receipt(played: Played, control: rpc.C
     assert (receipt.code, receipt.answer, receipt.signature) == (104, b"", b"")
     evidence = control.GetEvidence(pb.EvidenceRequest(nonce=b"n" * 20), timeout=20)
     assert (evidence.code, evidence.document, evidence.bundle) == (104, b"", b"")
-    for call in (control.OpenChannel, control.ExchangeFrame):
-        assert call(pb.Bytes(value=b"x"), timeout=20).value == (104).to_bytes(2, "big")
 
 
 def failed(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:

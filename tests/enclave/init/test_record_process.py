@@ -173,8 +173,8 @@ def test_its_death_ends_the_record_and_not_the_signing(harness: Harness) -> None
     assert harness.ask(Kind.SUBMIT_ORDER, connect).code is Code.HALTED
     assert harness.ask(Kind.SUBMIT_PERMIT, permit(harness)).code is Code.OK
     harness.until(harness.signer, Kind.PERMIT)
-    harness.send(Kind.EXCHANGE_FRAME, b"frame")
-    assert harness.until(harness.signer, Kind.EXCHANGE_FRAME).payload == b"frame"
+    harness.send(Kind.SUBMIT_ORDER, b"order")
+    assert harness.until(harness.signer, Kind.SUBMIT_ORDER).payload == b"order"
     assert bundle_of(harness).role(Role.RECORD).head.size == 9, "evidence has the last that it said"
     assert harness.phase() == Phase.READY
 

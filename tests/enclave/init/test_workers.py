@@ -232,16 +232,16 @@ def test_what_waits_for_the_signer_is_bounded_and_the_rest_is_busy() -> None:
             assert harness.phase() == Phase.READY, "init answers while the signer does nothing"
             fitting += 1
         assert fitting <= 19
-        for kind in (Kind.SUBMIT_ORDER, Kind.OPEN_CHANNEL, Kind.EXCHANGE_FRAME, Kind.SUBMIT_PERMIT):
+        for kind in (Kind.SUBMIT_ORDER, Kind.SUBMIT_PERMIT):
             assert harness.ask(kind, STATEMENT).code is Code.BUSY
         assert harness.ask(Kind.EVIDENCE, b"n" * 32).code is Code.OK
         held = len(harness.init._workers["signer"].link.unsent)
         assert held <= boot._MAX_UNSENT + len(STATEMENT) + 1_000
         for _ in range(fitting):
             assert harness.until(harness.signer, Kind.SUBMIT_ORDER).payload == STATEMENT
-        number = harness.send(Kind.EXCHANGE_FRAME, b"frame")
-        assert harness.until(harness.signer, Kind.EXCHANGE_FRAME) == (
-            Kind.EXCHANGE_FRAME, number, b"frame",
+        number = harness.send(Kind.SUBMIT_ORDER, b"order")
+        assert harness.until(harness.signer, Kind.SUBMIT_ORDER) == (
+            Kind.SUBMIT_ORDER, number, b"order",
         )  # fmt: skip
 
 

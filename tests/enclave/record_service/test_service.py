@@ -397,7 +397,7 @@ def test_keys_of_another_image_or_enclave_are_passed_over(scene: Scene) -> None:
 
 
 def test_anything_else_from_init_ends_the_process(scene: Scene) -> None:
-    for kind in (Said.REPLY, Said.HALTED, Said.OPEN_CHANNEL):
+    for kind in (Said.REPLY, Said.HALTED, Said.ENROLLED):
         scene.init.waiting.append(Message(kind, 1, b""))
         with pytest.raises(LinkClosed, match="init sent"):
             scene.service.run()

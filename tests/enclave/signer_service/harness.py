@@ -119,11 +119,9 @@ class Signer(Boot):
         self.closing.callback(wire.close)
         return wire
 
-    def tunnelled(self, payload: bytes) -> bytes:
-        """Returns what the signer answers to bytes that came through the control plane."""
-        message = self.ask(Kind.EXCHANGE_FRAME, payload)
-        assert message.kind == Kind.REPLY
-        return message.payload
+    def settle(self) -> None:
+        """Waits until the signer has taken what was sent so far: it answers in order."""
+        assert self.ask(Kind.SUBMIT_ORDER, b"no order").kind == Kind.REPLY
 
     def make_ready(self, **changes: object) -> "Signer":
         self.order_ok("main")

@@ -142,7 +142,7 @@ def test_pages_verify_against_the_receipt_key_of_the_evidence(signer: Signer) ->
     assert report.ok, report.findings
     assert (report.proven, len(report.opened), report.unattested) == (6, 6, ())
     signer.anchor()
-    signer.tunnelled(b"anything, to have waited for the anchor")
+    signer.settle()
     assert signer.heads[-1] == head
 
 
@@ -151,7 +151,7 @@ def test_heads_follow_anchors(signer: Signer) -> None:
     assert signer.heads[0] == EMPTY_LOG
     for size in (3, 4):
         signer.anchor()
-        signer.tunnelled(b"")
+        signer.settle()
         assert signer.heads[-1].size == size
         signer.channel().buy(1)
 

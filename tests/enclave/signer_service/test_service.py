@@ -11,7 +11,6 @@ import pytest
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import LinkClosed
 from strongroom_enclave.signer import service
-from strongroom_host.contract.frames import read_reply
 from strongroom_wire import frames, manifest
 from strongroom_wire.encoding import pack, u64
 from strongroom_wire.errors import Code, Rule
@@ -162,18 +161,6 @@ def test_before_the_first_anchor_there_is_no_time() -> None:
         signer.give(signer.permit())
         assert signer.enrol() == (Code.DENIED, b"")
         signer.stop()
-
-
-def test_frames_come_through_init_as_well(signer: Signer) -> None:
-    signer.make_ready()
-    bot = signer.desk.bots[0]
-    opened = signer.ask(Kind.OPEN_CHANNEL, signer.opening(bot, bytes(32))).payload
-    assert len(opened) == 108
-    channel = signer.channel()
-    answer = signer.tunnelled(channel.frame(signer.buying(1)))
-    assert read_reply(channel.sealed.open(answer)).code is Code.OK
-    assert refusal(signer.tunnelled(b"")) is Code.UNKNOWN_CHANNEL
-    assert refusal(signer.tunnelled(bytes(200_000))) is Code.UNKNOWN_CHANNEL
 
 
 def test_a_crowd_of_connections_is_bounded(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,6 @@ from strongroom_wire.frames import (
     ChannelOpen,
     ChannelOpened,
     Direction,
-    Intent,
-    Reply,
     SealedChannel,
     channel_keys,
 )
@@ -211,14 +209,6 @@ class Server:
 
             def SubmitOrder(self, request: Any, context: Any) -> pb.Receipt:  # noqa: N802
                 return outer.receipt(request, context, Role.SIGNER)
-
-            def OpenChannel(self, request: Any, context: Any) -> pb.Bytes:  # noqa: N802
-                answer, outer.sealed = outer.boot.answer_opening(request.value)
-                return pb.Bytes(value=answer)
-
-            def ExchangeFrame(self, request: Any, context: Any) -> pb.Bytes:  # noqa: N802
-                Intent.parse(outer.sealed.open(request.value))
-                return pb.Bytes(value=outer.sealed.seal(Reply(Code.OK, 1).serialise()))
 
         return Servicer()
 

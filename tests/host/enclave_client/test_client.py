@@ -14,7 +14,6 @@ from strongroom_host.enclave_client.bootstrap import (
     fetch_evidence,
     load_manifest,
 )
-from strongroom_host.enclave_client.channel import FastChannel, TunnelTransport
 from strongroom_host.enclave_client.client import EnclaveClient
 from strongroom_host.enclave_client.errors import (
     BootChanged,
@@ -42,7 +41,6 @@ from strongroom_host.enclave_client.evidence import VerifiedEvidence
 from strongroom_host.enclave_client.identity import ClientIdentity
 from strongroom_wire.bundle import Role
 from strongroom_wire.errors import Code
-from strongroom_wire.frames import Intent, Kind
 from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.pages import Entry, answer_body
 
@@ -225,12 +223,6 @@ def test_a_boot_with_other_keys_is_noticed(
         server.boot = Boot()
         with pytest.raises(BootChanged):
             client.reverify()
-
-
-def test_a_channel_through_the_tunnel(client: EnclaveClient, identity: ClientIdentity) -> None:
-    with FastChannel(client.evidence, identity, TunnelTransport(client)) as channel:
-        assert channel.exchange(Intent(Kind.CANCEL_ALL, 0, 1, 2)).code is Code.OK
-        assert channel.exchange(Intent(Kind.CANCEL_ALL, 0, 1, 2)).code is Code.OK
 
 
 def test_bootstrap_tells_status_and_evidence(server: Server, address: EnclaveAddress) -> None:
