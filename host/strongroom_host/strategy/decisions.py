@@ -213,9 +213,14 @@ class EventRecord(msgspec.Struct, frozen=True, tag="event", tag_field="record"):
         Raises:
             ValueError, KeyError: a field is not what it must be.
         """
-        named = (self.number, Outcome[self.outcome], bytes.fromhex(self.order_hash))
-        terms = (self.instrument, Side(self.side), self.price, self.filled, self.cash)
-        return OrderEvent(*named, *terms, self.open, self.code, self.at_ns)
+        return OrderEvent(
+            self.number,
+            Outcome[self.outcome],
+            bytes.fromhex(self.order_hash),
+            self.instrument,
+            Side(self.side),
+            *(self.price, self.filled, self.cash, self.open, self.code, self.at_ns),
+        )
 
 
 Record: TypeAlias = SessionRecord | DecisionRecord | AnswerRecord | GapRecord | EventRecord

@@ -69,7 +69,7 @@ class Intent:
 
     Attributes:
         instrument: Index in the ring's instrument table.
-        side: BID buys, ASK sells.
+        side: BUY or SELL.
         price: 1e-6 pUSD per share, a limit.
         size: 1e-6 shares.
         order_type: How long it lives.
