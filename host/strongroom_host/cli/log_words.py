@@ -87,8 +87,10 @@ PROBLEMS: Final[dict[Problem, Explanation]] = {
         " its past_images), or take the evidence from another copy",
     ),
     Problem.UNSIGNED: Explanation(
-        "no boot that evidence proves has signed the stored head",
-        "a checkpoint signed by a boot of this log whose evidence is stored",
+        "no boot that evidence proves has signed the stored head; or, of a record's log, leaves are"
+        " in the name of a boot that signed no head which has them",
+        "a checkpoint signed by a boot of this log whose evidence is stored; of a record, by the"
+        " boot that wrote the leaves",
         "`strongroom log pull` while the boot runs, or take its evidence from another copy",
     ),
 }

@@ -36,6 +36,8 @@ class ProvedBoot:
     evidence: ArchivedEvidence
     manifest: VerifiedManifest
     role: Role = Role.SIGNER
+    note: bytes = b""
+    """The newest head that it is said to have signed; `open_checkpoint` with `key` says if so."""
 
     @property
     def boot_id(self) -> bytes:
@@ -116,4 +118,4 @@ def prove_boot(
             expected=owner_root.hex(),
             actual=manifest.manifest.owner_root.hex(),
         )
-    return ProvedBoot(evidence, manifest, role)
+    return ProvedBoot(evidence, manifest, role, stored.note)

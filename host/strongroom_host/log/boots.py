@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -146,13 +147,19 @@ class Boots:
         """Stores one boot's evidence, durably, in the place of what was known of it before.
 
         The newest is the one to keep: its bundle names the largest head. It should be verified
-        already, so that nothing false takes the place of something true.
+        already, so that nothing false takes the place of something true. Without a note, it keeps
+        the one that is there.
 
         Raises:
             LogDamaged: it would not read back.
             LogUnwritable: it cannot be written; what was there still is.
         """
-        data, boot_id = boot.serialise(), boot.boot_id
+        boot_id = boot.boot_id
+        if not boot.note and (path := self._folder / boot_path(boot_id)).is_file():
+            with suppress(LogDamaged, BadInput):  # what is damaged is replaced
+                known = StoredBoot.parse(read_file(path, limit=MAX_BOOT), boot_id)
+                boot = msgspec.structs.replace(boot, note=known.note)
+        data = boot.serialise()
         StoredBoot.parse(data, boot_id)
         try:
             write_atomic(self._folder / boot_path(boot_id), data)

@@ -56,7 +56,9 @@ class SignedNote:
 @dataclass(frozen=True, slots=True)
 class ExaminedBoot:
     """One boot: its leaves `start` up to and without `end` (0 and 0 where none of them was looked
-    at), what its evidence proves or why it does not, and its permits as far as they were opened."""
+    at), what its evidence proves or why it does not, and its permits as far as they were opened.
+    `own` is how many leaves of the log the newest head has that it signed itself, or its evidence
+    names."""
 
     boot_id: bytes
     start: int
@@ -65,6 +67,7 @@ class ExaminedBoot:
     proved: ProvedBoot | None
     failure: HostError | None
     permits: tuple[FoundPermit, ...]
+    own: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,13 @@ class Examination:
                 f"{self.quorum.needed} of {len(self.quorum.witnesses)} witnesses suffice, so two"
                 " histories can each have enough of them without any of them lying."
             )
+        for boot in self.boots:
+            first, last = max(boot.own, boot.start), min(boot.end, self.report.proven)
+            if boot.proved is not None and boot.proved.role is Role.SIGNER and first < last:
+                found.append(
+                    f"No head that is kept of boot {boot.boot_id.hex()[:16]} has leaves {first} to"
+                    f" {last - 1}: that it wrote them rests on the permit of the boot after it."
+                )
         if self.caution:
             found.append(f"{self.caution[0].upper()}{self.caution[1:]}.")
         return tuple(found)

@@ -8,11 +8,11 @@ leaves; the leaf of each boot has its permit. Whom the reader means, he says him
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
-from strongroom_wire.bundle import LogHead
+from strongroom_wire.bundle import LogHead, Role
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Leaf
 from strongroom_wire.merkle import Frontier
@@ -129,7 +129,7 @@ class _Examiner:
                 known = kept
         # 6. Heads outside the range, by their proofs; owners, from boot to boot; failed evidence.
         self._check_outside(known)
-        boots = self._boots(report, records)
+        boots = self._boots(report, records, notes)
         self._check_owners(boots, origin)
         findings = (*report.findings, *self._findings)
         return Examination(
@@ -199,7 +199,22 @@ class _Examiner:
                 found.append(SignedNote(name, data, signed, next(boots, None)))
         if not self._source.checkpoint and not self._source.note and self._size:
             self._find(Problem.UNSIGNED, 0, self._size, "no signed head is stored")
-        return tuple(found)
+        heads = {(note.boot_id, note.signed.head) for note in found}
+        own = self._own_notes(origin)
+        return (*found, *(each for each in own if (each.boot_id, each.signed.head) not in heads))
+
+    def _own_notes(self, origin: str) -> Iterator[SignedNote]:
+        """The newest head of each boot, kept with its evidence: only its own key counts."""
+        for boot_id, proved in self._proved.items():
+            if not proved.note or proved.key.name != origin:
+                continue
+            name = f"the head kept with boot {boot_id.hex()[:16]}"
+            try:
+                signed = open_checkpoint(proved.note, origin, [proved.key])
+            except LogError as error:
+                self._find(Problem.UNSIGNED, 0, 0, f"{name}: {error.what}")
+            else:
+                yield SignedNote(name, proved.note, signed, boot_id)
 
     def _all_witnesses(self) -> list[VerifierKey]:
         quorums = (Quorum.of(proved.manifest.manifest) for proved in self._proved.values())
@@ -348,21 +363,33 @@ class _Examiner:
 
     # --- boot by boot -------------------------------------------------------------------------
 
-    def _boots(self, report: Report, records: RecordsOfBoots) -> tuple[ExaminedBoot, ...]:
+    def _boots(
+        self, report: Report, records: RecordsOfBoots, notes: Sequence[SignedNote]
+    ) -> tuple[ExaminedBoot, ...]:
         found = []
         for epoch in report.epochs:
             failure = self._failed.get(epoch.epoch)
             if failure is not None:
                 self._find(Problem.UNPROVED, epoch.start, epoch.end, failure.what)
+            proved = self._proved.get(epoch.epoch)
+            signed = [note.signed.head for note in notes if note.boot_id == epoch.epoch]
+            if proved is not None and proved.head is not None:
+                signed.append(proved.head.head)
+            own = min(max((head.size for head in signed), default=0), epoch.end)
+            first, last = max(own, epoch.start), min(epoch.end, report.proven)
+            if proved is not None and proved.role is Role.RECORD and first < last:
+                what = f"boot {epoch.epoch.hex()[:16]} signed no head that has them"
+                self._find(Problem.UNSIGNED, first, last, what)
             found.append(
                 ExaminedBoot(
                     epoch.epoch,
                     epoch.start,
                     epoch.end,
                     epoch.boot.version if epoch.boot else "",
-                    self._proved.get(epoch.epoch),
+                    proved,
                     failure,
                     tuple(records.permits.get(epoch.epoch, ())),
+                    own,
                 )
             )
         seen = {epoch.epoch for epoch in report.epochs}

@@ -8,10 +8,14 @@ boots were that signed it is for `examine` to say, and for the next permit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from strongroom_wire.bundle import LogHead
+from strongroom_wire.errors import WireError
+from strongroom_wire.leaves import Leaf
 from strongroom_wire.merkle import leaf_hash
 
 from strongroom_host.log.boots import Boots
@@ -23,6 +27,7 @@ from strongroom_host.log.errors import (
 )
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.notes import Checkpoint, Note
+from strongroom_host.log.own_heads import newer_head
 from strongroom_host.log.proofs import verify_consistency
 from strongroom_host.log.sources import LogSource, boot_ids, read_boot
 from strongroom_host.log.tiles import WIDTH, WITNESSED
@@ -74,7 +79,7 @@ def mirror(
     before, head = log.size, shown.head
     if head.size < before:
         _check_same(log.reader(head.size).head, head)
-        return Mirrored(0, _take_boots(log, source), head)
+        return Mirrored(0, _take_boots(log, source, before), head)
     reader = LogReader(source, head, max(source.size, head.size))
     if before == head.size:
         _check_same(log.head, head)
@@ -88,7 +93,7 @@ def mirror(
         _check_origin(shown, claimed)
         _check_same(log.reader(claimed.head.size).head, claimed.head)
         log.vouch(cosigned)
-    return Mirrored(head.size - before, _take_boots(log, source), head)
+    return Mirrored(head.size - before, _take_boots(log, source, before), head)
 
 
 def _continue(log: LogFiles, reader: LogReader, note: bytes) -> None:
@@ -108,13 +113,28 @@ def _continue(log: LogFiles, reader: LogReader, note: bytes) -> None:
         log.append(start, entries, note if tree.size == head.size else b"")
 
 
-def _take_boots(log: LogFiles, source: LogSource) -> int:
-    """Stores the evidence of boots of which there is none yet: what is there may be verified."""
+def _take_boots(log: LogFiles, source: LogSource, before: int) -> int:
+    """Stores the evidence of boots of which there is none yet: what is there may be verified. Of a
+    boot that went on since, it takes the head that it signed last, if it did."""
     boots, added = Boots(log.folder), 0
-    for boot_id in set(boot_ids(source)) - set(boots.ids()):
+    shown, known = set(boot_ids(source)), set(boots.ids())
+    for boot_id in shown - known:
         boots.add(read_boot(source, boot_id))
         added += 1
+    for boot_id in _boots_after(log, before) & shown & known:
+        kept, note = boots.get(boot_id), read_boot(source, boot_id).note
+        if kept is not None and note and newer_head(kept, note):
+            boots.add(msgspec.structs.replace(kept, note=note))
     return added
+
+
+def _boots_after(log: LogFiles, before: int) -> set[bytes]:
+    """The boots that wrote the last of so many leaves, or one after them."""
+    found = set[bytes]()
+    for entry in log.reader().entries(max(before - 1, 0)):
+        with suppress(WireError):
+            found.add(Leaf.parse(entry).epoch)
+    return found
 
 
 def _checkpoint(note: bytes) -> Checkpoint:

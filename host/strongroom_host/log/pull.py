@@ -22,6 +22,7 @@ from strongroom_host.log.files import LogFiles
 from strongroom_host.log.incoming import Incoming
 from strongroom_host.log.notes import SignedHead, VerifierKey, open_checkpoint, signed_note
 from strongroom_host.log.openings import Openings
+from strongroom_host.log.own_heads import keep_own_head
 from strongroom_host.log.stored import StoredLog
 
 __all__ = ["News", "continued_by", "fetch", "prove_opening", "pull", "store"]
@@ -100,6 +101,8 @@ def store(log: LogFiles, news: News, openings: Openings | None = None) -> None:
     Raises:
         LogUnwritable, LogDamaged: see `LogFiles.append` and `Openings.put`.
     """
+    if news.entries and log.size and _epoch(news.entries[0].leaf) != _epoch(log.leaf(log.size - 1)):
+        keep_own_head(log)  # another boot's head takes its place
     if openings is not None:
         # Before the leaves: an opening without its leaf does no harm, and is fetched again.
         opened = {log.size + n: e.opening for n, e in enumerate(news.entries) if e.opening}
@@ -201,6 +204,10 @@ def _disagreement(
         " compare`). If the owner's permit named an old copy of this log: restart the enclave,"
         " `strongroom log mirror` this one to him, and permit that",
     )
+
+
+def _epoch(leaf: bytes) -> bytes:
+    return Leaf.parse(leaf).epoch
 
 
 def _begun(entry: Entry) -> Boot | None:

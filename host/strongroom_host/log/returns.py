@@ -120,7 +120,9 @@ def _continues(receipt: Receipt, before: Receipt) -> bool:
         return False
     if isinstance(receipt, SyncReceipt) and isinstance(before, SyncReceipt):
         fewer = receipt.trades[0] < before.trades[0] or receipt.flows[0] < before.flows[0]
-        return not fewer and receipt.until_ms >= before.until_ms
+        # Until something was balanced, other credentials begin anew: nothing was published yet.
+        anew = not before.balanced_ms
+        return not fewer and (anew or receipt.until_ms >= before.until_ms)
     if isinstance(receipt, ReturnsReceipt) and isinstance(before, ReturnsReceipt):
         return receipt.first_ms == before.end_ms and receipt.accounts >= before.accounts
     return False

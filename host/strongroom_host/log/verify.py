@@ -80,7 +80,8 @@ class Problem(enum.Enum):
     UNPROVED = "unproved"
     """The stored evidence of a boot does not prove which image and manifest it ran."""
     UNSIGNED = "unsigned"
-    """No boot that evidence proves has signed the stored head."""
+    """No boot that evidence proves has signed the stored head, or of a record's log the boot that
+    is said to have written some leaves signed no head that has them."""
 
     @property
     def code(self) -> str:

@@ -219,7 +219,7 @@ class KeptLog:
         """Who vouches for a page of this boot: evidence is fetched once for each boot."""
         if self._source is None or self._source.boot.boot_id != boot_id:
             try:
-                self._source = self._as_kept(self._vouched())
+                self._source = self._vouched()
             except HostError as error:
                 self._warn(f"nobody says who signs the record's log: {error.what}")
                 raise LogUnavailable(
@@ -235,12 +235,6 @@ class KeptLog:
                 )
             )
         return self._source
-
-    def _as_kept(self, source: Source) -> Source:
-        """Returns who vouches, with the head that is kept of that boot: this host began anew."""
-        kept = Boots(self.folder).get(source.boot.boot_id)
-        note = kept.note if kept is not None else b""
-        return replace(source, boot=msgspec.structs.replace(source.boot, note=note))
 
     @contextmanager
     def _connect(self) -> Iterator[Source]:
