@@ -1,0 +1,131 @@
+"""What the relay forwards: exactly one plain request to its venue, of a method and path it knows.
+
+Narrower than HTTP/1.1 allows, so that no two readers of the same bytes can disagree about where the
+request ends: one Host, at most one Content-Length, no transfer coding, no folded lines.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from strongroom_host.relay.reasons import Reason, Rejected
+
+__all__ = ["CANCELS", "FORWARDED", "MAX_REQUEST", "Admitted", "Gate"]
+
+MAX_REQUEST: Final = 64 * 1024
+_MAX_HEAD: Final = 8 * 1024
+
+CANCELS: Final = (
+    "DELETE /order",
+    "DELETE /orders",
+    "DELETE /cancel-all",
+    "DELETE /cancel-market-orders",
+)
+"""What only takes orders back. These alone may be left with the relay for later."""
+
+FORWARDED: Final = (
+    "POST /order",
+    "POST /orders",
+    *CANCELS,
+    "POST /v1/heartbeats",
+    "GET /data/order/0x{64 hex digits}",
+    "GET /data/orders[?next_cursor=...]",
+    "GET /data/trades[?next_cursor=...]",
+)
+"""The enclave's own requests; nothing else has a reason to come this way."""
+
+_FIXED: Final = {
+    line.encode(): line in CANCELS for line in FORWARDED if not line.startswith("GET ")
+}
+_QUERY: Final = re.compile(
+    rb"GET /data/(?:order/0x[0-9a-f]{64}"
+    rb"|(?:orders|trades)(?:\?next_cursor=[A-Za-z0-9%/_=-]{0,300})?)"
+)
+_HEAD: Final = re.compile(
+    rb"([A-Z]{1,16} [!-~]{1,2048}) HTTP/1\.1\r\n"
+    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}:[\t -~]{0,4096}\r\n){1,64})\r\n"
+)
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(.*?)[ \t]*\r\n")
+_HOST: Final = re.compile(rb"\r\nhost:[ \t]*(.*?)[ \t]*\r\n")
+_CONNECTION: Final = re.compile(rb"\r\nconnection:[ \t]*(.*?)[ \t]*\r\n")
+_FOREIGN: Final = re.compile(rb"\r\n(?:transfer-encoding|expect|upgrade|te|trailer):")
+_DIGITS: Final = re.compile(rb"[0-9]{1,6}")
+
+
+class Admitted(NamedTuple):
+    """A request that may go: its method and path (`line`), and whether it only cancels."""
+
+    line: bytes
+    cancels: bool
+
+
+class Gate:
+    """Lets requests for one venue through.
+
+    Args:
+        host: The name that the Host header has to carry, with or without `port`.
+        port: The venue's port.
+        max_request: Bytes.
+    """
+
+    __slots__ = ("_hosts", "max_request")
+
+    def __init__(self, host: str, port: int, max_request: int = MAX_REQUEST) -> None:
+        name = host.lower().encode()
+        self._hosts = (name, b"%s:%d" % (name, port))
+        self.max_request = max_request
+
+    def admit(self, request: bytes) -> Admitted:
+        """What was asked for, proven to be one whole request that may be forwarded.
+
+        Raises:
+            Rejected: `REQUEST_TOO_LONG`, `NOT_A_REQUEST`, `WRONG_HOST` or `NOT_ALLOWED`.
+        """
+        if len(request) > self.max_request:
+            raise Rejected(Reason.REQUEST_TOO_LONG, f"{len(request)} bytes")
+        head = _HEAD.match(request, 0, _MAX_HEAD)
+        if head is None:
+            raise Rejected(Reason.NOT_A_REQUEST, "no whole head")
+        # The line's end comes before the first header, so that each is found behind a line's end.
+        fields = b"\r\n" + head[2].lower()
+        self._check_host(fields)
+        _check_body(fields, len(request) - head.end())
+        line = head[1]
+        cancels = _FIXED.get(line)
+        if cancels is None:
+            if not _QUERY.fullmatch(line):
+                raise Rejected(Reason.NOT_ALLOWED, line[:80].decode("ascii"))
+            cancels = False
+        return Admitted(line, cancels)
+
+    def _check_host(self, fields: bytes) -> None:
+        hosts = _all(_HOST, fields)
+        if len(hosts) != 1:
+            raise Rejected(Reason.NOT_A_REQUEST, f"{len(hosts)} Host headers")
+        if hosts[0] not in self._hosts:
+            raise Rejected(Reason.WRONG_HOST, hosts[0][:80].decode("ascii"))
+
+
+def _check_body(fields: bytes, length: int) -> None:
+    if _FOREIGN.search(fields):
+        raise Rejected(Reason.NOT_A_REQUEST, "a header that changes where it ends")
+    for value in _all(_CONNECTION, fields):
+        if value != b"keep-alive":
+            raise Rejected(Reason.NOT_A_REQUEST, "a connection that does not stay")
+    stated = _all(_LENGTH, fields)
+    if len(stated) > 1 or (stated and not _DIGITS.fullmatch(stated[0])):
+        raise Rejected(Reason.NOT_A_REQUEST, "an unclear Content-Length")
+    expected = int(stated[0]) if stated else 0
+    if expected != length:
+        raise Rejected(Reason.NOT_A_REQUEST, f"a body of {length} bytes instead of {expected}")
+
+
+def _all(pattern: re.Pattern[bytes], fields: bytes) -> list[bytes]:
+    """Every value of a header; two in a row share a line's end, so `findall` would skip one."""
+    found = []
+    at = 0
+    while match := pattern.search(fields, at):
+        found.append(match[1])
+        at = match.end() - 2
+    return found

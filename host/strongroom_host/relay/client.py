@@ -1,0 +1,408 @@
+"""A bot's way to the venue over the relay: one UDP socket, one session, one thread.
+
+`exchange` is `VenueConnection.exchange` over the relay, with the same three ends; `begin`, `pump`
+and `Pending` are the same without waiting. Nothing is ever forwarded twice: see `conversation`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Protocol
+
+from strongroom_host.relay import frames_v2
+from strongroom_host.relay.admission import Gate
+from strongroom_host.relay.conversation import Conversation
+from strongroom_host.relay.errors import ClientMisused, RelayUnreachable
+from strongroom_host.relay.frames_v2 import CLIENT_ID_SIZE, Challenge, HandshakeKeys
+from strongroom_host.relay.keys import SALT_SIZE, fingerprint
+from strongroom_host.relay.messages import MESSAGE_ID_SIZE, Close, HeldState
+from strongroom_host.relay.pending import Pending, Timing
+from strongroom_host.relay.reasons import Rejected
+from strongroom_host.venue import MalformedRequest, VenueResponse
+
+__all__ = ["ClientLimits", "RelayClient", "SequenceSource"]
+
+_LARGEST: Final = 65_535
+_SECOND: Final = 1_000_000_000
+_BUFFER: Final = 1 << 20
+
+
+class SequenceSource(Protocol):
+    """Numbers for packets; `sequences.SequenceBlock` is one."""
+
+    def next(self) -> int:
+        """A number from 1 below 2^63 that nobody got before, larger than the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """Times in seconds.
+
+    `lifetime_s` is how long the relay may take to forward what `exchange` sends, `answer_s` how
+    long its answer is waited for after that. With `spin`, waiting never sleeps: it costs one core,
+    and saves what waking up takes.
+    """
+
+    handshake_s: float = 3.0
+    lifetime_s: float = 2.0
+    answer_s: float = 16.0
+    spin: bool = False
+    timing: Timing = field(default_factory=Timing)
+
+
+class RelayClient:
+    """A client of one relay. Owned by one thread of the process that made it.
+
+    Args:
+        address: The relay's IP address or name, and port.
+        psk: The pre-shared key.
+        sequences: Numbers for packets, never the same twice, whatever happens to this process.
+        host: The venue's name, which requests must carry.
+        port: The venue's port.
+        client_id: 16 bytes that stay the same when the bot is started again: whose deposits are
+            whose.
+        limits: See there.
+        clock: Monotonic nanoseconds.
+        random: That many random bytes.
+
+    Raises:
+        RelayUnreachable: the address cannot be resolved.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        psk: bytes,
+        sequences: SequenceSource,
+        *,
+        host: str,
+        port: int = 443,
+        client_id: bytes = bytes(CLIENT_ID_SIZE),
+        limits: ClientLimits | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        if len(client_id) != CLIENT_ID_SIZE:
+            raise ClientMisused(f"a client id has {CLIENT_ID_SIZE} bytes", actual=len(client_id))
+        self._address, self._sequences, self._client_id = address, sequences, client_id
+        self._keys, self._fingerprint = HandshakeKeys(psk), fingerprint(psk)
+        self._gate = Gate(host, port)
+        self._limits = limits or ClientLimits()
+        self._clock, self._random = clock, random
+        self._process = os.getpid()
+        self._conversation: Conversation | None = None
+        self._fading: list[Conversation] = []
+        self._socket = _connected(address)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        self.sessions = 0
+
+    def __enter__(self) -> RelayClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leaves the session and closes the socket. What was deposited stays with the relay."""
+        for conversation in self._talks():
+            conversation.give_up("the client was closed")
+            if os.getpid() == self._process:
+                conversation.say(Close().pack())
+        self._conversation, self._fading = None, []
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """The socket, for who waits for several things; then call `pump`."""
+        return self._socket.fileno()
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """To the relay and back, smoothed; None without a session."""
+        return None if self._conversation is None else self._conversation.round_trip_ns / 1e9
+
+    @property
+    def boot(self) -> bytes | None:
+        """Which life of the relay the session is with; None without one."""
+        accepted = None if self._conversation is None else self._conversation.accepted
+        return None if accepted is None else accepted.boot
+
+    # --- requests -----------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Have a session now, so that the next request need not wait for one.
+
+        Raises:
+            RelayUnreachable: nobody with this PSK answers.
+            ClientMisused: this process is a fork of the one that made the client.
+        """
+        self._check_process()
+        held = self._conversation
+        if held is not None:
+            if not held.lost(self._clock()):
+                return
+            self._conversation = None
+            if held.under_way:  # it may still be heard of; what is new goes another way
+                self._fading.append(held)
+        self._conversation = self._shake_hands()
+        self.sessions += 1
+
+    def exchange(self, request: bytes) -> VenueResponse:
+        """Sends `request` unchanged through the relay and returns the venue's whole answer.
+
+        Raises:
+            MalformedRequest: nothing that the relay forwards; nothing was sent.
+            NotSent: nothing was sent to the venue.
+            OutcomeUnknown: something may have been, and no whole answer came.
+        """
+        return self.send(request, self._clock() + int(self._limits.lifetime_s * 1e9))
+
+    def send(
+        self, request: bytes, deadline_ns: int, message_id: bytes | None = None
+    ) -> VenueResponse:
+        """As `exchange`; not forwarded after `deadline_ns` of this machine's monotonic clock."""
+        pending = self.begin(request, deadline_ns, message_id)
+        while not pending.done:
+            self.pump(1.0)
+        return pending.result()
+
+    def begin(self, request: bytes, deadline_ns: int, message_id: bytes | None = None) -> Pending:
+        """Sends `request` and returns at once, unless a session has to be opened first.
+
+        Raises:
+            MalformedRequest, RelayUnreachable: as `exchange`; nothing was sent.
+        """
+        try:
+            self._gate.admit(request)
+        except Rejected as refusal:
+            raise MalformedRequest(
+                refusal.what, actual=refusal.actual, remedy=refusal.remedy
+            ) from None
+        self.open()
+        now_ns = self._clock()
+        give_up_ns = max(deadline_ns, now_ns) + int(self._limits.answer_s * 1e9)
+        identity = message_id or self._random(MESSAGE_ID_SIZE)
+        return self._talk().begin(identity, request, deadline_ns, give_up_ns, now_ns)
+
+    def status(self) -> bytes:
+        """The relay's counters, as JSON.
+
+        Raises:
+            RelayUnreachable: no session, or no answer.
+        """
+        self.open()
+        now_ns = self._clock()
+        until_ns = now_ns + int(self._limits.handshake_s * 1e9)
+        identity = self._random(MESSAGE_ID_SIZE)
+        pending = self._talk().ask_status(identity, until_ns, now_ns)
+        while not pending.done:
+            self.pump(1.0)
+        return pending.result().body
+
+    def pump(self, timeout_s: float = 0.0) -> bool:
+        """Receives what has come, sends what is due; returns whether anything came.
+
+        Waits for at most `timeout_s`, and not at all when nothing is to be waited for. Call it
+        every other second at least, or the session may be taken for lost.
+        """
+        talks = self._talks()
+        if not talks:
+            return False
+        until_ns = self._clock() + int(timeout_s * _SECOND)
+        until_ns = min(until_ns, *(talk.next_ns() for talk in talks))
+        came = self._receive()
+        while not came and self._clock() < until_ns:
+            if not self._limits.spin:
+                self._poll.poll(max(0.0, (until_ns - self._clock()) / 1e6))
+            came = self._receive()
+        now_ns = self._clock()
+        for talk in talks:
+            if now_ns >= talk.next_ns():
+                self._check_process()
+                talk.tick(now_ns)
+        if self._fading:
+            self._fading = [talk for talk in self._fading if talk.under_way]
+        return came
+
+    # --- the dead man's switch ----------------------------------------------------------------
+
+    def deposit(self, slot: int, request: bytes, fire_after_s: float, valid_s: float) -> None:
+        """Leaves a signed cancel with the relay, which sends it unless `beat` comes in time.
+
+        It is worthless after `valid_s`, and replaced by the next deposit in `slot` (0 to 255).
+
+        Raises:
+            MalformedRequest: the request is no cancel for this venue.
+            RelayUnreachable: no session.
+        """
+        try:
+            admitted = self._gate.admit(request)
+        except Rejected as refusal:
+            raise MalformedRequest(refusal.what, actual=refusal.actual) from None
+        if not admitted.cancels:
+            raise MalformedRequest(
+                "only a cancel may be left with the relay", actual=admitted.line.decode("ascii")
+            )
+        self.open()
+        now_ns = self._clock()
+        fire_at_ns = now_ns + int(fire_after_s * 1e9)
+        self._talk().deposit(slot, request, fire_at_ns, now_ns + int(valid_s * 1e9), now_ns)
+
+    def beat(self, slot: int, fire_after_s: float) -> None:
+        """Says that the bot lives: what was left in `slot` waits that long from now on."""
+        self.open()
+        now_ns = self._clock()
+        self._talk().beat(slot, now_ns + int(fire_after_s * 1e9), now_ns)
+
+    def withdraw(self, slot: int) -> None:
+        """Takes back what was left in `slot`."""
+        self.open()
+        self._talk().beat(slot, 0, self._clock())
+
+    def held(self, slot: int) -> HeldState | None:
+        """What the relay last said of `slot` in this session."""
+        return None if self._conversation is None else self._conversation.held.get(slot)
+
+    # --- packets ------------------------------------------------------------------------------
+
+    def _talks(self) -> list[Conversation]:
+        current = self._conversation
+        return self._fading if current is None else [current, *self._fading]
+
+    def _talk(self) -> Conversation:
+        if self._conversation is None:
+            raise RelayUnreachable("there is no session with the relay")
+        return self._conversation
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise ClientMisused(
+                "a session cannot be shared with a forked process",
+                remedy="make a client of its own in each process",
+            )
+
+    def _send(self, datagram: bytes) -> None:
+        # A refusal of the network is a lost packet: it is repeated, or found out in the end.
+        with contextlib.suppress(OSError):
+            self._socket.send(datagram)
+
+    def _receive(self) -> bool:
+        came = False
+        while (datagram := self._next()) is not None:
+            kind = datagram[3] if datagram[:3] == frames_v2.MAGIC and len(datagram) > 3 else 0
+            if kind == frames_v2.TO_CLIENT:
+                for talk in self._talks():
+                    talk.packet(datagram, self._clock())
+                came = True
+            elif kind == frames_v2.RESET:
+                self._reset(datagram)
+                came = True
+        return came
+
+    def _next(self) -> bytes | None:
+        """The next datagram, if one is there; an error of the network is none."""
+        try:
+            return self._socket.recv(_LARGEST)
+        except OSError:
+            return None
+
+    def _reset(self, datagram: bytes) -> None:
+        try:
+            session, _ = self._keys.read_reset(datagram)
+        except Rejected:
+            return
+        for talk in self._talks():
+            if talk.session == session:
+                talk.give_up("the relay was started anew, and knows nothing of it")
+                if talk is self._conversation:
+                    self._conversation = None
+
+    # --- the way in ---------------------------------------------------------------------------
+
+    def _shake_hands(self) -> Conversation:
+        """A new session: greeting, challenge, start, acceptance; each repeated until answered."""
+        until_ns = self._clock() + int(self._limits.handshake_s * 1e9)
+        client_salt = self._random(SALT_SIZE)
+        challenge, arrived_ns = self._challenge(client_salt, until_ns)
+        conversation = Conversation(
+            challenge.session,
+            self._keys.session_keys(challenge),
+            self._sequences.next,
+            self._send,
+            challenge.relay_ns,
+            arrived_ns,
+            self._limits.timing,
+        )
+        wait_ns = self._limits.timing.first_ns
+        while self._clock() < until_ns:
+            self._send(self._keys.start(challenge, self._sequences.next(), self._client_id))
+            retry_ns = min(until_ns, self._clock() + wait_ns)
+            while self._await(retry_ns) and (datagram := self._next()) is not None:
+                conversation.packet(datagram, self._clock())
+                if conversation.accepted is not None:
+                    return conversation
+            wait_ns = min(2 * wait_ns, self._limits.timing.longest_ns)
+        raise self._unreachable("the relay answers greetings, but opens no session")
+
+    def _challenge(self, client_salt: bytes, until_ns: int) -> tuple[Challenge, int]:
+        hello = self._keys.hello(client_salt)
+        wait_ns = self._limits.timing.first_ns
+        while self._clock() < until_ns:
+            self._send(hello)
+            retry_ns = min(until_ns, self._clock() + wait_ns)
+            while self._await(retry_ns):
+                datagram = self._next()
+                if datagram is None:
+                    break  # most likely an ICMP message: nobody listens, perhaps not yet
+                with contextlib.suppress(Rejected):
+                    return self._keys.read_challenge(datagram, client_salt), self._clock()
+            while self._clock() < retry_ns:
+                time.sleep(max(0.0, (retry_ns - self._clock()) / 1e9))
+            wait_ns = min(2 * wait_ns, self._limits.timing.longest_ns)
+        raise self._unreachable("the relay does not answer")
+
+    def _await(self, until_ns: int) -> bool:
+        """Whether something came before `until_ns`."""
+        left_ms = (until_ns - self._clock()) / 1e6
+        return left_ms > 0 and bool(self._poll.poll(left_ms))
+
+    def _unreachable(self, what: str) -> RelayUnreachable:
+        host, port = self._address
+        return RelayUnreachable(
+            what,
+            actual=f"{host}:{port}, silent for {self._limits.handshake_s:g} s",
+            remedy=(
+                "see that it runs there and UDP gets through, and that both sides have one PSK"
+                f" (this side's fingerprint: {self._fingerprint}; `strongroom relay psk --check`)"
+            ),
+        )
+
+
+def _connected(address: tuple[str, int]) -> socket.socket:
+    """A socket that takes datagrams from that address alone."""
+    try:
+        found = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, target = found[0]
+        made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        made.connect(target)
+    except OSError as error:
+        raise RelayUnreachable(
+            f"cannot send to {address[0]}:{address[1]}",
+            actual=error,
+            remedy="check the relay's address",
+        ) from error
+    return made
