@@ -1,0 +1,1 @@
+"""Where the time goes between a tick and an order: stages, histograms, and how they are shown."""

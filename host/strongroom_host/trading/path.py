@@ -1,0 +1,450 @@
+"""The one order path: decision, enclave, journal, venue, and what became of it.
+
+An order's hash is on the disk before the first byte of its request leaves. Nothing is sent twice:
+an order without a certain outcome is asked about (`store.reconciling`) until the venue's answer
+proves something. Questions go the same way as orders, and nothing here waits for an answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from time import monotonic_ns, perf_counter_ns
+from typing import Final, Protocol
+
+import msgspec
+from strongroom_wire.errors import Code, Rule
+from strongroom_wire.frames import Reply
+from strongroom_wire.leaves import Leaf
+from strongroom_wire.pages import Entry
+
+from strongroom_host.enclave_client.channel import refused_reply
+from strongroom_host.enclave_client.errors import EnclaveRefused
+from strongroom_host.errors import HostError
+from strongroom_host.latency.stages import Stage
+from strongroom_host.latency.stats import Counter, Figures
+from strongroom_host.store import (
+    AbsenceRule,
+    Journal,
+    OrderState,
+    Reconciliation,
+    reconciling,
+    record_outcome,
+)
+from strongroom_host.strategy.port import OrderEvent
+from strongroom_host.trading.intents import IntentWriter
+from strongroom_host.trading.markets import TradedMarket
+from strongroom_host.trading.orders import OrderBook, TrackedOrder, read_matched, read_size_matched
+from strongroom_host.trading.outlet import Outlet, Pending
+from strongroom_host.venue import (
+    MalformedRequest,
+    NotSent,
+    OutcomeUnknown,
+    SignedRequest,
+    VenueResponse,
+)
+
+__all__ = ["Answered", "Enclave", "Errand", "OrderPath", "PathLimits"]
+
+_CANCELS: Final = 1000
+_POLL_NS: Final = 50_000_000
+
+Errand = Generator[bytes, VenueResponse | None, None]
+"""Yields requests and is given the answers: something that takes more than one question."""
+
+
+class Enclave(Protocol):
+    """The signer as the path sees it; an open `FastChannel` is one."""
+
+    spans: tuple[int, int, int]
+
+    def exchange_bytes(self, intent: bytes, timeout: float | None = None) -> Reply:
+        """See `FastChannel.exchange_bytes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathLimits:
+    """Times in seconds: how long a request may be on its way; how often orders that rest are asked
+    about, and those of which nothing is known; when "no such order" is believed."""
+
+    deadline_s: float = 5.0
+    poll_s: float = 1.0
+    settle_s: float = 0.5
+    absence_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the enclave said to one decision; `rule` and the figures only of a denial."""
+
+    number: int
+    code: Code
+    rule: Rule
+    limit: int
+    actual: int
+    leaf: int | None
+    order_hash: bytes
+
+
+@dataclass(slots=True)
+class _Flight:
+    order: TrackedOrder
+    signed: SignedRequest
+    pending: Pending
+    begun_ns: int
+
+
+@dataclass(slots=True)
+class _Question:
+    errand: Errand
+    pending: Pending
+
+
+class OrderPath:
+    """Owned by the trading loop's thread.
+
+    Attributes:
+        book: The orders that are not over.
+        events: What the strategy is to be told, in order; the loop takes them from here.
+        released: Instruments in which no order is under way any more; likewise.
+        troubles: What went wrong with questions, in words.
+    """
+
+    def __init__(
+        self,
+        enclave: Enclave,
+        writer: IntentWriter,
+        journal: Journal,
+        outlet: Outlet,
+        figures: Figures,
+        limits: PathLimits,
+        kept: Callable[[Sequence[Entry]], object] | None = None,
+    ) -> None:
+        """Takes the parts that are open already.
+
+        Args:
+            enclave: An open channel.
+            writer: Encodes for the key and the strategy.
+            journal: Of this boot.
+            outlet: The way to the venue.
+            figures: Where stages and counts go.
+            limits: Times.
+            kept: Returns once the log durably has an entry; without it the journal alone has it.
+        """
+        self._enclave, self._writer, self._journal = enclave, writer, journal
+        self._outlet, self._figures, self._limits, self._kept = outlet, figures, limits, kept
+        self._stages = figures.stages
+        self.book = OrderBook()
+        self.events: deque[OrderEvent] = deque()
+        self.released: deque[int] = deque()
+        self.troubles: deque[str] = deque(maxlen=32)
+        self._flights: list[_Flight] = []
+        self._questions: list[_Question] = []
+        self._asked: dict[bytes, int] = {}
+        self._next_poll_ns = 0
+
+    # --- orders -------------------------------------------------------------------------------
+
+    def place(self, order: TrackedOrder, market: TradedMarket, received_ns: int) -> Answered:
+        """Has an order signed, journalled and sent; its outcome comes with a later `turn`.
+
+        Raises:
+            ChannelClosed, ChannelTimeout, ChannelBroken, EnclaveRefused: the channel is gone;
+                nothing was sent.
+            JournalBroken: nothing was sent.
+        """
+        stages = self._stages
+        began = perf_counter_ns()
+        intent = self._writer.order(order.intent, market, time.time_ns())
+        encoded = perf_counter_ns()
+        reply = self._enclave.exchange_bytes(intent)
+        stages[Stage.INTENT].record(encoded - began)
+        answered = self._answered(order, reply)
+        now_ns = monotonic_ns()
+        if reply.code is not Code.OK:
+            self._figures.count(Counter.DENIED)
+            code = int(reply.rule) if reply.rule else int(reply.code)
+            self.events.append(self.book.denied(order, code, now_ns))
+            return answered
+        seal, wait, opened = self._enclave.spans
+        stages[Stage.SEAL].record(seal)
+        stages[Stage.ENCLAVE].record(wait)
+        stages[Stage.OPEN].record(opened)
+        stages[Stage.SIGNED].record(now_ns - received_ns)
+        self._figures.count(Counter.SIGNED)
+        entry = Entry(reply.leaf, reply.opening)
+        signed = SignedRequest(reply.order_hashes, reply.request, reply.decision, entry)
+        self.book.signed(order, answered.order_hash)
+        self._send(order, signed, received_ns)
+        return answered
+
+    def _send(self, order: TrackedOrder, signed: SignedRequest, received_ns: int) -> None:
+        stages = self._stages
+        began = perf_counter_ns()
+        self._journal.prepare(signed, sending=self._kept is None)
+        if self._kept is not None:
+            try:
+                self._kept([signed.entry])
+            except HostError as error:
+                self._not_sent(order, signed, NotSent(f"not kept in the log: {error}"))
+                return
+            self._journal.mark_sent(signed)
+        journalled = perf_counter_ns()
+        stages[Stage.JOURNAL].record(journalled - began)
+        deadline_ns = monotonic_ns() + int(self._limits.deadline_s * 1e9)
+        try:
+            pending = self._outlet.begin(signed.request, deadline_ns)
+        except (NotSent, MalformedRequest) as error:
+            self._not_sent(order, signed, error)
+            return
+        begun_ns = monotonic_ns()
+        stages[Stage.FRAME].record(perf_counter_ns() - journalled)
+        stages[Stage.OUT].record(begun_ns - received_ns)
+        self._figures.count(Counter.SENT)
+        self._flights.append(_Flight(order, signed, pending, begun_ns))
+
+    def _not_sent(self, order: TrackedOrder, signed: SignedRequest, error: HostError) -> None:
+        record_outcome(self._journal, signed, error)
+        self.events.append(self.book.not_sent(order, monotonic_ns()))
+        self.released.append(order.intent.instrument)
+
+    @staticmethod
+    def _answered(order: TrackedOrder, reply: Reply) -> Answered:
+        leaf = Leaf.parse(reply.leaf).index if reply.leaf else None
+        order_hash = reply.order_hashes[0] if reply.order_hashes else bytes(32)
+        figures = (reply.rule, reply.limit, reply.actual)
+        return Answered(order.number, reply.code, *figures, leaf, order_hash)
+
+    # --- cancels and other questions ----------------------------------------------------------
+
+    def cancel(self, hashes: Sequence[bytes]) -> None:
+        """Has these orders taken back; what went away is told in `events`."""
+        if hashes:
+            self.run(self._cancelling(self._writer.cancel(hashes[:_CANCELS]), "cancel"))
+
+    def cancel_all(self) -> None:
+        """Has everything taken back that the key has resting, this session's or not."""
+        self.run(self._cancelling(self._writer.cancel_all(), "cancel all"))
+
+    def sign(self, intent: bytes, what: str) -> bytes:
+        """Returns a signed request without orders.
+
+        Raises:
+            EnclaveRefused: the enclave does not let this client ask for it.
+        """
+        reply = self._enclave.exchange_bytes(intent)
+        if error := refused_reply(reply, what):
+            raise error
+        return reply.request
+
+    def run(self, errand: Errand) -> None:
+        """Begins something that asks the venue; it goes on with every answer."""
+        self._step(errand, None, first=True)
+
+    def _step(self, errand: Errand, answer: VenueResponse | None, *, first: bool = False) -> None:
+        while True:
+            try:
+                request = next(errand) if first else errand.send(answer)
+            except StopIteration:
+                return
+            except EnclaveRefused as error:
+                self.troubles.append(str(error))
+                return
+            first, answer = False, None
+            deadline_ns = monotonic_ns() + int(self._limits.deadline_s * 1e9)
+            try:
+                pending = self._outlet.begin(request, deadline_ns)
+            except (NotSent, OutcomeUnknown):
+                continue  # as if nobody had answered
+            self._questions.append(_Question(errand, pending))
+            return
+
+    def _cancelling(self, intent: bytes, what: str) -> Errand:
+        answer = yield self.sign(intent, what)
+        self._figures.count(Counter.CANCELS)
+        for order_hash in _cancelled(answer):
+            order = self.book.open.get(order_hash)
+            if order is not None:
+                # What was traded of it before it went is asked for, then it is over.
+                yield from self._standing(order)
+
+    def _standing(self, order: TrackedOrder) -> Errand:
+        """Asks what became of an order that the venue has, and tells of it."""
+        intent = self._writer.query_order(order.order_hash)
+        answer = yield self.sign(intent, "order query")
+        if answer is None or answer.status != 200 or order.order_hash not in self.book.open:
+            return
+        matched = read_size_matched(answer)
+        if matched is None:
+            return
+        self._settle_from(answer, order)
+        state = self._journal.get(order.order_hash).state
+        over = state in (OrderState.CLOSED, OrderState.FILLED)
+        for event in self.book.standing(order, matched, monotonic_ns(), over=over):
+            self._tell(event)
+
+    def _settle_from(self, answer: VenueResponse, order: TrackedOrder) -> None:
+        """Brings the journal to where the venue's answer says that the order stands."""
+        steps = reconciling(self._journal, order.order_hash, _Asked())
+        next(steps)
+        try:
+            steps.send(answer)
+        except StopIteration:
+            return
+
+    def _reconcile(self, order: TrackedOrder) -> Errand:
+        """Asks about an order of which nothing is certain."""
+        rule = AbsenceRule(self._limits.absence_s)
+        queries = _Queries(self, self._writer)
+        steps = reconciling(self._journal, order.order_hash, queries, absence=rule)
+        answer: VenueResponse | None = None
+        try:
+            request = next(steps)
+            while True:
+                answer = yield request
+                request = steps.send(answer)
+        except StopIteration as done:
+            result: Reconciliation = done.value
+        if result is not Reconciliation.SETTLED or order.order_hash not in self.book.open:
+            return
+        self._figures.count(Counter.RECONCILED)
+        state, now_ns = self._journal.get(order.order_hash).state, monotonic_ns()
+        if state is OrderState.ABSENT:
+            self._tell(self.book.absent(order, now_ns))
+        else:
+            matched = None if answer is None else read_size_matched(answer)
+            over = state is not OrderState.OPEN
+            if matched is None:
+                # A trade names it and the order query does not: how much of it is not known here.
+                matched = order.size if state is OrderState.FILLED else order.filled
+            for event in self.book.standing(order, matched, now_ns, over=over):
+                self._tell(event)
+        self.released.append(order.intent.instrument)
+
+    # --- what comes back ----------------------------------------------------------------------
+
+    @property
+    def under_way(self) -> int:
+        """How many requests wait for their answer."""
+        return len(self._flights) + len(self._questions)
+
+    @property
+    def unsettled(self) -> tuple[TrackedOrder, ...]:
+        """Orders that may be at the venue without this host knowing."""
+        states = {order.order_hash: order for order in self.book.open.values()}
+        found = [entry.order_hash for entry in self._journal.unresolved()]
+        return tuple(states[item] for item in found if item in states)
+
+    def turn(self) -> None:
+        """Takes what has come back; to be called whenever there is no tick, and now and then."""
+        self._outlet.pump(0.0)
+        if self._flights:
+            landed = [flight for flight in self._flights if flight.pending.done]
+            if landed:
+                self._flights = [flight for flight in self._flights if not flight.pending.done]
+                for flight in landed:
+                    self._land(flight)
+        if self._questions:
+            answered = [each for each in self._questions if each.pending.done]
+            if answered:
+                self._questions = [each for each in self._questions if not each.pending.done]
+                for each in answered:
+                    self._step(each.errand, _answer(each.pending))
+
+    def poll(self) -> None:
+        """Asks about the orders that rest or are unknown, each when its time has come."""
+        now_ns = monotonic_ns()
+        if now_ns < self._next_poll_ns:
+            return
+        self._next_poll_ns = now_ns + _POLL_NS
+        flying = {flight.order.order_hash for flight in self._flights}
+        for order_hash, order in list(self.book.open.items()):
+            if order_hash in flying:
+                continue
+            state = self._journal.get(order_hash).state
+            settled = state in (OrderState.ACCEPTED, OrderState.OPEN)
+            patience = self._limits.poll_s if settled else self._limits.settle_s
+            if now_ns - self._asked.get(order_hash, 0) < patience * 1e9:
+                continue
+            self._asked[order_hash] = now_ns
+            self.run(self._standing(order) if settled else self._reconcile(order))
+        if len(self._asked) > 2 * len(self.book.open) + 64:
+            self._asked = {key: at for key, at in self._asked.items() if key in self.book.open}
+
+    def _land(self, flight: _Flight) -> None:
+        order, signed, now_ns = flight.order, flight.signed, monotonic_ns()
+        self._stages[Stage.ANSWER].record(now_ns - flight.begun_ns)
+        outcome: VenueResponse | HostError
+        try:
+            outcome = flight.pending.result()
+        except (NotSent, OutcomeUnknown, MalformedRequest) as error:
+            outcome = error
+        (entry,) = record_outcome(self._journal, signed, outcome)
+        if entry.state is OrderState.ACCEPTED and isinstance(outcome, VenueResponse):
+            self._figures.count(Counter.ACCEPTED)
+            matched = read_matched(outcome, order.intent.side)
+            for event in self.book.accepted(order, matched, now_ns):
+                self._tell(event)
+        elif entry.state is OrderState.REJECTED and isinstance(outcome, VenueResponse):
+            self._figures.count(Counter.REFUSED)
+            self._tell(self.book.refused(order, outcome.status, now_ns))
+        elif entry.state is OrderState.UNSENT:
+            self._tell(self.book.not_sent(order, now_ns))
+        else:
+            self._figures.count(Counter.UNKNOWN)
+            self._tell(self.book.unknown(order, now_ns))
+            return  # the market stays closed to this strategy until it is settled
+        self.released.append(order.intent.instrument)
+
+    def _tell(self, event: OrderEvent) -> None:
+        if event.filled:
+            self._figures.count(Counter.FILLS)
+        self.events.append(event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    """Own-order queries signed by the enclave, for `reconciling`."""
+
+    path: OrderPath
+    writer: IntentWriter
+
+    def order(self, order_hash: bytes) -> bytes:
+        return self.path.sign(self.writer.query_order(order_hash), "order query")
+
+    def trades(self) -> bytes:
+        return self.path.sign(self.writer.query_trades(), "trades")
+
+
+class _Asked:
+    """Stands for queries whose answer is there already."""
+
+    def order(self, order_hash: bytes) -> bytes:  # noqa: ARG002  the port's
+        return b""
+
+    def trades(self) -> bytes:
+        return b""
+
+
+class _Cancelled(msgspec.Struct):
+    canceled: list[str] = []
+
+
+def _cancelled(answer: VenueResponse | None) -> list[bytes]:
+    """Returns the orders that the venue says it took off the book."""
+    if answer is None or answer.status != 200:
+        return []
+    try:
+        found = msgspec.json.decode(answer.body, type=_Cancelled).canceled
+        return [bytes.fromhex(text.removeprefix("0x")) for text in found]
+    except (msgspec.MsgspecError, ValueError):
+        return []
+
+
+def _answer(pending: Pending) -> VenueResponse | None:
+    try:
+        return pending.result()
+    except (NotSent, OutcomeUnknown, MalformedRequest):
+        return None
