@@ -1,7 +1,7 @@
 """A ring's memory: made, opened and looked into, but neither written to nor read from.
 
-Whoever opens it believes nothing in it: size, magic, version, layout and shape are checked, and that
-it is this user's file and nobody else can write to it.
+Whoever opens it believes nothing in it: size, magic, version, layout and shape are checked, and
+that it is the user's file and nobody else can write to it.
 """
 
 import mmap
@@ -17,7 +17,16 @@ from strongroom_host.ring.hugepages import map_huge
 from strongroom_host.ring.locks import process_start
 from strongroom_host.ring.tick import SIZE
 
-__all__ = ["Producer", "Segment", "Shape", "open_file"]
+__all__ = [
+    "Producer",
+    "Segment",
+    "Shape",
+    "check_owner",
+    "new_shape",
+    "open_file",
+    "read_shape",
+    "write_shape",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +107,23 @@ def check_owner(descriptor: int, path: Path, user: int) -> None:
 class Segment:
     """An open ring: its file, its mappings, and views of them in words of 64 bits."""
 
-    def __init__(self, path: Path, descriptor: int, shape: Shape, *, writable: bool) -> None:
-        """Maps the file, of which `shape` was read or written; owns `descriptor` from here on."""
+    def __init__(
+        self, path: Path, descriptor: int, shape: Shape, user: int, *, writable: bool
+    ) -> None:
+        """Maps the file, of which `shape` was read or written; owns `descriptor` if it succeeds.
+
+        Raises:
+            RingInvalid: its slots on huge pages cannot be mapped.
+        """
         self.path, self.descriptor, self.shape = path, descriptor, shape
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
         self._maps = [mmap.mmap(descriptor, shape.size, access=access)]
         self.bytes = memoryview(self._maps[0])
         self.header = self.bytes[: layout.HEADER_SIZE].cast("Q")
         if shape.huge_path:
-            self._maps.append(map_huge(Path(shape.huge_path), shape.slots * SIZE, writable))
-            self.slots = memoryview(self._maps[1])[: shape.slots * SIZE]
+            length = shape.slots * SIZE
+            self._maps.append(map_huge(Path(shape.huge_path), length, user, writable=writable))
+            self.slots = memoryview(self._maps[1])[:length]
         else:
             self.slots = self.bytes[layout.SLOTS_OFFSET :]
         self.words = self.slots.cast("Q")
@@ -136,6 +152,17 @@ class Segment:
             return False
         mine = os.fstat(self.descriptor)
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def end(self) -> None:
+        """Tells the readers that nothing more will come, and removes the ring's files.
+
+        For whoever holds the producer's lock.
+        """
+        self.header[layout.STATE] = layout.CLOSED
+        if self.is_current():
+            self.path.unlink(missing_ok=True)
+            if self.shape.huge_path:
+                Path(self.shape.huge_path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Unmaps the ring and closes its file. Views of it may not be used any more."""
@@ -209,14 +236,14 @@ def write_shape(descriptor: int, path: Path, shape: Shape) -> None:
     os.pwrite(descriptor, layout.FIXED.pack(*fixed, shape.identity, shape.created_ns), 0)
 
 
-def new_shape(slots: int, consumers: int, huge_path: str) -> Shape:
-    """Returns the shape of a new ring.
+def new_shape(slots: int, consumers: int) -> Shape:
+    """Returns the shape of a new ring, its slots in the ring's own file.
 
     Raises:
         SizeInvalid: there is none with these numbers.
     """
     layout.check_shape(slots, consumers)
-    return Shape(slots, consumers, os.urandom(16), time.time_ns(), huge_path)
+    return Shape(slots, consumers, os.urandom(16), time.time_ns(), "")
 
 
 def _invalid(path: Path, what: str, expected: object, actual: object) -> RingInvalid:

@@ -7,41 +7,27 @@ the three stores in `publish` is the whole protocol; the README says why it suff
 import os
 import struct
 import weakref
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from strongroom_host.ring import layout
-from strongroom_host.ring.errors import (
-    RingAbsent,
-    RingClosed,
-    RingInvalid,
-    RingMismatch,
-    RingTaken,
-    TickInvalid,
-)
+from strongroom_host.ring.claiming import Claimed, claim
+from strongroom_host.ring.errors import RingClosed, TickInvalid
 from strongroom_host.ring.fences import new_fence
 from strongroom_host.ring.instruments import InstrumentTable
-from strongroom_host.ring.locks import PRODUCER, process_start, try_lock
-from strongroom_host.ring.places import ring_path
-from strongroom_host.ring.segment import (
-    Segment,
-    Shape,
-    check_owner,
-    new_shape,
-    read_shape,
-    write_shape,
-)
+from strongroom_host.ring.locks import process_start
 from strongroom_host.ring.tick import PAYLOAD, PAYLOAD_OFFSET, SIZE
+from strongroom_host.ring.waiting import Doorbell
 
 __all__ = ["RingWriter"]
 
-_PATIENCE_S = 0.5
-"""How long a new producer waits for one that is just ending."""
-
 
 class RingWriter:
-    """Publishes ticks. One process, one thread; never from a signal handler."""
+    """Publishes ticks. One process, one thread; never from a signal handler.
+
+    Attributes:
+        note: What a person should know: why the slots are not on huge pages, or nothing.
+    """
 
     @classmethod
     def create(
@@ -62,7 +48,7 @@ class RingWriter:
             name: The ring's name, for `RingReader.attach`.
             slots: How many of the last ticks it holds; a power of two.
             consumers: How many consumers can have a name.
-            huge: Whether the slots should be on huge pages; `pages` tells whether they are.
+            huge: Whether the slots should be on huge pages; where they cannot be, `note` says why.
             mode: Permissions of the file. Nobody but its user may ever write to it.
 
         Raises:
@@ -72,33 +58,24 @@ class RingWriter:
             RingInvalid: what is there is no ring, not safely this user's, or damaged.
             SpaceMissing: there is not enough shared memory.
         """
-        path = ring_path(name)
-        layout.check_shape(slots, consumers)
-        descriptor = _claim(path, mode)
+        claimed = claim(name, slots, consumers, huge=huge, mode=mode)
         try:
-            try:
-                shape = read_shape(descriptor, path)
-            except RingAbsent:
-                os.ftruncate(descriptor, 0)
-                os.fchmod(descriptor, mode & 0o644)
-                shape = new_shape(slots, consumers, "")
-                write_shape(descriptor, path, shape)
-            _check_same(path, shape, slots, consumers)
-            segment = Segment(path, descriptor, shape, writable=True)
+            return cls(name, claimed)
         except BaseException:
-            os.close(descriptor)
+            claimed.segment.close()
             raise
-        return cls(name, segment)
 
-    def __init__(self, name: str, segment: Segment) -> None:
-        """Takes over a segment whose producer lock this process holds; see `create`."""
-        self.name, self._segment = name, segment
+    def __init__(self, name: str, claimed: Claimed) -> None:
+        """Takes over a ring that this process has claimed; see `create`."""
+        self.name, self.note, self._segment = name, claimed.note, claimed.segment
+        segment = claimed.segment
         self._words, self._slots = segment.words, segment.slots
         self._mask = segment.shape.slots - 1
-        begin, end = layout.CONSUMERS_OFFSET, layout.SLOTS_OFFSET
-        self._shared = segment.bytes[begin:end].cast("Q")
+        self._next = claimed.last + 1
+        self._region = segment.bytes[layout.CONSUMERS_OFFSET : layout.SLOTS_OFFSET]
+        self._shared = self._region.cast("Q")
+        self._doorbell = Doorbell(self._region, self._shared)
         self._fence = new_fence()
-        self._next = _recovered(segment) + 1
         self.instruments = InstrumentTable(segment.bytes)
         header, pid = segment.header, os.getpid()
         header[layout.PRODUCER_PID], header[layout.PRODUCER_START] = pid, process_start(pid)
@@ -158,7 +135,7 @@ class RingWriter:
         words[at] = sequence
         self._next = sequence + 1
         if self._shared[0]:
-            self._ring_bell()
+            self._doorbell.ring()
         return sequence
 
     def publish_record(self, buffer: bytes | bytearray | memoryview, offset: int = 0) -> int:
@@ -186,7 +163,7 @@ class RingWriter:
         words[at] = sequence
         self._next = sequence + 1
         if self._shared[0]:
-            self._ring_bell()
+            self._doorbell.ring()
         return sequence
 
     @property
@@ -216,12 +193,9 @@ class RingWriter:
         """
         if self._segment.descriptor < 0:
             return
-        segment = self._segment
         if not keep:
-            segment.header[layout.STATE] = layout.CLOSED
-            if segment.is_current():
-                segment.path.unlink(missing_ok=True)
-        self._ring_bell()
+            self._segment.end()
+        self._doorbell.ring()
         self._abandon()
 
     def __enter__(self) -> Self:
@@ -235,13 +209,11 @@ class RingWriter:
     ) -> None:
         self.close()
 
-    def _ring_bell(self) -> None:
-        self._shared[layout.WAITING] = 0
-
     def _abandon(self) -> None:
         """Lets go of the memory; says and removes nothing."""
         _OPEN.discard(self)
         self._shared.release()
+        self._region.release()
         self._segment.close()
 
     def _refused(self, error: Exception) -> Exception:
@@ -264,72 +236,3 @@ def _leave_to_parent() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)
-
-
-def _claim(path: Path, mode: int) -> int:
-    """Returns a descriptor of the ring's file, made if need be, with the producer's lock on it."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    while True:
-        try:
-            descriptor = os.open(path, flags, mode & 0o644)
-        except OSError as error:
-            raise RingInvalid(
-                f"a ring cannot be made at {path}: {error.strerror}",
-                expected="a folder in memory where this user may make files",
-                remedy="STRONGROOM_RING_DIR names another",
-            ) from error
-        try:
-            check_owner(descriptor, path, os.geteuid())
-            if not try_lock(descriptor, PRODUCER, _PATIENCE_S):
-                raise _taken(path, descriptor)
-            found, mine = path.stat(), os.fstat(descriptor)
-            if (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino):
-                return descriptor
-        except FileNotFoundError:
-            pass  # removed since it was opened, by the producer before or `ring remove`
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _taken(path: Path, descriptor: int) -> RingTaken:
-    data = os.pread(descriptor, layout.HEADER_SIZE, 0)
-    at = 8 * layout.PRODUCER_PID
-    pid = int.from_bytes(data[at : at + 8], "little")
-    return RingTaken(
-        f"the ring at {path} has a producer already" + (f": process {pid}" if pid else ""),
-        expected="one producer",
-        remedy="stop it, or use another --ring name",
-    )
-
-
-def _check_same(path: Path, shape: Shape, slots: int, consumers: int) -> None:
-    """Proves that a ring that was left has the shape that is asked for."""
-    if (shape.slots, shape.consumers) != (slots, consumers):
-        raise RingMismatch(
-            f"a producer that is gone has left a ring of another shape at {path}",
-            expected=f"{slots} slots, {consumers} consumers",
-            actual=f"{shape.slots} slots, {shape.consumers} consumers",
-            remedy="ask for that shape, or `strongroom ring remove` it first",
-        )
-
-
-def _recovered(segment: Segment) -> int:
-    """Returns the sequence of the last tick that was published, proving that the slots agree.
-
-    A producer that was killed may have left one slot unwritten or half-written: it holds 0, and is
-    the one to be written next.
-    """
-    found = segment.words[:: layout.WORDS_PER_SLOT].tolist()
-    slots, last = len(found), max(found)
-    for at, sequence in enumerate(found):
-        should = last - ((last - at) % slots)
-        if sequence != max(0, should) and not (sequence == 0 and (last + 1) % slots == at):
-            raise RingInvalid(
-                f"{segment.path} is damaged",
-                expected=f"tick {should} in slot {at}",
-                actual=sequence,
-                remedy="`strongroom ring remove` it, and start the producer again",
-            )
-    return last
