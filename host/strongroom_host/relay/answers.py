@@ -27,19 +27,26 @@ _PLAIN: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n")
 _SPECIAL: Final = re.compile(rb"\r\n(?:transfer-encoding|connection|upgrade):")
 _LENGTHS: Final = b"\r\ncontent-length:"
 _BODILESS: Final = frozenset({b"204", b"205", b"304"})
-_PACKED: Final = struct.Struct(">HI")
+_PACKED: Final = struct.Struct(">HIQQ")
 
 
 class Answered(NamedTuple):
-    """A whole answer. `fields` are its header lines, each ``name: value`` and CRLF."""
+    """A whole answer. `fields` are its header lines, each ``name: value`` and CRLF.
+
+    `relay_ns` is how long the relay had the request before it was written, `upstream_ns` how long
+    it was from there to the whole answer; nanoseconds, 0 for not known.
+    """
 
     status: int
     fields: bytes
     body: bytes
+    relay_ns: int = 0
+    upstream_ns: int = 0
 
     def pack(self) -> bytes:
-        """As it travels: status u16 and length of the fields u32, big-endian, fields, body."""
-        return _PACKED.pack(self.status, len(self.fields)) + self.fields + self.body
+        """As it travels: status u16, length of the fields u32, the two times u64, fields, body."""
+        head = _PACKED.pack(self.status, len(self.fields), self.relay_ns, self.upstream_ns)
+        return head + self.fields + self.body
 
     @classmethod
     def unpack(cls, data: bytes) -> Answered:
@@ -50,11 +57,11 @@ class Answered(NamedTuple):
         """
         if len(data) < _PACKED.size:
             raise Rejected(Reason.MALFORMED, "an answer that is cut off")
-        status, size = _PACKED.unpack_from(data)
+        status, size, relay_ns, upstream_ns = _PACKED.unpack_from(data)
         end = _PACKED.size + size
         if not 100 <= status <= 999 or len(data) < end:
             raise Rejected(Reason.MALFORMED, "an answer that is cut off")
-        return cls(status, data[_PACKED.size : end], data[end:])
+        return cls(status, data[_PACKED.size : end], data[end:], relay_ns, upstream_ns)
 
     def response(self) -> VenueResponse:
         """The answer as `VenueConnection.exchange` would return it."""

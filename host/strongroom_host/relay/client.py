@@ -25,7 +25,7 @@ from strongroom_host.relay.keys import SALT_SIZE, fingerprint
 from strongroom_host.relay.messages import MESSAGE_ID_SIZE, Close, HeldState
 from strongroom_host.relay.pending import Pending, Timing
 from strongroom_host.relay.reasons import Rejected
-from strongroom_host.venue import MalformedRequest, VenueResponse
+from strongroom_host.venue import MalformedRequest, OutcomeUnknown, VenueResponse
 
 __all__ = ["ClientLimits", "RelayClient", "SequenceSource"]
 
@@ -102,6 +102,7 @@ class RelayClient:
         self._socket = _connected(address)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
+        self._opened_wall_ns = 0
         self.sessions = 0
 
     def __enter__(self) -> RelayClient:
@@ -139,6 +140,12 @@ class RelayClient:
         accepted = None if self._conversation is None else self._conversation.accepted
         return None if accepted is None else accepted.boot
 
+    @property
+    def wall_difference_s(self) -> float | None:
+        """How far the relay's wall clock was ahead of this machine's when the session opened."""
+        accepted = None if self._conversation is None else self._conversation.accepted
+        return None if accepted is None else (accepted.wall_ns - self._opened_wall_ns) / 1e9
+
     # --- requests -----------------------------------------------------------------------------
 
     def open(self) -> None:
@@ -157,6 +164,7 @@ class RelayClient:
             if held.under_way:  # it may still be heard of; what is new goes another way
                 self._fading.append(held)
         self._conversation = self._shake_hands()
+        self._opened_wall_ns = time.time_ns()
         self.sessions += 1
 
     def exchange(self, request: bytes) -> VenueResponse:
@@ -196,6 +204,23 @@ class RelayClient:
         identity = message_id or self._random(MESSAGE_ID_SIZE)
         return self._talk().begin(identity, request, deadline_ns, give_up_ns, now_ns)
 
+    def ping(self) -> float:
+        """Seconds to the relay and back, measured now.
+
+        Raises:
+            RelayUnreachable: no session, or no answer.
+        """
+        self.open()
+        talk = self._talk()
+        before_ns = self._clock()
+        until_ns = before_ns + int(self._limits.handshake_s * 1e9)
+        talk.ping(before_ns)
+        while talk.pong_ns < before_ns:
+            if self._clock() > until_ns or self._conversation is not talk:
+                raise self._unreachable("the relay has stopped answering")
+            self.pump(0.01)
+        return (talk.pong_ns - before_ns) / 1e9
+
     def status(self) -> bytes:
         """The relay's counters, as JSON.
 
@@ -209,7 +234,10 @@ class RelayClient:
         pending = self._talk().ask_status(identity, until_ns, now_ns)
         while not pending.done:
             self.pump(1.0)
-        return pending.result().body
+        try:
+            return pending.result().body
+        except OutcomeUnknown:
+            raise self._unreachable("the relay has stopped answering") from None
 
     def pump(self, timeout_s: float = 0.0) -> bool:
         """Receives what has come, sends what is due; returns whether anything came.

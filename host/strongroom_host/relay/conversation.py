@@ -76,6 +76,7 @@ class Conversation:
         self.held: dict[int, HeldState] = {}
         self._leaving: dict[int, _Leaving] = {}
         self._token = 0
+        self.pong_ns = 0
 
     @property
     def round_trip_ns(self) -> int:
@@ -111,6 +112,11 @@ class Conversation:
         pending.first(now_ns, give_up_ns - now_ns)
         self._send(self._seal(messages.Status(message_id).pack()))
         return pending
+
+    def ping(self, now_ns: int) -> None:
+        """Asks for a sign of life; `pong_ns` is when the last one came."""
+        self._spoke_ns = now_ns
+        self._send(self._seal(Ping(now_ns).pack()))
 
     def say(self, message: bytes) -> None:
         """Sends a message that needs no answer."""
@@ -160,8 +166,7 @@ class Conversation:
                 leaving.due_ns = now_ns + leaving.wait_ns
                 self._send(self._seal(leaving.message.pack()))
         if now_ns - max(self._heard_ns, self._spoke_ns) >= self._timing.ping_ns:
-            self._spoke_ns = now_ns
-            self._send(self._seal(Ping(now_ns).pack()))
+            self.ping(now_ns)
 
     def next_ns(self) -> int:
         """When `tick` has to be called again, at the latest."""
@@ -203,6 +208,7 @@ class Conversation:
             if isinstance(message, messages.Accepted):
                 self.accepted = message
             elif 0 <= now_ns - message.token < self._timing.lost_ns:
+                self.pong_ns = now_ns
                 self._round_trip_ns += (now_ns - message.token - self._round_trip_ns) // 4
 
     def _told(self, message: messages.Ack | messages.Failure, now_ns: int) -> None:

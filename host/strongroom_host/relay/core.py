@@ -186,7 +186,7 @@ class Core:
         session = self._door.enter(data, address, self._now_ns)
         self.counters.events[Event.TAKEN_START] += 1
         boot, most = self._boot.name, self._limits.session.max_request
-        self._reply(session, messages.Accepted(boot, self._now_ns, most).pack())
+        self._reply(session, messages.Accepted(boot, self._now_ns, self._wall(), most).pack())
 
     def _packet(self, data: bytes, address: Address) -> None:
         try:
@@ -371,7 +371,8 @@ class Core:
         done: Callable[[Answered | Failed], None],
     ) -> None:
         method = admitted.line.partition(b" ")[0]
-        self._forwarder.submit(Job(request, method, deadline_ns, done), self._now_ns)
+        job = Job(request, method, self._now_ns, deadline_ns, done)
+        self._forwarder.submit(job, self._now_ns)
 
     def _reply(self, session: Session, plain: bytes) -> None:
         self._send(session.sealer.seal(plain), session.address)

@@ -27,10 +27,14 @@ Done = Callable[[Answered | Failed], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request, which must have begun to leave before `deadline_ns` or not leave at all."""
+    """A request, which must have begun to leave before `deadline_ns` or not leave at all.
+
+    `received_ns` is when the relay had it whole.
+    """
 
     request: bytes
     method: bytes
+    received_ns: int
     deadline_ns: int
     done: Done
 

@@ -52,7 +52,7 @@ _PING: Final = struct.Struct(">BQ")
 _DEPOSIT: Final = struct.Struct(">BQBQQH")
 _BEAT: Final = struct.Struct(">BQBQ")
 _STATUS: Final = struct.Struct(">B16s")
-_ACCEPTED: Final = struct.Struct(">B16sQI")
+_ACCEPTED: Final = struct.Struct(">B16sQQI")
 _PONG: Final = struct.Struct(">BQQ")
 _ACK: Final = struct.Struct(">B16s")
 _ANSWER: Final = struct.Struct(">B16sHHH")
@@ -172,10 +172,14 @@ class Close(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """The session stands. `boot` is the relay's, `max_request` what it takes, in bytes."""
+    """The session stands. `boot` is the relay's, `max_request` what it takes, in bytes.
+
+    `wall_ns` is its wall clock, since the Unix epoch: for diagnosis, nothing of v2 depends on it.
+    """
 
     boot: bytes
     relay_ns: int
+    wall_ns: int
     max_request: int
 
     def pack(self) -> bytes:

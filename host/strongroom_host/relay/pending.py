@@ -38,6 +38,9 @@ class Timing:
 class Pending:
     """A request under way. `done` once there is something certain to say; then `result` says it.
 
+    With an answer, `relay_ns` is how long the relay had the request before it was written to the
+    venue, and `upstream_ns` how long it was from there to the whole answer; 0 for not known.
+
     Args:
         message_id: 16 bytes, of this message alone.
         request: The whole request.
@@ -60,7 +63,9 @@ class Pending:
         "done",
         "due_ns",
         "message_id",
+        "relay_ns",
         "repeated",
+        "upstream_ns",
     )
 
     def __init__(
@@ -82,6 +87,7 @@ class Pending:
         ]
         self.done = self._acked = False
         self.due_ns = self._wait_ns = self.repeated = self._polled = 0
+        self.relay_ns = self.upstream_ns = 0
         self._answer: Pieces | None = None
         self._response: VenueResponse | None = None
         self._failure: HostError | None = None
@@ -130,7 +136,9 @@ class Pending:
                 self._answer = Pieces(answer.total, _MAX_PACKED)
             whole = self._answer.add(answer.number, answer.total, answer.piece)
             if whole is not None:
-                self._response = Answered.unpack(whole).response()
+                made = Answered.unpack(whole)
+                self._response = made.response()
+                self.relay_ns, self.upstream_ns = made.relay_ns, made.upstream_ns
                 self.done = True
                 return ()
         except Rejected as refusal:

@@ -58,6 +58,7 @@ class _Connection:
         "made_ns",
         "proven_ns",
         "reader",
+        "sent_ns",
         "tls",
         "unsent",
     )
@@ -68,7 +69,7 @@ class _Connection:
         self.busy = False
         self.job: Job | None = None
         self.reader: AnswerReader | None = None
-        self.due_ns = 0
+        self.due_ns = self.sent_ns = 0
         self.unsent = memoryview(b"")
 
 
@@ -202,6 +203,7 @@ class Pool:
             self._fail(connection, Reason.UPSTREAM_BROKE, f"while sending: {error}")
             return
         connection.unsent = data
+        connection.sent_ns = self._clock()
         if waits:
             self._poller.change(connection.tls.fileno(), READ)
 
@@ -244,6 +246,10 @@ class Pool:
         self._busy.discard(connection)
         connection.busy, connection.job, connection.reader = False, None, None
         whole = not connection.unsent  # an answer to half a request ends the connection
+        if job is not None and whole:
+            sent_ns = connection.sent_ns
+            relay_ns, upstream_ns = sent_ns - job.received_ns, now_ns - sent_ns
+            answer = answer._replace(relay_ns=relay_ns, upstream_ns=upstream_ns)
         if reusable and whole:
             connection.proven_ns = now_ns
             if job is not None:
