@@ -11,7 +11,7 @@ from strongroom_host.testnet.config import (
 from strongroom_host.testnet.errors import ApiError, ConfigError
 from strongroom_host.testnet.faults import Fault, FaultKind
 from strongroom_host.testnet.markets import Market
-from strongroom_host.testnet.server import TestnetServer
+from strongroom_host.testnet.server import Moves, TestnetServer
 from strongroom_host.testnet.serving import PortBusy
 from strongroom_host.testnet.wallets import WalletKind
 
@@ -23,6 +23,7 @@ __all__ = [
     "FaultKind",
     "Market",
     "Mode",
+    "Moves",
     "PortBusy",
     "Seed",
     "TestnetConfig",

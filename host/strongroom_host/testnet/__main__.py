@@ -16,7 +16,7 @@ from typing import Any
 
 from strongroom_host.errors import HostError
 from strongroom_host.testnet.config import default_config, load_config
-from strongroom_host.testnet.server import TestnetServer
+from strongroom_host.testnet.server import Moves, TestnetServer
 from strongroom_host.testnet.units import BASE
 
 __all__ = ["main"]
@@ -34,6 +34,8 @@ def _readable(ready: Mapping[str, Any]) -> str:
         f"  CA           {ready['ca']}",
         f"  admin token  {ready['admin_token']}",
     ]
+    if ready["market_url"]:
+        lines.append(f"  market data  {ready['market_url']}")
     for market in ready["markets"]:
         exchange = "v2-neg-risk" if market["neg_risk"] else "v2"
         lines.append(f"  market       {exchange}, tick {market['tick_size']}; tokens:")
@@ -56,6 +58,16 @@ def main(arguments: list[str] | None = None) -> int:
         help="give every new EOA this much of everything (0: accounts must be registered)",
     )
     parser.add_argument(
+        "--market-port",
+        type=int,
+        metavar="PORT",
+        help="serve the market channel (WebSocket) as well; 0 picks a free port",
+    )
+    parser.add_argument("--move", type=int, metavar="SEED", help="let the house move its markets")
+    parser.add_argument(
+        "--move-every", type=float, default=0.1, metavar="S", help="seconds between its moves"
+    )
+    parser.add_argument(
         "--with-stdin", action="store_true", help="also stop when stdin closes (no orphan)"
     )
     options = parser.parse_args(arguments)
@@ -68,7 +80,13 @@ def main(arguments: list[str] | None = None) -> int:
             if options.config
             else default_config(options.chain, open_accounts=options.faucet * BASE)
         )
-        server = TestnetServer(config, options.dir, port=options.port).start()
+        server = TestnetServer(
+            config,
+            options.dir,
+            port=options.port,
+            market_port=options.market_port,
+            moves=None if options.move is None else Moves(options.move, options.move_every),
+        ).start()
     except (HostError, OSError) as error:
         detail = error.actual if isinstance(error, HostError) and error.actual else ""
         sys.stderr.write(f"testnet: {error}{': ' if detail else ''}{detail}\n")
@@ -77,6 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
         "ready": True,
         "url": server.url,
         "port": server.port,
+        "market_url": server.market_url,
         "chain_id": config.chain_id,
         "ca": str(server.ca_path),
         "admin_token": server.admin_token,

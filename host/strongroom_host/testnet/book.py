@@ -81,6 +81,8 @@ class Book:
     def __init__(self) -> None:
         self._halves = {side: _Half(side) for side in Side}
         self._places: dict[bytes, tuple[Side, _Resting]] = {}
+        self.touched: set[tuple[Side, int]] = set()
+        """Side and price of the levels that changed since somebody emptied it."""
 
     def add(self, order_id: bytes, side: Side, price: int, shares: int) -> None:
         """Rest `shares` at `price`, behind everything already there.
@@ -93,6 +95,7 @@ class Book:
         resting = _Resting(order_id, price, shares)
         self._halves[side].add(resting)
         self._places[order_id] = (side, resting)
+        self.touched.add((side, price))
 
     def remove(self, order_id: bytes) -> bool:
         """Take an order off the book; False when it is not on it."""
@@ -101,12 +104,18 @@ class Book:
             return False
         side, resting = place
         self._halves[side].remove(resting)
+        self.touched.add((side, resting.price))
         return True
 
     def best(self, side: Side) -> int | None:
         """The best price of `side`, or None."""
         prices = self._halves[side].prices()
         return prices[0] if prices else None
+
+    def resting(self, side: Side, price: int) -> int:
+        """Shares at one price of `side`; 0 where nothing rests."""
+        level = self._halves[side].levels.get(price, {})
+        return sum(item.remaining for item in level.values())
 
     def levels(self, side: Side) -> list[tuple[int, int]]:
         """(price, total shares) of `side`, best first."""
@@ -162,9 +171,15 @@ class Book:
             ValueError: the book changed since the plan was made.
         """
         for fill in plan.fills:
-            _, resting = self._places.get(fill.order_id, (None, None))
-            if resting is None or resting.remaining < fill.shares or resting.price != fill.price:
+            side, resting = self._places.get(fill.order_id, (None, None))
+            if (
+                side is None
+                or resting is None
+                or resting.remaining < fill.shares
+                or resting.price != fill.price
+            ):
                 raise ValueError("the plan is stale")
             resting.remaining -= fill.shares
+            self.touched.add((side, fill.price))
             if resting.remaining == 0:
                 self.remove(fill.order_id)

@@ -40,16 +40,21 @@ from strongroom_host.testnet.errors import (
 )
 from strongroom_host.testnet.heartbeats import Heartbeats
 from strongroom_host.testnet.limits import RateLimits
-from strongroom_host.testnet.markets import Market, Terms, terms_of
+from strongroom_host.testnet.markets import Terms, terms_of
 from strongroom_host.testnet.orders import Order, OrderRequest, OrderType, Side
 from strongroom_host.testnet.records import OrderStatus, Placement, StoredOrder, Trade
-from strongroom_host.testnet.signatures import Authorised, authorise
-from strongroom_host.testnet.units import base_text
+from strongroom_host.testnet.signatures import authorise
+from strongroom_host.testnet.units import LOT, base_text
 from strongroom_host.testnet.wallets import Batch, WalletKind, Wallets
 
 __all__ = ["Clob", "Mode"]
 
 _HOUSE: Final = address_from("0x" + keccak(text="strongroom testnet house")[12:].hex())
+_STREET: Final = address_from("0x" + keccak(text="strongroom testnet street")[12:].hex())
+
+
+def _nobody() -> None:
+    """Whom a change concerns while nobody watches."""
 
 
 class Mode(enum.Enum):
@@ -90,9 +95,12 @@ class Clob:
         self.trades: list[Trade] = []
         self.submissions: Counter[bytes] = Counter()
         """How often each order hash arrived with a valid signature; 2 means a blind retry."""
+        self.on_change: Callable[[], None] = _nobody
+        """Called after books or trades have changed, before the answer is out."""
         self._open: dict[bytes, StoredOrder] = {}
-        for number, seed in enumerate(config.seeds):
-            self._seed(number, seed.token, seed.side, seed.price, seed.shares)
+        self._house_orders = 0
+        for seed in config.seeds:
+            self.house_order(seed.token, seed.side, seed.price, seed.shares)
 
     # --- accounts -----------------------------------------------------------------------------
 
@@ -320,6 +328,7 @@ class Clob:
         bought, paid = plan.shares, plan.cash
         making, taking = (paid, bought) if stored.order.side is Side.BUY else (bought, paid)
         status = OrderStatus.MATCHED if trades else OrderStatus.LIVE
+        self.on_change()
         return Placement(stored.order_id, status, making, taking, trades)
 
     def _rest(self, stored: StoredOrder) -> None:
@@ -393,44 +402,61 @@ class Clob:
             self.books[stored.order.token_id].remove(stored.order_id)
             self._open.pop(stored.order_id, None)
             stored.status = OrderStatus.CANCELED
+        self.on_change()
 
     # --- house --------------------------------------------------------------------------------
 
-    def _seed(self, number: int, token: int, side: Side, price: int, shares: int) -> None:
-        """Rest an order of the house: unsigned, since nobody outside can be its maker."""
-        market: Market = self.markets[token]
-        if self.wallets.kind_of(_HOUSE) is None:
-            self.open_account(_HOUSE, WalletKind.EOA, _HOUSE)
+    def house_order(
+        self, token: int, side: Side, price: int, shares: int, *, rests: bool = True
+    ) -> Placement:
+        """Take in an order of the house, which is unsigned: nobody outside can be its maker.
+
+        It matches like anybody's and then rests, or is killed. Who takes is another account than
+        who rests, so that the house's trades have two sides. `shares` in base units.
+
+        Raises:
+            ValueError: no such price or size in this market.
+        """
+        market = self.markets[token]
+        if not 0 < price < 10_000 or price % market.rule.tick or shares <= 0 or shares % LOT:
+            raise ValueError("the house trades at ticks and in lots as well")
+        maker = _HOUSE if rests else _STREET
+        if self.wallets.kind_of(maker) is None:
+            self.open_account(maker, WalletKind.EOA, maker)
         cash = shares * price // 10_000
-        self.accounts.fund(
-            _HOUSE, None if side is Side.BUY else token, cash if side is Side.BUY else shares
-        )
+        making, taking = (cash, shares) if side is Side.BUY else (shares, cash)
+        self.accounts.fund(maker, None if side is Side.BUY else token, making)
+        number, self._house_orders = self._house_orders, self._house_orders + 1
         order = Order(
             salt=number,
-            maker=_HOUSE,
-            signer=_HOUSE,
+            maker=maker,
+            signer=maker,
             token_id=token,
-            maker_amount=cash if side is Side.BUY else shares,
-            taker_amount=shares if side is Side.BUY else cash,
+            maker_amount=making,
+            taker_amount=taking,
             side=side,
             signature_type=0,
             timestamp_ms=self.now_ms,
             metadata=bytes(32),
             builder=bytes(32),
         )
-        seed = Authorised(keccak(text=f"strongroom testnet seed {number}"), _HOUSE)
         stored = StoredOrder(
-            order_id=seed.order_id,
+            order_id=keccak(text=f"strongroom testnet seed {number}"),
             order=order,
             market=market,
             exchange=self.contracts.exchange_for(token, neg_risk=market.neg_risk),
             terms=Terms(price, shares, cash),
-            order_type=OrderType.GTC,
+            order_type=OrderType.GTC if rests else OrderType.FAK,
             expiration_s=0,
             owner="house",
-            posted_by=_HOUSE,
-            signed_by=_HOUSE,
+            posted_by=maker,
+            signed_by=maker,
             created_s=self.now_s,
         )
-        self.orders[seed.order_id] = stored
-        self._rest(stored)
+        return self._insert(stored, self.books[token].plan(side, price, shares=shares))
+
+    def house_cancel(self, order_id: bytes) -> None:
+        """Take an order of the house off the book, if it is still there."""
+        stored = self._open.get(order_id)
+        if stored is not None and stored.owner == "house":
+            self._close([stored])

@@ -19,7 +19,7 @@ from strongroom_host.errors import EnvironmentFault
 from strongroom_host.testnet.certificates import ServerCertificate
 from strongroom_host.testnet.faults import Connections
 
-__all__ = ["LoopbackServer", "PortBusy", "ServerDidNotStart"]
+__all__ = ["LoopbackServer", "PortBusy", "ServerDidNotStart", "listen"]
 
 _START_TIMEOUT_S: Final = 20.0
 
@@ -30,6 +30,29 @@ class PortBusy(EnvironmentFault):
 
 class ServerDidNotStart(EnvironmentFault):
     """The server thread ended or hung before it took connections."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 picks a free one.
+
+    Raises:
+        PortBusy: the port is taken or may not be bound.
+    """
+    # asyncio sets TCP_NODELAY only where the protocol is named; without it, every answer
+    # (head and body are two writes) waits 40 ms for a delayed acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortBusy(
+            f"cannot listen on {host}:{port}",
+            actual=error,
+            remedy="stop what holds the port, or give --port 0",
+        ) from error
+    listener.listen(128)
+    return listener
 
 
 class LoopbackServer:
@@ -66,20 +89,7 @@ class LoopbackServer:
             PortBusy: the port is taken or may not be bound.
             ServerDidNotStart: the server did not come up.
         """
-        # asyncio sets TCP_NODELAY only where the protocol is named; without it, every answer
-        # (head and body are two writes) waits 40 ms for a delayed acknowledgement.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self.host, self.port))
-        except OSError as error:
-            listener.close()
-            raise PortBusy(
-                f"cannot listen on {self.host}:{self.port}",
-                actual=error,
-                remedy="stop what holds the port, or give --port 0",
-            ) from error
-        listener.listen(128)
+        listener = listen(self.host, self.port)
         self._socket, self.port = listener, listener.getsockname()[1]
         self._server = server = uvicorn.Server(self._uvicorn_config())
         self._thread = threading.Thread(
@@ -118,10 +128,15 @@ class LoopbackServer:
         """Stop."""
         self.stop()
 
-    def _uvicorn_config(self) -> uvicorn.Config:
+    def server_context(self) -> ssl.SSLContext:
+        """A fresh context that shows this server's certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._certificate.chain, self._certificate.key)
+        return context
+
+    def _uvicorn_config(self) -> uvicorn.Config:
+        context = self.server_context()
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         return uvicorn.Config(
             self._app(),

@@ -1,0 +1,521 @@
+"""Polymarket's market channel: books, trades and best prices of the tokens asked for.
+
+What is checked of a book, each time after its ticks are out:
+
+* the hash of a ``book`` message, where the message carries all that goes into it;
+* the best prices that the venue states beside each change, against those of the book kept here;
+* the hash beside each change, once one was seen to be the book's: the venue does not say what it
+  is;
+* that nothing comes in an order that the venue's own times contradict.
+
+A check that fails ends the epoch (`Status.BOOK_MISMATCH`) and asks for a fresh snapshot. If that
+shows that the book was right, the check was wrong: after three such false alarms it is only
+counted. A print of the same size and price in the same transaction and millisecond is told from a
+repetition by how often one connection brought it, for the venue gives trades no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from strongroom_host.feeds.core import Feed, Timing
+from strongroom_host.feeds.errors import BadFeed, Reason, Refused
+from strongroom_host.feeds.fixed import fixed8, millis_ns
+from strongroom_host.feeds.polymarket_book import Half, TokenBook, fixed_levels
+from strongroom_host.feeds.polymarket_messages import (
+    BestBidAsk,
+    Book,
+    Event,
+    LastTrade,
+    Level,
+    MarketResolved,
+    NewMarket,
+    PriceChange,
+    TickSizeChange,
+    Typed,
+    read_events,
+)
+from strongroom_host.feeds.sink import TickSink
+from strongroom_host.ring.tick import Flag, Kind, Side, Status
+
+__all__ = ["Polymarket"]
+
+_SIDES: Final = {"BUY": Side.BUY, "SELL": Side.SELL, "buy": Side.BUY, "sell": Side.SELL}
+_ONE: Final = 100_000_000
+_TRIES: Final = 16
+"""How many hashes beside changes are computed before they are taken for something else."""
+_FALSE_ALARMS: Final = 3
+_MANY: Final = 4096
+
+
+class Polymarket(Feed[Event]):
+    """The channel for some tokens.
+
+    Args:
+        feed: The feed's number in ticks.
+        sink: Where ticks go.
+        tokens: Decimal token ids.
+        first_epoch: See `Lane`.
+        timing: See `Timing`.
+
+    Raises:
+        BadFeed: no token, or one that is not a decimal number.
+    """
+
+    name = "polymarket"
+    heartbeat = "PING"
+
+    def __init__(
+        self,
+        feed: int,
+        sink: TickSink,
+        tokens: Sequence[str],
+        *,
+        first_epoch: int,
+        timing: Timing | None = None,
+    ) -> None:
+        super().__init__(feed, sink, first_epoch=first_epoch, timing=timing)
+        if not tokens:
+            raise BadFeed("a Polymarket feed needs tokens", expected="decimal token ids")
+        for token in tokens:
+            if not (token.isascii() and token.isdigit() and len(token) <= 78):
+                raise BadFeed("not a token id", expected="a decimal number", actual=token[:100])
+        self._books = {
+            token: TokenBook(token, sink.instrument(f"polymarket:{token}")) for token in tokens
+        }
+        self._dumped: dict[int, set[str]] = {}
+        self._prints: dict[int, dict[int, int]] = {}
+        self._doubts: dict[str, str] = {}
+        self._muted: set[str] = set()
+        self._change_hashes: bool | None = None
+        self._tried = 0
+
+    # --- subscriptions ------------------------------------------------------------------------
+
+    def _hello(self) -> Iterable[str]:
+        asked = {
+            "type": "market",
+            "assets_ids": list(self._books),
+            "custom_feature_enabled": True,
+            "initial_dump": True,
+        }
+        yield msgspec.json.encode(asked).decode()
+
+    def _again(self) -> Iterable[str]:
+        # The venue turns away a second subscription to the same token, so the first one ends.
+        for operation in ("unsubscribe", "subscribe"):
+            asked: dict[str, object] = {"operation": operation, "assets_ids": list(self._books)}
+            if operation == "subscribe":
+                asked |= {"custom_feature_enabled": True, "initial_dump": True}
+            yield msgspec.json.encode(asked).decode()
+
+    def _forget(self, connection: int) -> None:
+        self._dumped.pop(connection, None)
+        self._prints.pop(connection, None)
+
+    def _unsettle(self) -> None:
+        for book in self._books.values():
+            book.based = False
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _read(self, connection: int, message: str, received_ns: int) -> None:
+        if message == "PONG":
+            return
+        try:
+            events = read_events(message)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            events = self._salvage(connection, message, received_ns)
+        for event in events:
+            self._admit(connection, event, received_ns)
+
+    def _salvage(self, connection: int, message: str, received_ns: int) -> list[Event]:
+        """The events that can be read of a message that holds others as well."""
+        try:
+            parts = msgspec.json.decode(message, type=list[msgspec.Raw] | msgspec.Raw)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise Refused(Reason.MALFORMED, "not JSON", actual=message[:80]) from error
+        found: list[Event] = []
+        for part in parts if isinstance(parts, list) else [parts]:
+            text = bytes(part).decode()
+            try:
+                found.extend(read_events(text))
+            except (msgspec.MsgspecError, RecursionError):
+                self._turn_down(connection, text, received_ns)
+        return found
+
+    def _turn_down(self, connection: int, text: str, received_ns: int) -> None:
+        try:
+            said = msgspec.json.decode(text, type=Typed)
+        except (msgspec.MsgspecError, RecursionError):
+            said = Typed()
+        known = {"book", "price_change", "last_trade_price", "tick_size_change", "market_resolved"}
+        if said.error or said.type == "error":
+            reason = Reason.VENUE_ERROR
+        elif said.event_type and said.event_type not in known | {"best_bid_ask"}:
+            reason = Reason.UNKNOWN_TYPE
+        else:
+            reason = Reason.MALFORMED
+        what = f"a message is not understood: {text[:120]}"
+        self.refused(connection, reason, received_ns, Refused(reason, what))
+
+    def _admit(self, connection: int, event: Event, received_ns: int) -> None:
+        """Give an event its key and its place in the stream."""
+        if isinstance(event, NewMarket):
+            return
+        self._ready(connection, received_ns)
+        if isinstance(event, PriceChange):
+            parts = [(c.asset_id, c.price, c.size, c.side, c.hash) for c in event.price_changes]
+            key = hash((event.timestamp, event.market, *parts))
+        elif isinstance(event, Book):
+            book = self._books.get(event.asset_id)
+            if book is None:
+                raise Refused(Reason.NOT_ASKED_FOR, "a book of another token")
+            dumped = self._dumped.setdefault(connection, set())
+            if event.asset_id not in dumped:
+                dumped.add(event.asset_id)
+                # Another connection's first picture of a book that is known shows nothing new, and
+                # may be older.
+                if not book.based:
+                    self._base(book, event, connection, received_ns)
+                return
+            texts = [(level.price, level.size) for level in (*event.bids, *event.asks)]
+            key = hash((event.asset_id, event.timestamp, event.hash, *texts))
+        elif isinstance(event, LastTrade):
+            key = self._print_key(connection, event)
+        elif isinstance(event, TickSizeChange):
+            key = hash(("tick", event.asset_id, event.new_tick_size, event.timestamp))
+        elif isinstance(event, BestBidAsk):
+            key = hash((event.asset_id, event.best_bid, event.best_ask, event.timestamp))
+        else:
+            key = hash(("resolved", event.market, event.timestamp))
+        self._offer(connection, key, event, received_ns)
+
+    def _print_key(self, connection: int, event: LastTrade) -> int:
+        content = hash(
+            (
+                event.asset_id,
+                event.transaction_hash,
+                event.price,
+                event.size,
+                event.side,
+                event.timestamp,
+            )
+        )
+        prints = self._prints.setdefault(connection, {})
+        nth = prints.get(content, 0)
+        if len(prints) >= _MANY and content not in prints:
+            del prints[next(iter(prints))]
+        prints[content] = nth + 1
+        return hash((content, nth))
+
+    # --- taking -------------------------------------------------------------------------------
+
+    def _take(self, event: Event, connection: int, received_ns: int) -> None:
+        try:
+            if isinstance(event, PriceChange):
+                self._take_changes(event, received_ns)
+            elif isinstance(event, LastTrade):
+                self._take_trade(event, received_ns)
+            elif isinstance(event, Book):
+                self._take_book(event, connection, received_ns)
+            elif isinstance(event, TickSizeChange):
+                self._take_tick_size(event, received_ns)
+            elif isinstance(event, MarketResolved):
+                self._take_resolved(event, received_ns)
+            # A best_bid_ask says nothing that changes and books do not say better.
+        except Refused as refusal:
+            self.refused(connection, refusal.reason, received_ns, refusal)
+
+    def _take_changes(self, event: PriceChange, received_ns: int) -> None:
+        venue_ns = millis_ns(event.timestamp)
+        wanted = []
+        for change in event.price_changes:
+            book = self._books.get(change.asset_id)
+            if book is not None and not (book.based and venue_ns < book.base_ns):
+                side = _SIDES.get(change.side)
+                if side is None:
+                    raise Refused(Reason.MALFORMED, "no such side", actual=change.side[:20])
+                wanted.append((book, side, fixed8(change.price), fixed8(change.size), change))
+        if not wanted:
+            return
+        if any(venue_ns < book.last_ns for book, *_ in wanted) and self._doubt(
+            wanted[0][0], "order"
+        ):
+            return
+        self.skew.note(received_ns, venue_ns)
+        touched: dict[str, TokenBook] = {}
+        for book, side, price, size, change in wanted:
+            half = book.bids if side is Side.BUY else book.asks
+            half.put(price, size, Level(change.price, change.size))
+            book.last_ns = venue_ns
+            touched[book.token] = book
+        moved = [book for book in touched.values() if book.based and book.bests() != book.shown]
+        last = len(wanted) - 1
+        for position, (book, side, price, size, _) in enumerate(wanted):
+            flags = Flag.LAST if position == last and not moved else 0
+            self.lane.emit(
+                Kind.LEVEL, side, flags, book.instrument, price, size, received_ns, venue_ns, 0
+            )
+        for position, book in enumerate(moved):
+            self._show(book, received_ns, venue_ns, last=position == len(moved) - 1)
+        finals = {change.asset_id: change for *_, change in wanted}
+        for token, book in touched.items():
+            change = finals[token]
+            if book.based and not self._agrees(book, change.best_bid, change.best_ask):
+                self._doubt(book, "best")
+            elif book.based and change.hash:
+                self._check_change_hash(book, change.hash, event.timestamp)
+
+    def _take_trade(self, event: LastTrade, received_ns: int) -> None:
+        book = self._books.get(event.asset_id)
+        if book is None:
+            raise Refused(Reason.NOT_ASKED_FOR, "a trade of another token")
+        side = _SIDES.get(event.side)
+        if side is None:
+            raise Refused(Reason.MALFORMED, "no such side", actual=event.side[:20])
+        venue_ns = millis_ns(event.timestamp)
+        price, size = fixed8(event.price), fixed8(event.size)
+        book.last_trade_price = event.price
+        self.skew.note(received_ns, venue_ns)
+        self.lane.emit(
+            Kind.TRADE,
+            side,
+            Flag.LAST,
+            book.instrument,
+            price,
+            size,
+            received_ns,
+            venue_ns,
+            _first_bytes(event.transaction_hash),
+        )
+
+    def _take_book(self, event: Book, connection: int, received_ns: int) -> None:
+        book = self._books[event.asset_id]
+        if not book.based:
+            self._base(book, event, connection, received_ns)
+            return
+        venue_ns = millis_ns(event.timestamp)
+        if venue_ns < book.base_ns:
+            return
+        if venue_ns < book.last_ns and self._doubt(book, "order"):
+            return
+        halves = self._halves(book, event)
+        flags = Flag.DERIVED
+        book.learn(event)
+        book.last_ns = venue_ns
+        changes: list[tuple[Side, int, int]] = []
+        for side, half, levels in halves:
+            before = half.sizes()
+            half.replace(levels)
+            after = half.sizes()
+            changes += [(side, price, 0) for price in before if price not in after]
+            changes += [
+                (side, price, size) for price, size in after.items() if before.get(price) != size
+            ]
+        moved = book.bests() != book.shown
+        for position, (side, price, size) in enumerate(changes):
+            last = Flag.LAST if position == len(changes) - 1 and not moved else 0
+            self.lane.emit(
+                Kind.LEVEL,
+                side,
+                flags | last,
+                book.instrument,
+                price,
+                size,
+                received_ns,
+                venue_ns,
+                0,
+            )
+        if moved:
+            self._show(book, received_ns, venue_ns, last=True)
+        self._check_book_hash(book, event)
+
+    def _base(self, book: TokenBook, event: Book, connection: int, received_ns: int) -> None:
+        """A snapshot to build on: all its levels are published as such."""
+        try:
+            halves = self._halves(book, event)
+            venue_ns = millis_ns(event.timestamp)
+        except Refused as refusal:
+            self.refused(connection, refusal.reason, received_ns, refusal)
+            return
+        self._judge(book, halves)
+        book.learn(event)
+        for _, half, levels in halves:
+            half.replace(levels)
+        book.based, book.base_ns, book.last_ns = True, venue_ns, venue_ns
+        for side, _, levels in halves:
+            for price, size, _ in levels:
+                self.lane.emit(
+                    Kind.LEVEL,
+                    side,
+                    Flag.SNAPSHOT,
+                    book.instrument,
+                    price,
+                    size,
+                    received_ns,
+                    venue_ns,
+                    0,
+                )
+        self._show(book, received_ns, venue_ns, last=True, snapshot=True)
+        self._check_book_hash(book, event)
+
+    def _halves(
+        self, book: TokenBook, event: Book
+    ) -> list[tuple[Side, Half, list[tuple[int, int, Level]]]]:
+        return [
+            (Side.BUY, book.bids, list(fixed_levels(event.bids))),
+            (Side.SELL, book.asks, list(fixed_levels(event.asks))),
+        ]
+
+    def _show(
+        self,
+        book: TokenBook,
+        received_ns: int,
+        venue_ns: int,
+        *,
+        last: bool,
+        snapshot: bool = False,
+    ) -> None:
+        """Publish the best prices that changed; after a snapshot, both."""
+        now, before = book.bests(), book.shown
+        book.shown = now
+        flags = Flag.DERIVED | (Flag.SNAPSHOT if snapshot else 0)
+        bid, ask = snapshot or now[:2] != before[:2], snapshot or now[2:] != before[2:]
+        end = Flag.LAST if last else 0
+        if bid:
+            self.lane.emit(
+                Kind.BEST_BID,
+                Side.BUY,
+                flags | (0 if ask else end),
+                book.instrument,
+                now[0],
+                now[1],
+                received_ns,
+                venue_ns,
+                0,
+            )
+        if ask:
+            self.lane.emit(
+                Kind.BEST_ASK,
+                Side.SELL,
+                flags | end,
+                book.instrument,
+                now[2],
+                now[3],
+                received_ns,
+                venue_ns,
+                0,
+            )
+
+    def _take_tick_size(self, event: TickSizeChange, received_ns: int) -> None:
+        book = self._books.get(event.asset_id)
+        if book is None:
+            raise Refused(Reason.NOT_ASKED_FOR, "a tick size of another token")
+        size = fixed8(event.new_tick_size)
+        book.tick_size = event.new_tick_size
+        venue_ns = millis_ns(event.timestamp)
+        self.lane.emit(
+            Kind.TICK_SIZE,
+            Side.NONE,
+            Flag.LAST,
+            book.instrument,
+            0,
+            0,
+            received_ns,
+            venue_ns,
+            size,
+        )
+
+    def _take_resolved(self, event: MarketResolved, received_ns: int) -> None:
+        for token in event.assets_ids or event.asset_ids:
+            book = self._books.get(token)
+            if book is not None:
+                pays = _ONE if token == event.winning_asset_id else 0
+                self.lane.emit(
+                    Kind.STATUS,
+                    Side.NONE,
+                    0,
+                    book.instrument,
+                    pays,
+                    0,
+                    received_ns,
+                    millis_ns(event.timestamp),
+                    Status.MARKET_RESOLVED,
+                )
+
+    # --- checking -----------------------------------------------------------------------------
+
+    def _agrees(self, book: TokenBook, best_bid: str, best_ask: str) -> bool:
+        """Whether the venue's best prices are those of the book; it writes 0 or 1 for none."""
+        bid_right = not best_bid or fixed8(best_bid) == book.bids.best
+        ask = fixed8(best_ask) if best_ask else book.asks.best
+        return bid_right and (ask == book.asks.best or (not book.asks.best and ask in (0, _ONE)))
+
+    def _check_book_hash(self, book: TokenBook, event: Book) -> None:
+        if not event.hash:
+            return
+        made = book.hash(event.timestamp)
+        if made == event.hash:
+            self.counters.checked_books += 1
+        elif made is not None and None not in (
+            event.min_order_size,
+            event.tick_size,
+            event.neg_risk,
+            event.last_trade_price,
+        ):
+            # Filled in from memory, a part of it may be what the venue thought a moment ago.
+            self._doubt(book, "book_hash")
+
+    def _check_change_hash(self, book: TokenBook, said: str, timestamp: str) -> None:
+        if self._change_hashes is False:
+            return
+        made = book.hash(timestamp)
+        if made == said:
+            self._change_hashes = True
+            self.counters.checked_books += 1
+        elif made is not None and self._change_hashes:
+            self._doubt(book, "change_hash")
+        elif made is not None:
+            self._tried += 1
+            if self._tried >= _TRIES:
+                self._change_hashes = False
+
+    def _doubt(self, book: TokenBook, check: str) -> bool:
+        """A check has failed; True when that counts, and the epoch has ended."""
+        if check in self._muted:
+            self.counters.suspicions[check] += 1
+            return False
+        self._doubts[book.token] = check
+        self._suspect(check)
+        return True
+
+    def _judge(
+        self,
+        book: TokenBook,
+        halves: list[tuple[Side, Half, list[tuple[int, int, Level]]]],
+    ) -> None:
+        """The snapshot that a doubt asked for is here: was the doubt right?"""
+        check = self._doubts.pop(book.token, None)
+        if check is None:
+            return
+        same = all(
+            half.sizes() == {price: size for price, size, _ in levels if size}
+            for _, half, levels in halves
+        )
+        alarms = self.counters.false_alarms
+        alarms[check] = alarms[check] + 1 if same else 0
+        if alarms[check] >= _FALSE_ALARMS:
+            self._muted.add(check)
+
+
+def _first_bytes(transaction_hash: str) -> int:
+    """The first 8 bytes of a hash in hexadecimal; 0 where there is none."""
+    digits = transaction_hash.removeprefix("0x")[:16]
+    try:
+        return int(digits, 16) if len(digits) == 16 and digits.isalnum() else 0
+    except ValueError:
+        return 0
