@@ -34,7 +34,7 @@ from strongroom_host.contract.openings import read_answer_body
 from strongroom_host.contract.receipts import verify_receipt
 from strongroom_wire import frames, manifest
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, hpke_info
-from strongroom_wire.encoding import pack, u64
+from strongroom_wire.encoding import pack, u64, unpack
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.merkle import Frontier
 from strongroom_wire.owners import Signature, Statement, verify_signature
@@ -376,7 +376,7 @@ class Boot:
 
     def _believed(self, receipt: pb.Receipt, role: Role, statement: Statement) -> Code:
         code = Code(receipt.code)
-        if code is Code.OK or receipt.signature:
+        if code is Code.OK or any(receipt.signature):
             key, request = self.bundle.role(role).receipt, statement.serialise()
             try:
                 boot_id = self.bundle.boot_id
@@ -446,13 +446,14 @@ class Enclave:
         self.process.wait(TIMEOUT)
 
     def phase(self) -> int:
-        request = pb.StatusRequest()
-        reply = self.bootstrap.GetStatus(request, wait_for_ready=True, timeout=TIMEOUT)
-        return int(reply.phase)
+        reply = self.bootstrap.GetStatus(pb.Request(), wait_for_ready=True, timeout=TIMEOUT)
+        return reply.answer[0] if reply.code != Code.HALTED else pb.HALTED
 
     def evidence(self, nonce: bytes = b"0123456789abcdef") -> Evidence:
-        reply = self.bootstrap.GetEvidence(pb.EvidenceRequest(nonce=nonce), timeout=TIMEOUT)
-        return Evidence(Code(reply.code), reply.document, reply.bundle)
+        reply = self.bootstrap.GetEvidence(pb.Request(value=nonce), timeout=TIMEOUT)
+        code = Code(reply.code)
+        found = unpack(b"evidence", reply.answer) if code is Code.OK else (b"", b"")
+        return Evidence(code, *found)
 
     def load(self, statement: Statement) -> pb.Receipt:
         return self.bootstrap.LoadManifest(to_proto(statement), timeout=TIMEOUT)
@@ -486,10 +487,11 @@ class Enclave:
                 yield pid
 
 
-def to_proto(statement: Statement) -> pb.Statement:
+def to_proto(statement: Statement) -> pb.Request:
     """Returns the statement as the control plane carries it, whatever is wrong with it."""
-    signatures = [pb.Signature(key=s.key, value=s.value) for s in statement.signatures]
-    return pb.Statement(payload=statement.payload, signatures=signatures)
+    signatures = (s.key + s.value for s in statement.signatures)
+    packed = pack(b"strongroom/statement/v1", statement.payload, *signatures)
+    return pb.Request(value=packed)
 
 
 def refusal(answer: bytes | None) -> Code:

@@ -102,15 +102,15 @@ def test_calls_that_never_end_keep_nobody_from_it(start: Start) -> None:
     desk = Desk(bots=(Bot("bot"), Bot("reader", ("log",))))
     boot, over = start(desk), threading.Event()
 
-    def silent() -> Iterator[pb.StatusRequest]:
+    def silent() -> Iterator[pb.Request]:
         over.wait(60)
-        yield pb.StatusRequest()
+        yield pb.Request()
 
     channel = boot.control_channel(desk.bots[1])
-    begin: grpc.StreamUnaryMultiCallable[pb.StatusRequest, pb.StatusReply] = channel.stream_unary(
+    begin: grpc.StreamUnaryMultiCallable[pb.Request, pb.Receipt] = channel.stream_unary(
         "/strongroom.v1.Control/GetStatus",
-        pb.StatusRequest.SerializeToString,
-        pb.StatusReply.FromString,
+        pb.Request.SerializeToString,
+        pb.Receipt.FromString,
     )
     calls = [begin.future(silent(), timeout=60) for _ in range(60)]
     try:

@@ -196,7 +196,5 @@ def test_a_client_that_reads_much_at_once_hangs_nobody(start: Start) -> None:
 
     with ThreadPoolExecutor(len(readers)) as pool:
         reading = [pool.submit(read, *each) for each in zip(readers, frames, strict=True)]
-        assert writer.buy(5).code is Code.NO_CREDENTIAL, (
-            "signing waits for no reader"
-        )
+        assert writer.buy(5).code is Code.NO_CREDENTIAL, "signing waits for no reader"
         assert min(each.result(30) for each in reading) > 50_000

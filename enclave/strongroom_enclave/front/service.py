@@ -1,27 +1,28 @@
-"""The control plane: one table of methods, each turned into one message to init and back.
+"""The control plane: each call becomes one message to init, and the answer goes back.
+
+What is in them is not read here: this process ends gRPC and TLS, and knows no other layout.
 
 Two listeners. `bootstrap.sock` has no client certificates: what goes through it protects itself.
 `control.sock` opens once a manifest names the clients; gRPC verifies that a caller holds one of
 their certificates, and here the exact certificate decides which calls it may make.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from threading import Semaphore, Thread
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from google.protobuf.message import Message as Proto
-from strongroom_wire import encoding, owners
-from strongroom_wire.errors import Code, WireError
+from strongroom_wire.encoding import MAX_STATEMENT
+from strongroom_wire.errors import Code
 from strongroom_wire.manifest import Client
-from strongroom_wire.proto import strongroom_pb2 as pb
+from strongroom_wire.proto.strongroom_pb2 import Receipt, Request
 
 from strongroom_enclave.front import certificate
 from strongroom_enclave.messages import ANSWER, Kind, answer
@@ -31,58 +32,18 @@ _TIMEOUT = 60.0
 # Calls of one client at a time: each has a thread, and whoever calls and never ends his request
 # must not keep them from the one who says stop.
 _AT_ONCE = 16
-_OPTIONS = [("grpc.max_receive_message_length", encoding.MAX_STATEMENT)]
+_OPTIONS = [("grpc.max_receive_message_length", MAX_STATEMENT)]
 
 
-def _payload(request: Proto) -> bytes:
-    """Returns what init gets to see of a request."""
-    match request:
-        case pb.Statement():
-            signatures = tuple(owners.Signature(s.key, s.value) for s in request.signatures)
-            return owners.Statement(request.payload, signatures).serialise()
-        case pb.EvidenceRequest():
-            return request.nonce
-    return b""
-
-
-def _receipt(data: bytes) -> pb.Receipt:
-    code, signature = ANSWER.unpack_from(data)
-    signature = signature if any(signature) else b""
-    return pb.Receipt(code=code, answer=data[ANSWER.size :], signature=signature)
-
-
-def _status(data: bytes) -> pb.StatusReply:
-    halted = pb.StatusReply.HALTED  # what an answer without a body says
-    return pb.StatusReply(phase=pb.StatusReply.Phase.Name(data[-1] or halted))
-
-
-def _evidence(data: bytes) -> pb.EvidenceReply:
-    code, body = ANSWER.unpack_from(data)[0], data[ANSWER.size :]
-    document, bundle = encoding.unpack(b"evidence", body) if code == Code.OK else (b"", b"")
-    return pb.EvidenceReply(code=code, document=document, bundle=bundle)
-
-
-class _Method(NamedTuple):
-    """How one RPC maps to a message, and the reply made of the answer. `call` is the manifest's
-    name for the permission; empty means any client of the manifest."""
-
-    kind: Kind
-    request: type[Proto]
-    reply: Callable[[bytes], Proto]
-    call: str = ""
-
-
-_COMMON = {
-    "GetStatus": _Method(Kind.STATUS, pb.StatusRequest, _status),
-    "GetEvidence": _Method(Kind.EVIDENCE, pb.EvidenceRequest, _evidence),
-}
-# Each service by its name, in lower case that of its socket.
+# By service, the calls: the message that each becomes, and the manifest's name for the permission;
+# empty means any client of the manifest. A service's socket has its name, in lower case.
+_COMMON = {"GetStatus": (Kind.STATUS, ""), "GetEvidence": (Kind.EVIDENCE, "")}
 _SERVICES = {
-    "Bootstrap": _COMMON | {"LoadManifest": _Method(Kind.LOAD_MANIFEST, pb.Statement, _receipt)},
-    "Control": _COMMON
-    | {
-        "SubmitPermit": _Method(Kind.SUBMIT_PERMIT, pb.Statement, _receipt, "owner"),
-        "SubmitOrder": _Method(Kind.SUBMIT_ORDER, pb.Statement, _receipt, "owner"),
+    "Bootstrap": {**_COMMON, "LoadManifest": (Kind.LOAD_MANIFEST, "")},
+    "Control": {
+        **_COMMON,
+        "SubmitPermit": (Kind.SUBMIT_PERMIT, "owner"),
+        "SubmitOrder": (Kind.SUBMIT_ORDER, "owner"),
     },
 }
 
@@ -126,7 +87,8 @@ class Front:
         places = {caller: Semaphore(_AT_ONCE) for caller in callers}
         pool = ThreadPoolExecutor(threads := _AT_ONCE * len(places))
         server = grpc.server(pool, options=_OPTIONS, maximum_concurrent_rpcs=4 * threads)
-        made = {call: self._handler(it, clients, places) for call, it in _SERVICES[name].items()}
+        calls = _SERVICES[name].items()
+        made = {call: self._handler(*which, clients, places) for call, which in calls}
         handlers = grpc.method_handlers_generic_handler(f"strongroom.v1.{name}", made)
         server.add_generic_rpc_handlers((handlers,))
         address = f"unix:{self._directory / name.lower()}.sock"
@@ -135,30 +97,30 @@ class Front:
         return server
 
     def _handler(
-        self, method: _Method, clients: tuple[Client, ...], places: Mapping[bytes, Semaphore]
+        self, kind: Kind, call: str, clients: tuple[Client, ...], places: Mapping[bytes, Semaphore]
     ) -> Any:
-        """Returns the gRPC handler of a method, for those of `clients` that may call it (for
+        """Returns the gRPC handler of a call, for those of `clients` that may make it (for
         everybody if there are none), each as often at a time as there are `places`.
 
         gRPC accepts whatever chains to a listed certificate, so one that a client made into a CA
         could vouch for others: the certificate itself is compared.
         """
-        allowed = {c.certificate for c in clients if not method.call or method.call in c.calls}
+        allowed = {c.certificate for c in clients if not call or call in c.calls}
 
-        def serve(requests: Iterator[Any], context: grpc.ServicerContext) -> Proto:
+        def serve(requests: Iterator[Request], context: grpc.ServicerContext) -> Receipt:
             caller = b""
             if clients:
                 pem = bytes(context.auth_context()["x509_pem_cert"][0])
                 caller = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
                 if caller not in allowed:
-                    code = str(int(Code.CALL_NOT_PERMITTED))
-                    context.abort(grpc.StatusCode.PERMISSION_DENIED, code)
+                    refusal = str(int(Code.CALL_NOT_PERMITTED))
+                    context.abort(grpc.StatusCode.PERMISSION_DENIED, refusal)
             if not places[caller].acquire(blocking=False):
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "")
             try:
-                return method.reply(self._ask(method.kind, _payload(next(requests))))
-            except WireError as error:  # gRPC would send the text of one that it met itself
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(int(error.code)))
+                told = self._ask(kind, next(requests).value)
+                code, signature = ANSWER.unpack_from(told)
+                return Receipt(code=code, answer=told[ANSWER.size :], signature=signature)
             except (links.LinkClosed, TimeoutError):
                 context.abort(grpc.StatusCode.UNAVAILABLE, "")
             except StopIteration:
@@ -168,9 +130,8 @@ class Front:
 
         # On the wire that is the same as unary; but unary handlers wait for the request before they
         # see whose it is.
-        return grpc.stream_unary_rpc_method_handler(
-            serve, method.request.FromString, lambda reply: reply.SerializeToString()
-        )
+        read, write = Request.FromString, Receipt.SerializeToString
+        return grpc.stream_unary_rpc_method_handler(serve, read, write)
 
     def _ask(self, kind: Kind, payload: bytes) -> bytes:
         """Returns init's answer to one request."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from strongroom_enclave.messages import Kind
 
-# Numbered as in `StatusReply.Phase` of the control plane. BOOTED: no keys exist; evidence carries
+# Numbered as `Phase` of the control plane. BOOTED: no keys exist; evidence carries
 # none. CONFIGURED: the manifest is in PCR16, the processes have keys, evidence carries them. READY:
 # a start permit lets this boot sign. HALTED: something failed after the point of no return, and
 # only a new boot helps.

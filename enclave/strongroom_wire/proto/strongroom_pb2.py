@@ -24,41 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&strongroom_wire/proto/strongroom.proto\x12\rstrongroom.v1\"\x8a\x01\n\x10WatchSyncRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x34\n\x05start\x18\x02 \x01(\x0e\x32%.strongroom.v1.WatchSyncRequest.Start\"/\n\x05Start\x12\x0b\n\x07NOTHING\x10\x00\x12\x0f\n\x0bINCREMENTAL\x10\x01\x12\x08\n\x04\x46ULL\x10\x02\"\x80\x02\n\tSyncStage\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.strongroom.v1.SyncStage.Stage\x12\x0c\n\x04\x63ode\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\r\"\x94\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07STARTED\x10\x02\x12\x0b\n\x07READING\x10\x03\x12\x0c\n\x08\x46\x45TCHING\x10\x04\x12\x0e\n\nCOMMITTING\x10\x05\x12\x0e\n\nPUBLISHING\x10\x06\x12\x08\n\x04\x44ONE\x10\x07\x12\x0c\n\x08RETRYING\x10\x08\x12\x08\n\x04\x44\x45\x41\x44\x10\t\"\x0f\n\rStatusRequest\"\x91\x01\n\x0bStatusReply\x12/\n\x05phase\x18\x01 \x01(\x0e\x32 .strongroom.v1.StatusReply.Phase\"Q\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\n\n\x06\x42OOTED\x10\x01\x12\x0e\n\nCONFIGURED\x10\x02\x12\t\n\x05READY\x10\x03\x12\n\n\x06HALTED\x10\x04\" \n\x0f\x45videnceRequest\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"?\n\rEvidenceReply\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62undle\x18\x03 \x01(\x0c\"J\n\tStatement\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12,\n\nsignatures\x18\x02 \x03(\x0b\x32\x18.strongroom.v1.Signature\"\'\n\tSignature\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\":\n\x07Receipt\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x32\xe1\x01\n\tBootstrap\x12\x45\n\tGetStatus\x12\x1c.strongroom.v1.StatusRequest\x1a\x1a.strongroom.v1.StatusReply\x12K\n\x0bGetEvidence\x12\x1e.strongroom.v1.EvidenceRequest\x1a\x1c.strongroom.v1.EvidenceReply\x12@\n\x0cLoadManifest\x12\x18.strongroom.v1.Statement\x1a\x16.strongroom.v1.Receipt2\xa0\x02\n\x07\x43ontrol\x12\x45\n\tGetStatus\x12\x1c.strongroom.v1.StatusRequest\x1a\x1a.strongroom.v1.StatusReply\x12K\n\x0bGetEvidence\x12\x1e.strongroom.v1.EvidenceRequest\x1a\x1c.strongroom.v1.EvidenceReply\x12@\n\x0cSubmitPermit\x12\x18.strongroom.v1.Statement\x1a\x16.strongroom.v1.Receipt\x12?\n\x0bSubmitOrder\x12\x18.strongroom.v1.Statement\x1a\x16.strongroom.v1.Receipt2R\n\x06Record\x12H\n\tWatchSync\x12\x1f.strongroom.v1.WatchSyncRequest\x1a\x18.strongroom.v1.SyncStage0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&strongroom_wire/proto/strongroom.proto\x12\rstrongroom.v1\"\x18\n\x07Request\x12\r\n\x05value\x18\x01 \x01(\x0c\":\n\x07Receipt\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\x8a\x01\n\x10WatchSyncRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x34\n\x05start\x18\x02 \x01(\x0e\x32%.strongroom.v1.WatchSyncRequest.Start\"/\n\x05Start\x12\x0b\n\x07NOTHING\x10\x00\x12\x0f\n\x0bINCREMENTAL\x10\x01\x12\x08\n\x04\x46ULL\x10\x02\"\x80\x02\n\tSyncStage\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.strongroom.v1.SyncStage.Stage\x12\x0c\n\x04\x63ode\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\r\"\x94\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07STARTED\x10\x02\x12\x0b\n\x07READING\x10\x03\x12\x0c\n\x08\x46\x45TCHING\x10\x04\x12\x0e\n\nCOMMITTING\x10\x05\x12\x0e\n\nPUBLISHING\x10\x06\x12\x08\n\x04\x44ONE\x10\x07\x12\x0c\n\x08RETRYING\x10\x08\x12\x08\n\x04\x44\x45\x41\x44\x10\t*Q\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\n\n\x06\x42OOTED\x10\x01\x12\x0e\n\nCONFIGURED\x10\x02\x12\t\n\x05READY\x10\x03\x12\n\n\x06HALTED\x10\x04\x32\xc7\x01\n\tBootstrap\x12;\n\tGetStatus\x12\x16.strongroom.v1.Request\x1a\x16.strongroom.v1.Receipt\x12=\n\x0bGetEvidence\x12\x16.strongroom.v1.Request\x1a\x16.strongroom.v1.Receipt\x12>\n\x0cLoadManifest\x12\x16.strongroom.v1.Request\x1a\x16.strongroom.v1.Receipt2\x84\x02\n\x07\x43ontrol\x12;\n\tGetStatus\x12\x16.strongroom.v1.Request\x1a\x16.strongroom.v1.Receipt\x12=\n\x0bGetEvidence\x12\x16.strongroom.v1.Request\x1a\x16.strongroom.v1.Receipt\x12>\n\x0cSubmitPermit\x12\x16.strongroom.v1.Request\x1a\x16.strongroom.v1.Receipt\x12=\n\x0bSubmitOrder\x12\x16.strongroom.v1.Request\x1a\x16.strongroom.v1.Receipt2R\n\x06Record\x12H\n\tWatchSync\x12\x1f.strongroom.v1.WatchSyncRequest\x1a\x18.strongroom.v1.SyncStage0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strongroom_wire.proto.strongroom_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHSYNCREQUEST']._serialized_start=58
-  _globals['_WATCHSYNCREQUEST']._serialized_end=196
-  _globals['_WATCHSYNCREQUEST_START']._serialized_start=149
-  _globals['_WATCHSYNCREQUEST_START']._serialized_end=196
-  _globals['_SYNCSTAGE']._serialized_start=199
-  _globals['_SYNCSTAGE']._serialized_end=455
-  _globals['_SYNCSTAGE_STAGE']._serialized_start=307
-  _globals['_SYNCSTAGE_STAGE']._serialized_end=455
-  _globals['_STATUSREQUEST']._serialized_start=457
-  _globals['_STATUSREQUEST']._serialized_end=472
-  _globals['_STATUSREPLY']._serialized_start=475
-  _globals['_STATUSREPLY']._serialized_end=620
-  _globals['_STATUSREPLY_PHASE']._serialized_start=539
-  _globals['_STATUSREPLY_PHASE']._serialized_end=620
-  _globals['_EVIDENCEREQUEST']._serialized_start=622
-  _globals['_EVIDENCEREQUEST']._serialized_end=654
-  _globals['_EVIDENCEREPLY']._serialized_start=656
-  _globals['_EVIDENCEREPLY']._serialized_end=719
-  _globals['_STATEMENT']._serialized_start=721
-  _globals['_STATEMENT']._serialized_end=795
-  _globals['_SIGNATURE']._serialized_start=797
-  _globals['_SIGNATURE']._serialized_end=836
-  _globals['_RECEIPT']._serialized_start=838
-  _globals['_RECEIPT']._serialized_end=896
-  _globals['_BOOTSTRAP']._serialized_start=899
-  _globals['_BOOTSTRAP']._serialized_end=1124
-  _globals['_CONTROL']._serialized_start=1127
-  _globals['_CONTROL']._serialized_end=1415
-  _globals['_RECORD']._serialized_start=1417
-  _globals['_RECORD']._serialized_end=1499
+  _globals['_PHASE']._serialized_start=543
+  _globals['_PHASE']._serialized_end=624
+  _globals['_REQUEST']._serialized_start=57
+  _globals['_REQUEST']._serialized_end=81
+  _globals['_RECEIPT']._serialized_start=83
+  _globals['_RECEIPT']._serialized_end=141
+  _globals['_WATCHSYNCREQUEST']._serialized_start=144
+  _globals['_WATCHSYNCREQUEST']._serialized_end=282
+  _globals['_WATCHSYNCREQUEST_START']._serialized_start=235
+  _globals['_WATCHSYNCREQUEST_START']._serialized_end=282
+  _globals['_SYNCSTAGE']._serialized_start=285
+  _globals['_SYNCSTAGE']._serialized_end=541
+  _globals['_SYNCSTAGE_STAGE']._serialized_start=393
+  _globals['_SYNCSTAGE_STAGE']._serialized_end=541
+  _globals['_BOOTSTRAP']._serialized_start=627
+  _globals['_BOOTSTRAP']._serialized_end=826
+  _globals['_CONTROL']._serialized_start=829
+  _globals['_CONTROL']._serialized_end=1089
+  _globals['_RECORD']._serialized_start=1091
+  _globals['_RECORD']._serialized_end=1173
 # @@protoc_insertion_point(module_scope)

@@ -36,17 +36,17 @@ class BootstrapStub:
         """
         self.GetStatus = channel.unary_unary(
                 '/strongroom.v1.Bootstrap/GetStatus',
-                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.StatusRequest.SerializeToString,
-                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.StatusReply.FromString,
+                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
+                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
                 _registered_method=True)
         self.GetEvidence = channel.unary_unary(
                 '/strongroom.v1.Bootstrap/GetEvidence',
-                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceRequest.SerializeToString,
-                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceReply.FromString,
+                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
+                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
                 _registered_method=True)
         self.LoadManifest = channel.unary_unary(
                 '/strongroom.v1.Bootstrap/LoadManifest',
-                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.SerializeToString,
+                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
                 response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
                 _registered_method=True)
 
@@ -55,19 +55,22 @@ class BootstrapServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetStatus(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """nothing; one byte, a Phase
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetEvidence(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """a nonce, 16 to 64 bytes; Evidence
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def LoadManifest(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """a Statement; the manifest's SHA-256
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -77,17 +80,17 @@ def add_BootstrapServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
-                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.StatusRequest.FromString,
-                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.StatusReply.SerializeToString,
+                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.FromString,
+                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.SerializeToString,
             ),
             'GetEvidence': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEvidence,
-                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceRequest.FromString,
-                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceReply.SerializeToString,
+                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.FromString,
+                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.SerializeToString,
             ),
             'LoadManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.LoadManifest,
-                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.FromString,
+                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.FromString,
                     response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.SerializeToString,
             ),
     }
@@ -116,8 +119,8 @@ class Bootstrap:
             request,
             target,
             '/strongroom.v1.Bootstrap/GetStatus',
-            strongroom__wire_dot_proto_dot_strongroom__pb2.StatusRequest.SerializeToString,
-            strongroom__wire_dot_proto_dot_strongroom__pb2.StatusReply.FromString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
             options,
             channel_credentials,
             insecure,
@@ -143,8 +146,8 @@ class Bootstrap:
             request,
             target,
             '/strongroom.v1.Bootstrap/GetEvidence',
-            strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceRequest.SerializeToString,
-            strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceReply.FromString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
             options,
             channel_credentials,
             insecure,
@@ -170,7 +173,7 @@ class Bootstrap:
             request,
             target,
             '/strongroom.v1.Bootstrap/LoadManifest',
-            strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.SerializeToString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
             strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
             options,
             channel_credentials,
@@ -194,22 +197,22 @@ class ControlStub:
         """
         self.GetStatus = channel.unary_unary(
                 '/strongroom.v1.Control/GetStatus',
-                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.StatusRequest.SerializeToString,
-                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.StatusReply.FromString,
+                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
+                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
                 _registered_method=True)
         self.GetEvidence = channel.unary_unary(
                 '/strongroom.v1.Control/GetEvidence',
-                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceRequest.SerializeToString,
-                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceReply.FromString,
+                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
+                response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
                 _registered_method=True)
         self.SubmitPermit = channel.unary_unary(
                 '/strongroom.v1.Control/SubmitPermit',
-                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.SerializeToString,
+                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
                 response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
                 _registered_method=True)
         self.SubmitOrder = channel.unary_unary(
                 '/strongroom.v1.Control/SubmitOrder',
-                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.SerializeToString,
+                request_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
                 response_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
                 _registered_method=True)
 
@@ -230,13 +233,15 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubmitPermit(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """a Statement; the permit's serial, u32
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubmitOrder(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """a Statement; what the action gives, and its leaf
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -246,22 +251,22 @@ def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
-                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.StatusRequest.FromString,
-                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.StatusReply.SerializeToString,
+                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.FromString,
+                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.SerializeToString,
             ),
             'GetEvidence': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEvidence,
-                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceRequest.FromString,
-                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceReply.SerializeToString,
+                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.FromString,
+                    response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.SerializeToString,
             ),
             'SubmitPermit': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitPermit,
-                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.FromString,
+                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.FromString,
                     response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.SerializeToString,
             ),
             'SubmitOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitOrder,
-                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.FromString,
+                    request_deserializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Request.FromString,
                     response_serializer=strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.SerializeToString,
             ),
     }
@@ -290,8 +295,8 @@ class Control:
             request,
             target,
             '/strongroom.v1.Control/GetStatus',
-            strongroom__wire_dot_proto_dot_strongroom__pb2.StatusRequest.SerializeToString,
-            strongroom__wire_dot_proto_dot_strongroom__pb2.StatusReply.FromString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
             options,
             channel_credentials,
             insecure,
@@ -317,8 +322,8 @@ class Control:
             request,
             target,
             '/strongroom.v1.Control/GetEvidence',
-            strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceRequest.SerializeToString,
-            strongroom__wire_dot_proto_dot_strongroom__pb2.EvidenceReply.FromString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
             options,
             channel_credentials,
             insecure,
@@ -344,7 +349,7 @@ class Control:
             request,
             target,
             '/strongroom.v1.Control/SubmitPermit',
-            strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.SerializeToString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
             strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
             options,
             channel_credentials,
@@ -371,7 +376,7 @@ class Control:
             request,
             target,
             '/strongroom.v1.Control/SubmitOrder',
-            strongroom__wire_dot_proto_dot_strongroom__pb2.Statement.SerializeToString,
+            strongroom__wire_dot_proto_dot_strongroom__pb2.Request.SerializeToString,
             strongroom__wire_dot_proto_dot_strongroom__pb2.Receipt.FromString,
             options,
             channel_credentials,

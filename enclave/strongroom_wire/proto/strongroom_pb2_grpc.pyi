@@ -4,8 +4,9 @@ isort:skip_file
 Control plane of one enclave. Two listeners serve it: `Bootstrap` without client certificates (its
 objects protect themselves), `Control` over mutual TLS once a manifest is loaded.
 
-Statements and owner orders travel as exact bytes with detached signatures, because that is what
-was signed. Replies carry a numeric code and a receipt; no text leaves the enclave.
+Each request is one string of bytes, and so is each answer: the layouts are those of
+strongroom_wire, because exact bytes are what was signed, and because the process that ends gRPC
+then reads nothing but gRPC. Replies carry a numeric code and a receipt; no text leaves the enclave.
 """
 
 from collections import abc as _abc
@@ -36,38 +37,47 @@ class BootstrapStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BootstrapAsyncStub: ...
-    GetStatus: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.StatusRequest, _strongroom_pb2.StatusReply]
-    GetEvidence: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.EvidenceRequest, _strongroom_pb2.EvidenceReply]
-    LoadManifest: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Statement, _strongroom_pb2.Receipt]
+    GetStatus: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]
+    """nothing; one byte, a Phase"""
+    GetEvidence: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]
+    """a nonce, 16 to 64 bytes; Evidence"""
+    LoadManifest: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]
+    """a Statement; the manifest's SHA-256"""
 
 @_typing.type_check_only
 class BootstrapAsyncStub(BootstrapStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GetStatus: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.StatusRequest, _strongroom_pb2.StatusReply]  # type: ignore[assignment]
-    GetEvidence: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.EvidenceRequest, _strongroom_pb2.EvidenceReply]  # type: ignore[assignment]
-    LoadManifest: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Statement, _strongroom_pb2.Receipt]  # type: ignore[assignment]
+    GetStatus: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]  # type: ignore[assignment]
+    """nothing; one byte, a Phase"""
+    GetEvidence: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]  # type: ignore[assignment]
+    """a nonce, 16 to 64 bytes; Evidence"""
+    LoadManifest: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]  # type: ignore[assignment]
+    """a Statement; the manifest's SHA-256"""
 
 class BootstrapServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def GetStatus(
         self,
-        request: _strongroom_pb2.StatusRequest,
+        request: _strongroom_pb2.Request,
         context: _ServicerContext,
-    ) -> _typing.Union[_strongroom_pb2.StatusReply, _abc.Awaitable[_strongroom_pb2.StatusReply]]: ...
+    ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]:
+        """nothing; one byte, a Phase"""
 
     @_abc_1.abstractmethod
     def GetEvidence(
         self,
-        request: _strongroom_pb2.EvidenceRequest,
+        request: _strongroom_pb2.Request,
         context: _ServicerContext,
-    ) -> _typing.Union[_strongroom_pb2.EvidenceReply, _abc.Awaitable[_strongroom_pb2.EvidenceReply]]: ...
+    ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]:
+        """a nonce, 16 to 64 bytes; Evidence"""
 
     @_abc_1.abstractmethod
     def LoadManifest(
         self,
-        request: _strongroom_pb2.Statement,
+        request: _strongroom_pb2.Request,
         context: _ServicerContext,
-    ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]: ...
+    ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]:
+        """a Statement; the manifest's SHA-256"""
 
 def add_BootstrapServicer_to_server(servicer: BootstrapServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -76,47 +86,53 @@ class ControlStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ControlAsyncStub: ...
-    GetStatus: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.StatusRequest, _strongroom_pb2.StatusReply]
-    GetEvidence: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.EvidenceRequest, _strongroom_pb2.EvidenceReply]
-    SubmitPermit: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Statement, _strongroom_pb2.Receipt]
-    SubmitOrder: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Statement, _strongroom_pb2.Receipt]
+    GetStatus: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]
+    GetEvidence: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]
+    SubmitPermit: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]
+    """a Statement; the permit's serial, u32"""
+    SubmitOrder: _grpc.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]
+    """a Statement; what the action gives, and its leaf"""
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GetStatus: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.StatusRequest, _strongroom_pb2.StatusReply]  # type: ignore[assignment]
-    GetEvidence: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.EvidenceRequest, _strongroom_pb2.EvidenceReply]  # type: ignore[assignment]
-    SubmitPermit: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Statement, _strongroom_pb2.Receipt]  # type: ignore[assignment]
-    SubmitOrder: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Statement, _strongroom_pb2.Receipt]  # type: ignore[assignment]
+    GetStatus: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]  # type: ignore[assignment]
+    GetEvidence: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]  # type: ignore[assignment]
+    SubmitPermit: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]  # type: ignore[assignment]
+    """a Statement; the permit's serial, u32"""
+    SubmitOrder: _aio.UnaryUnaryMultiCallable[_strongroom_pb2.Request, _strongroom_pb2.Receipt]  # type: ignore[assignment]
+    """a Statement; what the action gives, and its leaf"""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def GetStatus(
         self,
-        request: _strongroom_pb2.StatusRequest,
+        request: _strongroom_pb2.Request,
         context: _ServicerContext,
-    ) -> _typing.Union[_strongroom_pb2.StatusReply, _abc.Awaitable[_strongroom_pb2.StatusReply]]: ...
+    ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]: ...
 
     @_abc_1.abstractmethod
     def GetEvidence(
         self,
-        request: _strongroom_pb2.EvidenceRequest,
+        request: _strongroom_pb2.Request,
         context: _ServicerContext,
-    ) -> _typing.Union[_strongroom_pb2.EvidenceReply, _abc.Awaitable[_strongroom_pb2.EvidenceReply]]: ...
+    ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]: ...
 
     @_abc_1.abstractmethod
     def SubmitPermit(
         self,
-        request: _strongroom_pb2.Statement,
+        request: _strongroom_pb2.Request,
         context: _ServicerContext,
-    ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]: ...
+    ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]:
+        """a Statement; the permit's serial, u32"""
 
     @_abc_1.abstractmethod
     def SubmitOrder(
         self,
-        request: _strongroom_pb2.Statement,
+        request: _strongroom_pb2.Request,
         context: _ServicerContext,
-    ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]: ...
+    ) -> _typing.Union[_strongroom_pb2.Receipt, _abc.Awaitable[_strongroom_pb2.Receipt]]:
+        """a Statement; what the action gives, and its leaf"""
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -26,6 +26,7 @@ from strongroom_host.enclave_client.calls import (
     call,
     checked_answer,
     read_code,
+    read_evidence,
     to_proto,
 )
 from strongroom_host.enclave_client.errors import ReceiptInvalid, refusal
@@ -91,11 +92,11 @@ class BootstrapClient:
         Raises:
             Unreachable: no answer.
         """
-        reply = call(
-            self._stub.GetStatus, pb.StatusRequest(), self.address, timeout or self._timeout
-        )
-        known = {phase.value for phase in Phase}
-        return Phase(reply.phase if reply.phase in known else 0)
+        reply = call(self._stub.GetStatus, pb.Request(), self.address, timeout or self._timeout)
+        if read_code(reply.code) is Code.HALTED:
+            return Phase.HALTED
+        known = {bytes([phase.value]): phase for phase in Phase}
+        return known.get(reply.answer, Phase.UNKNOWN)
 
     def evidence(self, nonce: bytes) -> UntrustedEvidence:
         """Returns evidence made for `nonce` (16 to 64 bytes), unverified.
@@ -104,12 +105,8 @@ class BootstrapClient:
             Unreachable: no answer.
             EnclaveRefused: HALTED, or the nonce has the wrong size.
         """
-        request = pb.EvidenceRequest(nonce=nonce)
-        reply = call(self._stub.GetEvidence, request, self.address, self._timeout)
-        code = read_code(reply.code)
-        if code is not Code.OK:
-            raise refusal(code, "evidence")
-        return UntrustedEvidence(reply.document, reply.bundle)
+        request = pb.Request(value=nonce)
+        return read_evidence(call(self._stub.GetEvidence, request, self.address, self._timeout))
 
     def load_manifest(self, statement: Statement) -> pb.Receipt:
         """Returns the receipt for loading a manifest, unverified: its key is only attested now.

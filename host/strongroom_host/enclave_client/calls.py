@@ -4,15 +4,30 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeVar, cast
 
 import grpc
-from strongroom_wire.errors import BadSignature, Code
+from strongroom_wire.encoding import unpack_fields
+from strongroom_wire.errors import BadSignature, Code, WireError
 from strongroom_wire.owners import Statement
 from strongroom_wire.proto import strongroom_pb2 as pb
 
 from strongroom_host.contract.receipts import verify_receipt
 from strongroom_host.enclave_client.address import Address
-from strongroom_host.enclave_client.errors import ReceiptInvalid, Unreachable, refusal
+from strongroom_host.enclave_client.errors import (
+    BundleRefused,
+    ReceiptInvalid,
+    Unreachable,
+    refusal,
+)
+from strongroom_host.enclave_client.evidence import UntrustedEvidence
 
-__all__ = ["CHANNEL_OPTIONS", "DEFAULT_TIMEOUT", "call", "checked_answer", "read_code", "to_proto"]
+__all__ = [
+    "CHANNEL_OPTIONS",
+    "DEFAULT_TIMEOUT",
+    "call",
+    "checked_answer",
+    "read_code",
+    "read_evidence",
+    "to_proto",
+]
 
 DEFAULT_TIMEOUT: Final = 10.0
 """Seconds; the enclave answers within milliseconds unless it talks to a venue."""
@@ -74,10 +89,31 @@ _REMEDIES: Final = {
 }
 
 
-def to_proto(statement: Statement) -> pb.Statement:
+def to_proto(statement: Statement) -> pb.Request:
     """Returns the statement as the control plane carries it."""
-    signatures = [pb.Signature(key=s.key, value=s.value) for s in statement.signatures]
-    return pb.Statement(payload=statement.payload, signatures=signatures)
+    return pb.Request(value=statement.serialise())
+
+
+def read_evidence(reply: pb.Receipt) -> UntrustedEvidence:
+    """Returns the evidence in an answer, unverified.
+
+    Raises:
+        EnclaveRefused: it gave none; the class follows the code.
+        EvidenceRefused: what it gave is no evidence.
+    """
+    code = read_code(reply.code)
+    if code is not Code.OK:
+        raise refusal(code, "evidence")
+    try:
+        document, bundle = unpack_fields(b"evidence", reply.answer, None, None)
+    except WireError as error:
+        raise BundleRefused(
+            "the answer is no evidence",
+            expected="a document and a bundle",
+            actual=f"{len(reply.answer)} bytes",
+            remedy="this enclave is of another version; compare its release with yours",
+        ) from error
+    return UntrustedEvidence(document, bundle)
 
 
 def read_code(number: int) -> Code:

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from strongroom_attest.freshness import Challenge
 from strongroom_wire.bundle import Role
-from strongroom_wire.errors import Code, WireError
+from strongroom_wire.errors import WireError
 from strongroom_wire.owners import Statement
 from strongroom_wire.pages import Entry
 from strongroom_wire.proto import strongroom_pb2 as pb
@@ -26,17 +26,15 @@ from strongroom_host.enclave_client.calls import (
     DEFAULT_TIMEOUT,
     call,
     checked_answer,
-    read_code,
+    read_evidence,
     to_proto,
 )
 from strongroom_host.enclave_client.errors import (
     BootChanged,
     NotVerified,
     ReceiptInvalid,
-    refusal,
 )
 from strongroom_host.enclave_client.evidence import (
-    UntrustedEvidence,
     VerifiedEvidence,
     verify_evidence,
 )
@@ -114,13 +112,10 @@ class EnclaveClient:
             EvidenceRefused, EnclaveRefused, Unreachable: see `fetch_evidence`.
         """
         challenge = Challenge(secrets.token_bytes(NONCE_SIZE))
-        request = pb.EvidenceRequest(nonce=challenge.nonce)
+        request = pb.Request(value=challenge.nonce)
         reply = call(self._stub.GetEvidence, request, self.address, self._timeout, _tls_hint)
-        code = read_code(reply.code)
-        if code is not Code.OK:
-            raise refusal(code, "evidence")
         fresh = verify_evidence(
-            UntrustedEvidence(reply.document, reply.bundle),
+            read_evidence(reply),
             self.evidence.policy,
             challenge,
             datetime.now(UTC),

@@ -26,6 +26,7 @@ from strongroom_local.measure import Measurements
 from strongroom_local.nsm import SoftwareNsm
 from strongroom_local.pki import Issued, new_root
 from strongroom_wire.bundle import Bundle, Role, RoleKeys, hpke_info
+from strongroom_wire.encoding import pack
 from strongroom_wire.errors import Code
 from strongroom_wire.frames import (
     ChannelOpen,
@@ -35,7 +36,7 @@ from strongroom_wire.frames import (
     channel_keys,
 )
 from strongroom_wire.hpke import open_sealed
-from strongroom_wire.owners import Signature, Statement
+from strongroom_wire.owners import Statement
 from strongroom_wire.pages import Entry, answer_body
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
@@ -151,7 +152,7 @@ class Server:
 
     def __init__(self, boot: Boot, folder: Path, clients: tuple[bytes, ...] = ()) -> None:
         self.boot, self.folder, self.clients = boot, folder, clients
-        self.phase = pb.StatusReply.CONFIGURED
+        self.phase = bytes([pb.CONFIGURED])
         self.loaded: Boot | None = None
         self.answer: Callable[[Statement, Role], Answer] = lambda s, r: (Code.OK, b"ok", None)
         self.abort: tuple[grpc.StatusCode, str] | None = None
@@ -189,15 +190,15 @@ class Server:
         outer = self
 
         class Servicer(base):  # type: ignore[misc]
-            def GetStatus(self, request: Any, context: Any) -> pb.StatusReply:  # noqa: N802
-                return pb.StatusReply(phase=outer.phase)
+            def GetStatus(self, request: Any, context: Any) -> pb.Receipt:  # noqa: N802
+                return pb.Receipt(answer=outer.phase)
 
-            def GetEvidence(self, request: Any, context: Any) -> pb.EvidenceReply:  # noqa: N802
+            def GetEvidence(self, request: Any, context: Any) -> pb.Receipt:  # noqa: N802
                 boot, code = outer.boot, outer.evidence_code
                 if code is not Code.OK:
-                    return pb.EvidenceReply(code=code)
-                document = boot.document(request.nonce)
-                return pb.EvidenceReply(document=document, bundle=boot.bundle.serialise())
+                    return pb.Receipt(code=code)
+                document = boot.document(request.value)
+                return pb.Receipt(answer=pack(b"evidence", document, boot.bundle.serialise()))
 
             def LoadManifest(self, request: Any, context: Any) -> pb.Receipt:  # noqa: N802
                 if outer.loaded is not None:
@@ -215,8 +216,7 @@ class Server:
     def receipt(self, request: Any, context: Any, role: Role) -> pb.Receipt:
         if self.abort:
             context.abort(*self.abort)
-        signatures = tuple(Signature(s.key, s.value) for s in request.signatures)
-        statement = Statement(request.payload, signatures)
+        statement = Statement.parse(request.value)
         code, answer, signature = self.answer(statement, role)
         if signature is None:
             if role is Role.SIGNER and code is Code.OK:

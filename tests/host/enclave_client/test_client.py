@@ -232,7 +232,7 @@ def test_bootstrap_tells_status_and_evidence(server: Server, address: EnclaveAdd
         server.evidence_code = Code.HALTED
         with pytest.raises(Halted):
             fetch_evidence(bootstrap, server.boot.policy)
-        server.phase = cast(Any, 77)
+        server.phase = b"\x4d"
         assert bootstrap.status() is Phase.UNKNOWN
 
 

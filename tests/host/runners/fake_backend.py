@@ -29,11 +29,11 @@ class Bootstrap(rpc.BootstrapServicer):
     def __init__(self, phase: Path) -> None:
         self._phase = phase
 
-    def GetStatus(self, request: Any, context: Any) -> pb.StatusReply:  # noqa: N802
+    def GetStatus(self, request: Any, context: Any) -> pb.Receipt:  # noqa: N802
         phase = int(self._phase.read_text()) if self._phase.exists() else 1
-        return pb.StatusReply(phase=phase)  # type: ignore[arg-type]
+        return pb.Receipt(answer=bytes([phase]))
 
-    def GetEvidence(self, request: Any, context: Any) -> pb.EvidenceReply:  # noqa: N802
+    def GetEvidence(self, request: Any, context: Any) -> pb.Receipt:  # noqa: N802
         raise NotImplementedError
 
     def LoadManifest(self, request: Any, context: Any) -> pb.Receipt:  # noqa: N802
