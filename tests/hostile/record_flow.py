@@ -250,11 +250,12 @@ class Flow:
             self.service._book.resume(store)
             keys: Keys = self.service._keys(store, self.manifest.accounts[0].user)
             sealed = self.service._book.states[self.name]
-            sync = AccountState.open(keys, self.name, sealed).sync
+            state = AccountState.open(keys, self.name, sealed)
+            sync = state.sync
             found = list[Event]()
             for table, tip in ((TRADES, sync.trades), (FLOWS, sync.flows)):
                 chain = Chain(self.name, "binance", "test", table)
-                found += chain.read(keys, store.rows(table, self.name), tip)
+                found += chain.read(keys, store.rows(table, self.name), tip, state.counted[table])
                 assert chain.tip == tip, "rows beyond the receipt"
         return found
 

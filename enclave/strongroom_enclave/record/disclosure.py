@@ -65,10 +65,9 @@ def _period(hours: list[Hour], tier: Tier, salt: str) -> PublishedHour:
         power = width.adjusted() + (width != ONE.scaleb(width.adjusted()))
         closing = money(quotient(closing, ONE, ONE.scaleb(power)))
     if grid is None and tier.hours == 1 and not tier.least_trades:
-        sums = map(_text, (first.opening, first.flows, first.pnl, first.realised, first.unrealised))
-        opening, flows, pnl, realised, unrealised = sums
-        rest = _text(first.fees), _text(first.funding), first.trades, first.mark_age_ms
-        exact = opening, flows, pnl, realised, unrealised, *rest
+        moved = _text(first.opening), _text(first.flows), _text(first.pnl)
+        earned = _text(first.realised), _text(first.unrealised), _text(first.fees)
+        exact = *moved, *earned, _text(first.funding), first.trades, first.mark_age_ms
     shown = first.start_ms, len(hours), _text(value), _text(closing), int(flags)
     return PublishedHour(*shown, exact, salt)
 

@@ -32,7 +32,8 @@ class SeriesBroken(RecordError, code=Code.INTERNAL):
 
 
 class CredentialsSwapped(RecordError, code=Code.KEY_CONFLICT):
-    """Credentials are of another account or venue than they came for, or of an earlier order."""
+    """Credentials are of another account or venue than they came for, or of an earlier order; or
+    they open another account at the venue than those before them."""
 
 
 class StoreError(RecordError, code=Code.SEALED_STATE_REFUSED):

@@ -1,17 +1,20 @@
 """What an account holds, has open and has made after some events.
 
 A contract is held as if it had been bought for cash (README.md): no entry price, no average, and
-nothing to round but the cost of inverse fills. Only lots depend on the order of events.
+nothing to round but the cost of inverse fills. Only lots depend on the order of events, and only
+trades count for them. The realised profit is never added up: it is what the open cost leaves of the
+total cost, so realised and unrealised profit make the position's whole profit, always.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+
+from msgspec import Struct, field
 
 from strongroom_enclave.record.errors import MarketUnknown
 from strongroom_enclave.record.events import Event, FlowKind, Kind, Market, Markets, Trade
 from strongroom_enclave.record.exact import MONEY, UNKNOWN, ZERO, quotient
-from strongroom_enclave.record.lots import Position
 
 _REMAINDER = 1000
 Amounts = Mapping[str, Decimal]
@@ -47,6 +50,57 @@ def valued(market: Market, quantity: Decimal, price: Prices) -> Decimal:
 def less(some: Amounts, other: Amounts) -> dict[str, Decimal]:
     """Returns the first amounts less the second."""
     return {name: some.get(name, ZERO) - other.get(name, ZERO) for name in some.keys() | other}
+
+
+class Lot(Struct):
+    """What is left of one opening fill. `opened` is the quantity that it began with."""
+
+    time_ms: int
+    quantity: Decimal
+    cost: Decimal
+    opened: Decimal
+
+
+class Position(Struct):
+    """One market's trades: quantity, cost of all fills, cost of what is open by average cost, lots
+    of what is open by FIFO. Call its methods within `exactly()`."""
+
+    quantity: Decimal = ZERO
+    total: Decimal = ZERO
+    average: Decimal = ZERO
+    lots: deque[Lot] = field(default_factory=deque)
+
+    def fill(self, time_ms: int, quantity: Decimal, cost: Decimal) -> None:
+        """Adds a fill; fills come in canonical order. One of nothing changes nothing."""
+        self.total += cost
+        held, self.quantity = self.quantity, self.quantity + quantity
+        if held and (held > 0) != (quantity > 0):
+            if abs(quantity) < abs(held):
+                self.average += quotient(self.average * quantity, held, MONEY)
+                self._close(quantity)
+                return
+            cost -= quotient(cost * -held, quantity, MONEY)
+            quantity, self.average = self.quantity, ZERO
+            self.lots.clear()
+        if quantity:
+            self.average += cost
+            self.lots.append(Lot(time_ms, quantity, cost, quantity))
+
+    def _close(self, quantity: Decimal) -> None:
+        """Takes less than all of it from the oldest lots on."""
+        while abs(self.lots[0].quantity) <= abs(quantity):
+            quantity += self.lots.popleft().quantity
+        lot = self.lots[0]
+        lot.cost += quotient(lot.cost * quantity, lot.quantity, MONEY)
+        lot.quantity += quantity
+
+    def cost(self, *, fifo: bool = False) -> Decimal:
+        """Returns the cost of what is open, by average cost or by FIFO."""
+        return sum((lot.cost for lot in self.lots), ZERO) if fifo else self.average
+
+    def realised(self, *, fifo: bool = False) -> Decimal:
+        """Returns the profit of everything closed so far."""
+        return self.cost(fifo=fifo) - self.total
 
 
 class Ledger:

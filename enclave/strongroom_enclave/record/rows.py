@@ -8,7 +8,7 @@ A row is its name (32 bytes) and a ciphertext. The name is the same for the same
 under one key, so that the host can tell doubles, and nobody else can tell what it is the name of.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import msgpack
@@ -24,6 +24,8 @@ FLOWS: Final = "cash_flows"
 _ROW = b"strongroom/record/row/v1"
 _CHAIN = b"strongroom/record/chain/v1"
 _EVENT: Final = msgpack.Decoder(Event)
+# From which row on which key's rows count, by its name, in order.
+Counted = Sequence[tuple[int, bytes]]
 
 
 class Chain:
@@ -47,12 +49,13 @@ class Chain:
         self._advance(row)
         return row
 
-    def read(self, keys: Keys, rows: Iterable[bytes], tip: Tip) -> list[Event]:
+    def read(self, keys: Keys, rows: Iterable[bytes], tip: Tip, counted: Counted) -> list[Event]:
         """Returns the events in these rows, all there are, after proving that they are those that
         were added, in order, and that the receipt with this tip is of the first of them.
 
-        Rows beyond it were added here too, by a run that did not come to its receipt: they are the
-        account's, and the next receipt counts them.
+        Rows beyond it were added here too, by a run that did not come to its receipt; the next
+        receipt counts them. A row under another key than `counted` has for its place was added by
+        a run with other credentials, which may be another account's: it is no event of this one.
 
         Raises:
             SealForged, KeyUnknown: a row was edited, or put in another's place.
@@ -61,7 +64,8 @@ class Chain:
         events, passed = [], self.tip == tip
         for row in rows:
             content = opened(keys, self._next(row[:32]), row[32:])
-            events.append(_EVENT.decode(content))
+            if row[32:48] in [key for first, key in counted if first <= self._count][-1:]:
+                events.append(_EVENT.decode(content))
             self._advance(row)
             passed = passed or self.tip == tip
         if not passed:

@@ -92,10 +92,11 @@ class Service(RoleProcess):
             self._book.resume(store)
             if before := self._book.states.get(name):
                 state = AccountState.open(self._keys(store, account.user), name, before)
-                state.credentials, state.sync = credentials, following(state.sync)
+                state.sync = following(state.sync)
             else:
                 first = record.SyncReceipt(name, venue, environment, 0, record.UNCHAINED)
                 state = AccountState(credentials, first)
+            state = state.connected(credentials, key)
             store.ask("connect", name, account.user, venue, environment)
             store.ask("put-key", account.user, key.id, wrapped)
             entry = self._book.commit(store, before, state, key, leaves.Kind.SYNC)

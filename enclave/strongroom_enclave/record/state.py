@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 
 from msgspec import DecodeError, Struct, msgpack
+from msgspec.structs import replace
 from strongroom_wire import bundle, encoding, pages, record, statements
 from strongroom_wire.errors import Code, Malformed, Refused
 from strongroom_wire.leaves import Kind
@@ -19,16 +20,18 @@ from strongroom_enclave.record.connectors.rules import Cursor
 from strongroom_enclave.record.errors import AccountForked, StatesOld
 from strongroom_enclave.record.events import Event, Market
 from strongroom_enclave.record.returns import Doubt
+from strongroom_enclave.record.rows import FLOWS, TRADES
 from strongroom_enclave.record.store import Store
 
-_STATE = b"strongroom/record/state/v2"
+_STATE = b"strongroom/record/state/v3"
 _ROOT = b"strongroom/record/root/v2"
 
 
 class AccountState(Struct, forbid_unknown_fields=True):
     """Where an account stands. The receipts are the newest of their chains. `cursors` say by stream
     how far it was read; `markets` are those that were ever traded in, listed or not. `openings` are
-    events that no venue told: they explain what it held and its history does not."""
+    events that no venue told: they explain what it held and its history does not. `holder` is whose
+    account it is, in the venue's own words; `counted` says by table which rows are its own."""
 
     credentials: record.Credentials
     sync: record.SyncReceipt
@@ -37,6 +40,23 @@ class AccountState(Struct, forbid_unknown_fields=True):
     markets: dict[str, Market] = {}
     openings: list[Event] = []
     doubts: list[Doubt] = []
+    holder: str = ""
+    counted: dict[str, list[tuple[int, bytes]]] = {}
+
+    def connected(self, credentials: record.Credentials, key: DataKey) -> "AccountState":
+        """Returns the state that follows with these credentials: what they tell counts under `key`,
+        and from here on nothing else does.
+
+        Until something was balanced it begins anew: nothing proves that what was told so far is of
+        the account that these credentials open.
+        """
+        state, sync = self, self.sync
+        if not sync.balanced_ms:
+            state = AccountState(credentials, replace(sync, since_ms=0, until_ms=0))
+        for table, (count, _) in ((TRADES, sync.trades), (FLOWS, sync.flows)):
+            state.counted.setdefault(table, []).append((count, key.id))
+        state.credentials = credentials
+        return state
 
     def seal(self, key: DataKey) -> bytes:
         """Returns the state as the host keeps it."""

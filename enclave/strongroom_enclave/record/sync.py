@@ -59,7 +59,8 @@ class Run:
         whose = account.name, account.venue, account.environment
         for table, tip in ((TRADES, self._sync.trades), (FLOWS, self._sync.flows)):
             self._chains[table] = chain = Chain(*whose, table)
-            kept = chain.read(keys, store.rows(table, account.name), tip)
+            rows, counted = store.rows(table, account.name), self.state.counted.get(table, [])
+            kept = chain.read(keys, rows, tip, counted)
             self._known |= {event.order[1:]: event for event in kept}
         self._doubt(0, account.since_ms, Flag.GAP)
 
@@ -68,10 +69,13 @@ class Run:
 
         Raises:
             VenueFault, Refused: the venue cannot be asked, or the key may do more than read.
+            CredentialsSwapped: it opens another account than the one that this record is of.
             VenueFault: it does not tell everything yet, and what could be done without is done.
             StoreError, AccountForked: what was not logged before does not count.
         """
-        connector.check()
+        if self.state.holder not in ("", holder := connector.check()):
+            raise errors.CredentialsSwapped("account at the venue", "the one before", "another")
+        self.state.holder = holder
         now_ms, held = _quiet(connector)
         while (wait := now_ms + 1 - connector.settled_ms()) > 0:  # our clock may be set meanwhile
             sleep(wait)

@@ -28,6 +28,8 @@ REASONS: Final = {
 _KEY: Final = 11
 _CODES: Final = {
     Code.VENUE_NOT_ALLOWED: "the key may do more than read: make one that cannot",
+    Code.KEY_CONFLICT: "the key opens another account than the one that this record is of: connect"
+    " a key of that one, or name the other in the manifest as an account of its own",
     Code.SEALED_STATE_REFUSED: "the database does not give back what was stored: an old copy, or"
     " rows that were changed",
     Code.VENUE_UNREACHABLE: "the venue could not be reached",
@@ -46,7 +48,8 @@ def failure(code: int, reason: int = 0) -> int:
 
 def hopeless(number: int) -> bool:
     """Returns whether trying again is of no use before the owner has done something."""
-    return number // 100 == Code.VENUE_NOT_ALLOWED or number == failure(Code.VENUE_REFUSED, _KEY)
+    keys = Code.VENUE_NOT_ALLOWED, Code.KEY_CONFLICT
+    return number // 100 in keys or number == failure(Code.VENUE_REFUSED, _KEY)
 
 
 def shown(number: int) -> str:

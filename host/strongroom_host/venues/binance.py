@@ -320,7 +320,7 @@ class BinanceSpot(BinanceDesk):
                 if amount or given.get("omitZeroBalances") != "true"
             ],
             "permissions": ["SPOT"],
-            "uid": 354_937_868,
+            "uid": account.number,
         }
         return Reply(content, used)
 

@@ -30,6 +30,7 @@ class Bitget(BitgetDesk):
         return [
             *self.market_routes(),
             ("GET", "/api/v3/account/settings", self._settings),
+            ("GET", "/api/v2/spot/account/info", self._info),
             ("GET", "/api/v2/spot/account/assets", self._assets),
             ("GET", "/api/v2/spot/account/bills", self._spot_bills),
             ("GET", "/api/v2/spot/account/transferRecords", self._transfers),
@@ -48,6 +49,11 @@ class Bitget(BitgetDesk):
         """A classic account has no unified settings, which is how clients tell."""
         self.signed(call)
         raise refused("40084", "You are in Classic Account mode", call.now_ms)
+
+    def _info(self, call: Call) -> object:
+        account, _ = self.signed(call)
+        held = {"userId": str(account.number), "authorities": ["stor", "wtor"], "parentId": 1}
+        return self.ok(call, held)
 
     def _assets(self, call: Call) -> object:
         account, given = self.signed(call)
@@ -268,7 +274,7 @@ class Bitget(BitgetDesk):
         page = call.rows(account, self.page(call, given, found, 100))
         rows = [
             {
-                "userId": "1",
+                "userId": str(account.number),
                 "symbol": given["symbol"],
                 "orderId": fill.order_id,
                 "tradeId": fill.id,

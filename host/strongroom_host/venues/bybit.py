@@ -290,7 +290,7 @@ class Bybit:
             "type": 1,
             "uta": 1,
             "unified": 0,
-            "userID": 24_617_703,
+            "userID": account.number,
         }
         return self._answer(call, result, left)
 

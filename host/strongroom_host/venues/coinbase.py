@@ -250,12 +250,12 @@ class Coinbase:
         return {"total_volume": 0, "total_fees": 0, "fee_tier": tier}
 
     def _permissions(self, call: Call) -> object:
-        self._signed(call)
+        account, _ = self._signed(call)
         return {
             "can_view": True,
             "can_trade": False,
             "can_transfer": False,
-            "portfolio_uuid": _id("portfolio", "main"),
+            "portfolio_uuid": _id("portfolio", account.name),
             "portfolio_type": "DEFAULT",
         }
 
@@ -268,7 +268,7 @@ class Coinbase:
         first = self._number(given, "cursor", 0)
         accounts = [
             {
-                "uuid": _id(account.credentials.key, asset),
+                "uuid": _id(account.name, asset),
                 "name": f"{asset} Wallet",
                 "currency": asset,
                 "available_balance": {"value": text(amount), "currency": asset},
@@ -303,7 +303,7 @@ class Coinbase:
         newest = self._after(newest, given.get("cursor", ""))
         page = newest[:limit]
         names = {item.symbol: name for name, item in self._products.items()}
-        rows = [_fill(fill, names) for fill in call.rows(account, page)]
+        rows = [_fill(account, fill, names) for fill in call.rows(account, page)]
         more = len(newest) > limit
         return {"fills": rows, "cursor": page[-1].id if more else ""}
 
@@ -323,7 +323,7 @@ class Coinbase:
         held = account.history.balances("spot", call.now_ms)
         rows: list[dict[str, object]] = [
             {
-                "id": _id(account.credentials.key, asset),
+                "id": _id(account.name, asset),
                 "name": f"{asset} Wallet",
                 "type": "fiat" if asset == "USD" else "wallet",
                 "currency": {"code": asset, "name": asset},
@@ -348,11 +348,11 @@ class Coinbase:
         limit = self._number(given, "limit", 25)
         if not 1 <= limit <= 100:
             raise _refused_wallet("invalid_request", "limit must be between 1 and 100", 400)
-        key, place = account.credentials.key, call.places["account"]
+        place = call.places["account"]
         found = [
             flow
             for flow in reversed(account.history.changes(0, call.now_ms, *kinds))
-            if _id(key, flow.asset) == place
+            if _id(account.name, flow.asset) == place
         ]
         rows = [_movement(flow, resource) for flow in call.rows(account, found)]
         return _paged(rows, given.get("starting_after"), limit)
@@ -382,7 +382,7 @@ def _id(*parts: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join(parts)))
 
 
-def _fill(fill: Fill, names: Mapping[str, str]) -> dict[str, object]:
+def _fill(account: Account, fill: Fill, names: Mapping[str, str]) -> dict[str, object]:
     return {
         "entry_id": fill.id.replace("-", "") * 2,
         "trade_id": fill.id,
@@ -398,7 +398,7 @@ def _fill(fill: Fill, names: Mapping[str, str]) -> dict[str, object]:
         "size_in_quote": False,
         "user_id": "u",
         "side": "BUY" if fill.side > 0 else "SELL",
-        "retail_portfolio_id": _id("portfolio", "main"),
+        "retail_portfolio_id": _id("portfolio", account.name),
     }
 
 

@@ -83,6 +83,7 @@ class Kraken:
             ("GET", "/0/public/Assets", self._assets),
             ("GET", "/0/public/AssetPairs", self._asset_pairs),
             ("GET", "/0/public/OHLC", self._ohlc),
+            ("POST", "/0/private/GetApiKeyInfo", self._key),
             ("POST", "/0/private/BalanceEx", self._balance),
             ("POST", "/0/private/TradesHistory", self._trades),
             ("POST", "/0/private/Ledgers", self._ledgers),
@@ -231,6 +232,16 @@ class Kraken:
         return {"error": [], "result": {pair: rows, "last": newest // 1_000 - minutes * 60}}
 
     # ------------------------------------------------------------------------ account
+
+    def _key(self, call: Call) -> object:
+        account, _ = self._signed(call)
+        result = {
+            "api_key_name": account.name,
+            "api_key": account.credentials.key,
+            "permissions": ["query-funds", "query-closed-trades", "query-ledger"],
+            "iban": f"AA00 {account.number}",
+        }
+        return {"error": [], "result": result}
 
     def _balance(self, call: Call) -> object:
         account, _ = self._signed(call)

@@ -66,6 +66,7 @@ class Mexc:
             ("GET", "/api/v3/klines", self._klines),
             ("GET", "/api/v3/capital/config/getall", self._coins),
             ("GET", "/api/v3/account", self._account),
+            ("GET", "/api/v3/uid", self._uid),
             ("GET", "/api/v3/myTrades", self._my_trades),
             ("GET", "/api/v3/capital/deposit/hisrec", self._deposits),
             ("GET", "/api/v3/capital/withdraw/history", self._withdrawals),
@@ -178,6 +179,9 @@ class Mexc:
         return self._spot[name]
 
     # --------------------------------------------------------------------------- spot
+
+    def _uid(self, call: Call) -> object:
+        return {"uid": str(self._signed(call)[0].number)}
 
     def _account(self, call: Call) -> object:
         account, _ = self._signed(call)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from strongroom_host.venues.errors import ConfigError
 from strongroom_host.venues.history import History
-from strongroom_host.venues.market import Market
+from strongroom_host.venues.market import Market, draw
 
 __all__ = ["Account", "Credentials", "VenueClock", "World"]
 
@@ -35,6 +35,11 @@ class Account:
     credentials: Credentials
     history: History
     stranger: History = field(default_factory=lambda: History([], []))
+
+    @property
+    def number(self) -> int:
+        """The venue's own number of the account, of nine digits: the same whichever key asks."""
+        return 100_000_000 + draw(self.venue, self.name) % 900_000_000
 
 
 class VenueClock:

@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -97,13 +97,16 @@ class Line:
 
 @dataclass
 class Site:
-    """A running server and the way to it."""
+    """A running server and the way to it. With `rotated` logins come other keys of the same
+    accounts, with `others` those of other accounts."""
 
     server: VenuesServer
     proxy: tuple[str, int]
     root: bytes
     logins: dict[str, Login]
     now_ms: int
+    rotated: dict[str, Login]
+    others: dict[str, Login]
     opened: list[Connector] = field(default_factory=list)
 
     def line(self, venue: str, login: Login | None = None, *, checked: bool = True) -> Line:
@@ -138,12 +141,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     clock = VenueClock()
     now = clock() - 60_000  # before what counts as too fresh
     market = default_market("connectors", now)
-    accounts, logins = [], {}
+    accounts, logins = [], dict[str, Login]()
+    rotated, others = dict[str, Login](), dict[str, Login]()
     for venue in VENUES:
         start = now - DAYS.get(venue, 60) * DAY_MS
         plan = plan_for(venue, market, start, now, orders=160, burst=BURSTS.get(venue, 130))
         account, logins[venue] = make_account(venue, market, plan, "connectors")
-        accounts.append(account)
+        few = plan_for(venue, market, start, now, orders=5)
+        other, others[venue] = make_account(venue, market, few, "others")
+        again, rotated[venue] = make_account(venue, market, few, "rotated")
+        accounts += [account, replace(other, name="other")]
+        accounts.append(replace(account, credentials=again.credentials))
     world = World(market, accounts)
     server = VenuesServer(
         world,
@@ -154,7 +162,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with server, Proxy(server.mapping) as url:
         host, _, port = url.removeprefix("http://").partition(":")
         root = ssl.PEM_cert_to_DER_cert(server.ca_path.read_text())
-        site = Site(server, (host, int(port)), root, logins, now)
+        site = Site(server, (host, int(port)), root, logins, now, rotated, others)
         yield site
         for connector in site.opened:
             connector.close()

@@ -98,6 +98,23 @@ def test_a_venue_that_lists_its_markets_slowly_holds_up_no_other(site: Site) -> 
         assert done.wait(30)
 
 
+@pytest.mark.parametrize("venue", VENUES)
+def test_an_account_is_known_by_its_holder_whatever_key_opens_it(site: Site, venue: str) -> None:
+    logins = site.logins, site.rotated, site.others
+    lines = [site.line(venue, login[venue], checked=False) for login in logins]
+    held, again, other = (line.connector.check() for line in lines)
+    assert held == again
+    assert held not in ("", other)
+    assert len({login[venue].key for login in logins}) == 3
+
+
+def test_a_venue_that_names_no_holder_is_read_all_the_same(site: Site) -> None:
+    line = site.line("kraken", checked=False)
+    silent = _instead(line.session.ask, "privatePostGetApiKeyInfo", lambda: {"result": {}})
+    line.session.ask = silent  # type: ignore[method-assign]
+    assert line.connector.check() == ""
+
+
 def test_more_wallets_than_are_told_are_refused(site: Site) -> None:
     line = site.line("coinbase", checked=False)
     line.session.begin()
@@ -122,7 +139,7 @@ def _kept() -> dict[str, tuple[int, Any]]:
     return session._LISTED
 
 
-def _instead(ask: Callable[..., Any], call: str, answer: Callable[[], int]) -> Callable[..., Any]:
+def _instead(ask: Callable[..., Any], call: str, answer: Callable[[], Any]) -> Callable[..., Any]:
     return lambda asked, *given: answer() if asked == call else ask(asked, *given)
 
 

@@ -14,6 +14,7 @@ TIMES = {"$since", "$until", "$since_s", "$until_s", "$since_iso", "$until_iso"}
 ONWARDS = {"$next", "$from", "$page", "$offset"}
 LEAST: dict[str, Any] = {
     "opened": "2020-01-01T00:00:00Z",
+    "holder": ["c", "p"],
     "balances": {"spot": {"call": "c", "rows": "r", "asset": "a", "plus": ["b"]}},
     "rules": {
         "trades": {

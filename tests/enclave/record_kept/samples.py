@@ -70,6 +70,8 @@ def state(account: str = "ada", number: int = 0, until_ms: int = 0) -> AccountSt
         {"BTC/USDT": Market("BTC/USDT", "BTC", "USDT", "USDT", Kind.SPOT)},
         [Flow(0, "opening 0", "USDT", Decimal(5), FlowKind.OPENING), trade(1)],
         [Doubt(3, 7, Flag.GAP)],
+        "the holder",
+        {"trades": [(0, KEY.id)], "cash_flows": [(0, KEY.id)]},
     )
 
 

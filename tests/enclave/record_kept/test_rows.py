@@ -19,6 +19,7 @@ from strongroom_wire.record import UNCHAINED, Tip
 from tests.enclave.record_kept.samples import EVENTS, KEY, KEYS, OTHER, VENUE, flow, trade
 
 COUNT = 6
+ALL = [(0, KEY.id)]
 
 
 def written(
@@ -34,7 +35,8 @@ ROWS, TIP = written()
 
 def read(rows: list[bytes], tip: Tip = TIP, **keys: DataKey) -> list[Event]:
     known = KEYS | {key.id: key for key in keys.values()}
-    return Chain("ada", VENUE, "test", TRADES).read(known, rows, tip)
+    counted = [(0, KEY.id)] if not keys else [(0, KEY.id), (2, keys["new"].id)]
+    return Chain("ada", VENUE, "test", TRADES).read(known, rows, tip, counted)
 
 
 @given(
@@ -54,17 +56,18 @@ def test_what_was_added_comes_back_to_the_last_digit(
         rows.append(chain.add(KEY, event))
         tips.append(chain.tip)
     back = Chain("ada", VENUE, "test", table)
-    found = back.read(KEYS, rows, chain.tip)
+    found = back.read(KEYS, rows, chain.tip, ALL)
     assert found == events
     assert back.tip == chain.tip == (len(events), chain.tip[1])
     assert [str(event) for event in found] == [str(event) for event in events]
     # A run that was killed before its receipt left rows beyond it: they are read as well.
     assert (
-        Chain("ada", VENUE, "test", table).read(KEYS, rows, tips[min(split, len(events))]) == events
+        Chain("ada", VENUE, "test", table).read(KEYS, rows, tips[min(split, len(events))], ALL)
+        == events
     )
     part = Chain("ada", VENUE, "test", table)
-    part.read(KEYS, rows[:split], part.tip if not rows[:split] else tips[len(rows[:split])])
-    assert part.read(KEYS, rows[split:], chain.tip) == events[split:]
+    part.read(KEYS, rows[:split], tips[len(rows[:split])], ALL)
+    assert part.read(KEYS, rows[split:], chain.tip, ALL) == events[split:]
 
 
 def test_rows_are_the_documented_ones() -> None:
@@ -141,13 +144,13 @@ def test_a_fork_is_refused_though_more_rows_follow_and_though_none_is_counted() 
 
 def test_rows_of_another_venue_are_refused() -> None:
     with pytest.raises(SealForged):
-        Chain("ada", "kraken", "test", TRADES).read(KEYS, ROWS, TIP)
+        Chain("ada", "kraken", "test", TRADES).read(KEYS, ROWS, TIP, ALL)
 
 
 def test_rows_of_another_environment_are_refused() -> None:
     """A user's key of a development boot opens in a production one of the same owners."""
     with pytest.raises(SealForged):
-        Chain("ada", VENUE, "live", TRADES).read(KEYS, ROWS, (0, UNCHAINED))
+        Chain("ada", VENUE, "live", TRADES).read(KEYS, ROWS, (0, UNCHAINED), ALL)
 
 
 def test_rows_stay_readable_after_a_rotation() -> None:
@@ -156,6 +159,25 @@ def test_rows_stay_readable_after_a_rotation() -> None:
     assert read(rows, chain.tip, new=new) == [trade(number) for number in range(4)]
     with pytest.raises(KeyUnknown):
         read(rows, chain.tip)
+
+
+def test_a_row_counts_under_the_key_of_its_place_alone() -> None:
+    """Whatever runs with other credentials have left behind, beyond their receipts and below."""
+    new, chain = DataKey("ada", token_bytes(32)), Chain("ada", VENUE, "test", TRADES)
+    under = [KEY, KEY, new, KEY, new, KEY]
+    rows = [chain.add(key, trade(number)) for number, key in enumerate(under)]
+    for counted, numbers in (
+        ([(0, KEY.id), (2, new.id)], [0, 1, 2, 4]),
+        ([(0, KEY.id)], [0, 1, 3, 5]),
+        ([(2, new.id)], [2, 4]),
+        ([(0, KEY.id), (2, new.id), (2, KEY.id)], [0, 1, 3, 5]),
+        ([(6, new.id)], []),
+        ([], []),
+    ):
+        back = Chain("ada", VENUE, "test", TRADES)
+        found = back.read({**KEYS, new.id: new}, rows, chain.tip, counted)
+        assert found == [trade(number) for number in numbers]
+        assert back.tip == chain.tip  # the receipts go on from all of them
 
 
 def test_what_an_image_of_another_layout_sealed_is_not_read() -> None:
@@ -172,7 +194,7 @@ def test_what_an_image_of_another_layout_sealed_is_not_read() -> None:
     ):
         chain = Chain("ada", VENUE, "test", TRADES)
         with pytest.raises(error):
-            chain.read(KEYS, [bytes(32) + KEY.seal(here, content)], (1, "0" * 64))
+            chain.read(KEYS, [bytes(32) + KEY.seal(here, content)], (1, "0" * 64), ALL)
 
 
 def test_an_event_of_the_other_side_is_another_row() -> None:

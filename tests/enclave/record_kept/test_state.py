@@ -60,7 +60,7 @@ def test_a_state_opens_as_itself_only() -> None:
 
 
 def test_a_state_of_another_layout_is_refused() -> None:
-    place = pack(b"strongroom/record/state/v2", b"ada")
+    place = pack(b"strongroom/record/state/v3", b"ada")
     content = msgpack.decode(msgpack.encode(state()))
     for flaw in (b"", msgpack.encode({}), msgpack.encode({**content, "more": 1})):
         with pytest.raises(Malformed):

@@ -158,5 +158,6 @@ def test_only_our_own_errors_come_out_whatever_is_said(fields: list[bytes]) -> N
 def test_rows_that_never_end_end_at_the_first_that_is_not_ours() -> None:
     chain = Chain("ada", VENUE, "test", TRADES)
     row = chain.add(KEY, trade(0))
+    back, counted = Chain("ada", VENUE, "test", TRADES), [(0, KEY.id)]
     with hosted(lambda _: told(row)) as store, pytest.raises(SealForged):
-        Chain("ada", VENUE, "test", TRADES).read(KEYS, store.rows(TRADES, "ada"), chain.tip)
+        back.read(KEYS, store.rows(TRADES, "ada"), chain.tip, counted)

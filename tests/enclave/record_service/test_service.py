@@ -207,6 +207,8 @@ def test_an_account_is_connected_once_logged_and_kept_under_a_new_key(scene: Sce
     assert before["one"][:16] == keys[0].id
     state = AccountState.open({key.id: key for key in keys}, "one", scene.database.newest["one"])
     assert (state.credentials.secret, state.sync.number) == ("another", 1)
+    # Nothing was balanced: what an earlier key's rows tell counts for nothing.
+    assert state.counted == {"trades": [(0, keys[1].id)], "cash_flows": [(0, keys[1].id)]}
 
 
 def test_an_order_that_comes_again_gets_the_first_answer(scene: Scene) -> None:

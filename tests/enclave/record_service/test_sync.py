@@ -51,10 +51,9 @@ class Scene:
         self.book = self.log.boot(self.host)
         place = account.name, account.venue, account.environment, 0, UNCHAINED
         rows = 0, UNCHAINED
-        state = AccountState(
-            Credentials(account.name, account.venue, "k", "s", ""),
-            SyncReceipt(*place, rows, rows, 0, 0, 0, 0),
-        )
+        credentials = Credentials(account.name, account.venue, "k", "s", "")
+        state = AccountState(credentials, SyncReceipt(*place, rows, rows, 0, 0, 0, 0))
+        state = state.connected(credentials, KEY)
         self.book.commit(self.host.store, None, state, KEY, Kind.SYNC)
 
     def reboot(self) -> None:

@@ -81,6 +81,7 @@ class World:
     closed: bool = False
     checked: bool = False
     powerful: bool = False
+    holder: str = "1001"
 
     @staticmethod
     def price(symbol: str, time_ms: int) -> Decimal:
@@ -96,10 +97,11 @@ class World:
     def close(self) -> None:
         self.closed = True
 
-    def check(self) -> None:
+    def check(self) -> str:
         if self.powerful:
             raise VenueFault(Reason.KEY)
         self.checked = True
+        return self.holder
 
     def time_ms(self) -> int:
         return self.now_ms

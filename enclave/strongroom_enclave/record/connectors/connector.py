@@ -22,9 +22,9 @@ class Connector(Session):
     Nothing that computes may be in between: numbers are passed on as they were told.
     """
 
-    def check(self) -> None:
-        """Learns clock, markets and wallets of the venue, once the key can only read, as far as the
-        venue tells.
+    def check(self) -> str:
+        """Learns clock, markets and wallets of the venue, once the key can only read; returns whose
+        account it opens. Both as far as the venue tells.
 
         Raises:
             Refused: VENUE_NOT_ALLOWED, it can trade or move money.
@@ -40,6 +40,8 @@ class Connector(Session):
         for wallet in self.venue.balances.values():
             if wallet.wallet:
                 self.places["WALLET"] |= {text(row, wallet.wallet) for row in self._held(wallet)}
+        call, path = self.venue.holder
+        return text(self.ask(call), path)
 
     def streams(self) -> list[rules.Stream]:
         """Returns all streams of the account. Where trades are told by symbol, those of all that

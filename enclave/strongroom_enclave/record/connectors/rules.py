@@ -121,11 +121,13 @@ class Access(_Said, frozen=True, kw_only=True):
 
 
 class Venue(_Said, frozen=True, kw_only=True):
-    """A venue. Nothing happened there before it `opened`. `options` are ccxt's; `listing` is sent
-    for the list of markets. Names of spot markets end in a quote where those that are not listed
-    any more are `guessable`. Positions are asked for by each of `positions`."""
+    """A venue. Nothing happened there before it `opened`. `holder` is a call, and the path at which
+    it tells whose account a key opens, the same for each of its keys. `options` are ccxt's;
+    `listing` is sent for the list of markets. Names of spot markets end in a quote where those that
+    are not listed any more are `guessable`. Positions are asked for by each of `positions`."""
 
     opened: datetime
+    holder: tuple[str, str]
     balances: dict[str, Balance]
     rules: dict[str, Rule]
     options: dict[str, dict[str, list[str]]] = {}
