@@ -176,6 +176,9 @@ def test_a_record_from_its_first_key_to_its_second_boot(life: Life, venues: Exch
     log = ("--record-log", life.record / "log")
     life.boot()
     life.run("enclave", "load", life.folder / "m.signed.json")
+    refused = life.run("permit", expect=3).err
+    assert "lacks the newest" in refused, "the owner's folder remembers what `connect` showed"
+    assert "--record-log DIR" in refused
     life.run("permit", *log)
     assert "ada: done" in life.sync()
     assert "ada: done" in life.sync("--full")

@@ -25,9 +25,15 @@ def memory_beside(log: Path) -> HeadMemory | None:
 
 
 def remember_pulled(
-    memory: HeadMemory, origin: str, reader: LogReader, head: LogHead, boot_id: bytes
+    memory: HeadMemory,
+    origin: str,
+    reader: LogReader,
+    head: LogHead,
+    boot_id: bytes,
+    how: How = How.PULLED,
 ) -> bool:
-    """Remembers a signed head of which all leaves are stored; whether all known ones are in it.
+    """Remembers a signed head of which all leaves are stored (or, with `How.SHOWN`, not here);
+    whether all known ones are in it.
 
     The new head is remembered in any case: both histories are vouched for then, and the next permit
     has to give up one of them.
@@ -47,5 +53,5 @@ def remember_pulled(
             f" ({each}): forked, or rolled back"
         )
     now_ms = int(time.time() * 1000)
-    memory.remember(origin, [RememberedHead(head, How.PULLED, now_ms, boot_id)])
+    memory.remember(origin, [RememberedHead(head, how, now_ms, boot_id)])
     return not lost

@@ -23,6 +23,7 @@ from strongroom_host.cli.permit_log import (
     check_draft,
     history_to_continue,
     log_choices,
+    remember_begun,
     remember_permit,
 )
 from strongroom_host.cli.session import (
@@ -185,6 +186,7 @@ def _submit(
             expected=draft.serial,
             actual=answer.hex(),
         )
+    remember_begun(session, evidence.bundle.boot_id, draft)
     say(
         f"accepted: permit {draft.serial} is in force for boot {evidence.bundle.boot_id.hex()[:16]}"
     )

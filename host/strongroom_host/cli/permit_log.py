@@ -1,6 +1,8 @@
 """Which history of the log a permit continues: the stored copy, held against the owner's memory."""
 
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,6 +29,7 @@ from strongroom_host.owner.heads import How, RememberedHead
 from strongroom_host.owner.history import (
     Continued,
     HistoryRefused,
+    HistoryShorter,
     Replay,
     Vouched,
     continued,
@@ -39,11 +42,13 @@ __all__ = [
     "LogChoice",
     "LogOption",
     "RecordAbandonOption",
+    "RecordBegun",
     "RecordLogOption",
     "UnsignedOption",
     "check_draft",
     "history_to_continue",
     "log_choices",
+    "remember_begun",
     "remember_permit",
 ]
 
@@ -72,7 +77,8 @@ RecordAbandonOption = Annotated[
     str | None,
     typer.Option(
         metavar="REASON",
-        help="Give up the known history of the record that its stored log lacks, likewise.",
+        help="Give up the known history of the record that its stored log lacks, likewise; or begin"
+        " an empty log although an earlier boot began one.",
     ),
 ]
 UnsignedOption = Annotated[
@@ -84,6 +90,16 @@ UnsignedOption = Annotated[
 
 
 _SLACK_MS: Final = 120_000
+_RECORD_COPY: Final = (
+    "name the copy that has it, where `strongroom record serve` keeps it: --record-log DIR (there"
+    " ~/.strongroom/record/log, for root /var/lib/strongroom/record/log), or bring it over with"
+    " `strongroom log mirror --role record`. If it is lost for good, begin anew with"
+    ' --record-abandon "REASON"; accounts have to be connected again then'
+)
+
+
+class RecordBegun(HistoryRefused):
+    """An earlier boot began the record's log, and this one would begin an empty one instead."""
 
 
 class DraftDiffers(HistoryRefused):
@@ -143,6 +159,10 @@ class _Known:
         self.memory = session.folder.heads
         self.remembered = self.memory.known(self.log)
         self.abandoned = self.memory.abandoned(self.log)[-1:]
+        begun = () if choice.role is Role.SIGNER else self.memory.begun(self.log)
+        boots = [each.boot for each in begun]
+        self.begun = None if not begun or self.boot_id in boots else begun[-1]
+        """Another boot that was the last to begin this log empty, so that this one must not."""
         self.folder = (choice.log or session.folder.root / choice.name).expanduser()
         self.stored = self.folder.is_dir()
         if choice.log is not None and not self.stored:
@@ -177,13 +197,18 @@ def history_to_continue(
     """
     known = _Known(session, evidence, choice)
     of = " of the record" if choice.role is Role.RECORD else ""
-    found = continued(
-        known.replay(session),
-        known.boot_id,
-        now_ms=now_ms,
-        abandon=choice.abandon is not None,
-        unsigned=choice.unsigned,
-    )
+    replayed = known.replay(session)
+    abandon = choice.abandon is not None and not (known.begun and not replayed.lost)
+    try:
+        found = continued(
+            replayed, known.boot_id, now_ms=now_ms, abandon=abandon, unsigned=choice.unsigned
+        )
+    except HistoryRefused as error:
+        if choice.role is Role.RECORD and isinstance(error, HistoryShorter):
+            error.remedy = _RECORD_COPY
+        raise
+    if known.begun is not None and not found.log.size and choice.abandon is None:
+        raise _begun_before(known.begun)
     if found.abandons != EMPTY_LOG and choice.abandon is None:
         say(
             f"a permit gave this{of} up before, and no stored leaf shows that it reached its boot;"
@@ -255,6 +280,8 @@ def check_draft(
                 "you have neither a copy nor a memory of this log: that its history is the right"
                 " one is the word of who drafted the permit. Name a copy with --log DIR"
             )
+        if known.begun is not None and not goes_on.size and choice.abandon is None:
+            raise _begun_before(known.begun)
         if gone.size:
             warn("what is given up, and why, ask whoever drafted it")
         _check_time(draft, 0, now_ms)
@@ -287,6 +314,32 @@ def check_draft(
     if gone != mine.abandons:
         warn("the draft gives up leaves that you do not know of: ask whoever drafted it")
     _check_time(draft, mine.not_before, now_ms)
+
+
+def remember_begun(session: OwnerSession, boot_id: bytes, draft: Permit) -> None:
+    """Remembers that a boot was permitted to begin the record's log empty, if it was: once the boot
+    has taken the permit.
+
+    Raises:
+        MemoryDamaged, MemoryUnwritable: it may not be remembered.
+    """
+    document = session.manifest.manifest
+    if document.accounts and not draft.continues(Role.RECORD).size:
+        log = log_origin(draft.owner_root, document.account, Role.RECORD)
+        now_ms, what = time.time_ns() // 1_000_000, f"permit {draft.serial}"
+        head = RememberedHead(EMPTY_LOG, How.PERMIT, now_ms, boot_id, what)
+        session.folder.heads.remember(log, [head], begins=True)
+
+
+def _begun_before(begun: RememberedHead) -> RecordBegun:
+    when = datetime.fromtimestamp(begun.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return RecordBegun(
+        f"boot {begun.boot.hex()[:16]} began the record's log ({begun.what}, {when}), and this"
+        " permit would begin an empty one in its place",
+        expected="the record's log up to its end",
+        actual="no leaf of it in the stored copy",
+        remedy=_RECORD_COPY,
+    )
 
 
 def _check_time(draft: Permit, least: int, now_ms: int) -> None:

@@ -20,6 +20,7 @@ from strongroom_host.cli.log_meant import (
 )
 from strongroom_host.cli.log_options import DEFAULT_CLIENT
 from strongroom_host.cli.output import print_json, say, table, warn
+from strongroom_host.cli.record_memory import remember_proved, remember_record
 from strongroom_host.cli.record_options import (
     DEFAULT_DB,
     DEFAULT_RECORD,
@@ -89,6 +90,7 @@ def prove(
     ] = None,
     record: RecordOption = DEFAULT_RECORD,
     db: DbOption = DEFAULT_DB,
+    owner: OwnerFolderOption = DEFAULT_OWNER,
 ) -> None:
     """Put one disclosed return into a file that proves itself to whoever is given it."""
     start_ms = _start(time)
@@ -103,6 +105,7 @@ def prove(
         made = return_proof(
             source, row.leaf_index, row.encoded, row.position, row.path, row.opening
         )
+    remember_record(owner, place if "://" in place else str(Path(place).expanduser()))
     file = out or Path(f"{account}-{start_ms}.return-proof")
     write_atomic(file, made.serialise())
     say(f"{file}: the return of {account} from {moment(start_ms)} UTC on, with its way to the log")
@@ -134,6 +137,7 @@ def verify(
         raise OpeningWrong(
             "the file does not prove its row", expected=error.expected, actual=error.actual
         ) from error
+    remember_proved(owner, meant, proved)
     if as_json:
         print_json(_plain(proved))
         return

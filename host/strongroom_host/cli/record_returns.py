@@ -8,9 +8,17 @@ from rich.console import Console
 
 from strongroom_host.charts.curve import curve_of
 from strongroom_host.charts.terminal import COLUMNS, listed, plot
+from strongroom_host.cli.log_meant import OwnerFolderOption
 from strongroom_host.cli.output import print_json, say, table, warn
-from strongroom_host.cli.record_options import DEFAULT_DB, AccountArgument, DbOption
-from strongroom_host.cli.session import JsonOption
+from strongroom_host.cli.record_memory import remember_record
+from strongroom_host.cli.record_options import (
+    DEFAULT_DB,
+    DEFAULT_RECORD,
+    AccountArgument,
+    DbOption,
+    RecordOption,
+)
+from strongroom_host.cli.session import DEFAULT_OWNER, JsonOption
 from strongroom_host.errors import BadInput
 from strongroom_host.gateway.answers import COMPLETENESS, return_row
 from strongroom_host.gateway.keys import Access
@@ -37,6 +45,8 @@ def returns(
         ),
     ] = None,
     db: DbOption = DEFAULT_DB,
+    record: RecordOption = DEFAULT_RECORD,
+    owner: OwnerFolderOption = DEFAULT_OWNER,
     as_json: JsonOption = False,
 ) -> None:
     """Show what was disclosed of an account, after its tier: nothing else can be read here.
@@ -45,6 +55,7 @@ def returns(
     """
     if csv is not None and as_json:
         raise BadInput("it is written in one form at a time", expected="--csv FILE, or --json")
+    remember_record(owner, str(record.expanduser() / "log"))
     logins = Logins(db.expanduser())
     with served(db.expanduser()):
         reader = Reader(lambda _login: logins.dsn(GATEWAY))

@@ -109,14 +109,15 @@ def serve(
     Lines of JSON on stderr say what happens. It holds no key: what an account's owner must not
     lose is encrypted before it comes here.
     """
-    folder, logins = record.expanduser(), Logins(db.expanduser())
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     vouching = EnclaveVouching(
         parse_enclave_address(enclave),
         manifest.expanduser(),
         trust.expanduser(),
         [parse_witness(text) for text in witness or []],
     )
+    vouching.check()
+    folder, logins = record.expanduser(), Logins(db.expanduser())
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     calls = CallsAddress(
         listen_calls or f"unix:{folder / 'calls.sock'}", tls_cert, tls_key, client_ca
     )

@@ -62,6 +62,11 @@ class RememberedHead:
     boot: bytes = b""
     what: str = ""
 
+    @property
+    def begins(self) -> bool:
+        """Whether a permit named it to begin an empty log."""
+        return self.how is How.PERMIT and bool(self.boot) and self.head == EMPTY_LOG
+
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
@@ -129,6 +134,23 @@ class HeadMemory:
         found.pop(EMPTY_LOG, None)
         return tuple(sorted(found.values(), key=lambda each: (each.head.size, each.at_ms)))
 
+    def begun(self, log: str) -> tuple[RememberedHead, ...]:
+        """For which boots this owner permitted to begin that log empty, oldest first, since the
+        owners last gave a head of it up.
+
+        Raises:
+            MemoryDamaged: the file cannot be read.
+        """
+        found: dict[bytes, RememberedHead] = {}
+        for line in self._lines():
+            if line.log == log:
+                if line.abandons is not None:
+                    found.clear()
+                each = line.remembered()
+                if each.begins:
+                    found.setdefault(each.boot, each)
+        return tuple(found.values())
+
     def abandoned(self, log: str) -> tuple[Abandoned, ...]:
         """What the owners gave up of that log, oldest first, by permits made in this folder.
 
@@ -148,22 +170,27 @@ class HeadMemory:
         *,
         abandons: LogHead | None = None,
         reason: str = "",
+        begins: bool = False,
     ) -> None:
         """Remembers heads; when it returns, they survive whatever happens.
 
         With `abandons`, all that was known of this log before is given up with the first of them,
         which is the history that the owners go on with instead. What is known already is not
-        written again.
+        written again, nor is an empty log, unless `begins`: then a permit's is, for `begun`.
 
         Raises:
             MemoryDamaged: the file cannot be read, so it cannot be added to either.
             MemoryUnwritable: it may or may not be remembered; go no further.
         """
         known = set() if abandons is not None else {each.head for each in self.known(log)}
+        begun = {each.boot for each in self.begun(log)}
         data = bytearray()
         for number, each in enumerate(heads):
             gives_up = abandons if number == 0 else None
-            if gives_up is None and (each.head in known or each.head == EMPTY_LOG):
+            old = each.head in known
+            if each.head == EMPTY_LOG:
+                old = not (begins and each.begins) or each.boot in begun
+            if gives_up is None and old:
                 continue
             known.add(each.head)
             line = _Line(

@@ -212,7 +212,8 @@ class KeptLog:
         self.close()
 
     def _refused(self, error: HostError) -> PageRefused:
-        self._warn(f"a page of the record's log was refused: {error.what}")
+        do = f" (do: {error.remedy})" if error.remedy else ""
+        self._warn(f"a page of the record's log was refused: {error.what}{do}")
         return PageRefused(error.what, expected=error.expected, actual=error.actual)
 
     def _source_of(self, boot_id: bytes) -> Source:
@@ -221,7 +222,8 @@ class KeptLog:
             try:
                 self._source = self._vouched()
             except HostError as error:
-                self._warn(f"nobody says who signs the record's log: {error.what}")
+                do = f" (do: {error.remedy})" if error.remedy else ""
+                self._warn(f"nobody says who signs the record's log: {error.what}{do}")
                 raise LogUnavailable(
                     f"no evidence of the boot whose log this is: {error.what}",
                     remedy=error.remedy,

@@ -23,9 +23,13 @@ from strongroom_host.log.witnessed import Quorum
 from strongroom_host.owner.signed import read_manifest
 from strongroom_host.trust.record import EvidencePolicy, Trust
 
-__all__ = ["EnclaveVouching"]
+__all__ = ["EnclaveVouching", "NoAccounts"]
 
 _RECORD: Final = Role.RECORD
+
+
+class NoAccounts(BadInput):
+    """A record is to be served of an enclave that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,26 @@ class EnclaveVouching:
         """The name of the record's log, the same from boot to boot; see `document`."""
         found = self.document
         return log_origin(found.owner_root, found.account, _RECORD)
+
+    def check(self) -> None:
+        """Returns if there is a record to vouch for, and all that it takes, before there is a boot.
+
+        Raises:
+            NoAccounts: the manifest has none.
+            BadInput: a file cannot be used, or a witness is not in the manifest.
+            TrustConflict: trust file and manifest are of different owners.
+        """
+        verified, _ = read_manifest(self.manifest)
+        if not verified.manifest.accounts:
+            raise NoAccounts(
+                "the manifest has no accounts, so its enclave keeps no record",
+                expected="an account in it",
+                actual=self.manifest,
+                remedy="the owner adds one (`strongroom manifest add-account`), signs and loads it;"
+                " or name the manifest that is in force with --manifest",
+            )
+        EvidencePolicy.for_manifest(Trust.load(self.trust), verified)
+        witnesses_at(verified.manifest, self.urls)
 
     def __call__(self) -> Source:
         """Returns the key of the running boot's record, and the evidence for it.

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from strongroom_host.log.stored import StoredLog
 from strongroom_host.owner.folder import OwnerFolder
+from strongroom_host.owner.heads import How
 from strongroom_host.owner.manifest_draft import owner_set, parse_client
 from strongroom_wire.manifest import Account, Egress, Manifest, Tier
 
@@ -176,6 +178,20 @@ def test_what_is_synchronised_is_shown(synced: World) -> None:
     synced.run("record", "returns", "ada", "--csv", file)
     assert len(file.read_text().splitlines()) == len(rows) + 1
     assert "TWR" in synced.run("record", "metrics", file, "--convention", "8760").out
+
+
+def test_its_owner_remembers_how_far_its_log_was(synced: World) -> None:
+    """What `connect`, `returns` and `verify` showed him: his next permit asks for it."""
+    owner = OwnerFolder(synced.folder / "owner")
+    [log] = {json.loads(line)["log"] for line in (owner.root / "heads").read_text().splitlines()}
+    assert log == synced.ready["origin"]  # type: ignore[attr-defined]
+    connected = max(each.head.size for each in owner.heads.known(log))
+    assert connected >= 2
+    synced.run("record", "returns", "ada", "--json")
+    stored = StoredLog(synced.record / "log")
+    [*_, newest] = owner.heads.known(log)
+    assert newest.head == stored.head
+    assert newest.how is How.SHOWN
 
 
 def test_one_return_is_proved_offline(synced: World) -> None:
