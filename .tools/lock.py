@@ -39,6 +39,7 @@ LOCKS = [
     ("tests/host/archive/s3-server.lock", "tests/host/archive/s3-server.in", []),
     ("tests/host/metrics/quantstats.lock", "tests/host/metrics/quantstats.in", []),
     ("tests/bench/peers.lock", "tests/bench/peers.in", []),
+    ("tests/host/strategy/torch.lock", "tests/host/strategy/torch.in", []),
     ("prisma/node.lock", "prisma/node.in", []),
 ]
 

@@ -135,7 +135,8 @@ class OrderEvent:
 
     Attributes:
         number: Which decision it is about: 1 for the first that the strategy returned in this
-            session, counting cancels too. 0 if it is not known.
+            session, counting cancels too. 0 if it is not known. An order that was taken back has
+            its own number, not the cancel's; a cancel's number stands for a cancel that failed.
         outcome: What became of it.
         order_hash: 32 bytes; zeros if it never had one.
         instrument: As in the intent.

@@ -2,7 +2,7 @@
 
     0        head (`HEAD`): magic, version, sizes, when it was started, where it was recorded from
     2048     two marks (`MARK`), 512 bytes apart, written in turn
-    4096     instruments: 256 entries of 96 bytes, a length (0: none) and UTF-8; entry 0 stays empty
+    4096     instruments 1 to 256: entries of 96 bytes, a length (0: none) and UTF-8
     28672    ticks of 64 bytes, to the end of the file
 
 A tick lies within one sector of the disk and one page of memory, so it is there or it is not: no
@@ -132,8 +132,8 @@ def read_instruments(data: bytes | memoryview) -> tuple[str, ...]:
         TapeInvalid: an entry is no name.
     """
     names = [""]
-    for number in range(1, INSTRUMENTS):
-        at = INSTRUMENTS_AT + number * INSTRUMENT_SIZE
+    for number in range(1, INSTRUMENTS + 1):
+        at = INSTRUMENTS_AT + (number - 1) * INSTRUMENT_SIZE
         length = data[at]
         if length >= INSTRUMENT_SIZE:
             raise TapeInvalid(

@@ -92,7 +92,7 @@ class TapeWriter:
         """Returns the index of an instrument, giving it one if it has none.
 
         Raises:
-            TapeInvalid: the name is too long, or there are 255 already.
+            TapeInvalid: the name is too long, or there are 256 already.
         """
         index = self._names.get(name)
         if index is None:
@@ -112,9 +112,9 @@ class TapeWriter:
         Raises:
             TapeInvalid: the index is out of range, or the name too long.
         """
-        if not 0 < index < INSTRUMENTS:
-            raise TapeInvalid("a tape has room for 255 instruments", actual=f"index {index}")
-        self._at(INSTRUMENTS_AT + index * INSTRUMENT_SIZE, instrument_entry(name))
+        if not 0 < index <= INSTRUMENTS:
+            raise TapeInvalid("a tape has room for 256 instruments", actual=f"index {index}")
+        self._at(INSTRUMENTS_AT + (index - 1) * INSTRUMENT_SIZE, instrument_entry(name))
         self._names[name] = index
 
     def publish(
