@@ -126,6 +126,16 @@ class Consumers:
         finally:
             unlock(self._descriptor, REGISTRY)
 
+    def count_gap(self, number: int, last: int, missed: int) -> None:
+        """Records that all up to `last` was given or lost, `missed` in all; whole even if this
+        process is killed within."""
+        word = layout.entry_word(number)
+        self.words[word + layout.GAP_MISSED] = missed
+        self.words[word + layout.GAP] = last
+        self.words[word + layout.MISSED] = missed
+        self.words[word + layout.TAKEN] = last << 1 | 1
+        self.words[word + layout.GAP] = 0
+
     def leave(self) -> None:
         """Gives the entry back; if others wait for this consumer, it stays theirs to wait for."""
         if self._mine is None:
@@ -156,7 +166,11 @@ class Consumers:
         self._mine = number
         word, pid = layout.entry_word(number), os.getpid()
         if before is None:
-            self.words[word + layout.TAKEN] = self.words[word + layout.MISSED] = 0
+            for fresh in (layout.TAKEN, layout.MISSED, layout.GAP, layout.GAP_MISSED):
+                self.words[word + fresh] = 0
+        elif gap := self.words[word + layout.GAP]:
+            self.count_gap(number, gap, self.words[word + layout.GAP_MISSED])
+            before = self.get(number)
         self.words[word + layout.PID] = pid
         self.words[word + layout.START] = process_start(pid)
         self.words[word + layout.AFTER] = 0 if leader is None else leader + 1

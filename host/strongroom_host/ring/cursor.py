@@ -7,7 +7,6 @@ copied is counted, never guessed.
 
 from typing import Final
 
-from strongroom_host.ring import layout
 from strongroom_host.ring.dependency import Leader
 from strongroom_host.ring.errors import RingClosed
 from strongroom_host.ring.fences import new_fence
@@ -127,7 +126,7 @@ class Cursor:
         ends = range(SIZE, segment.shape.slots * SIZE + 1, SIZE)
         self._views = [segment.slots[end - SIZE : end] for end in ends]
         self._next = position + 1
-        self._lose(0)
+        self._told = -1
         self._tell_done()
 
     def _idle(self) -> None:
@@ -144,8 +143,7 @@ class Cursor:
                 break
             if found > sequence:
                 # Overwritten. Half a ring behind what was seen, there is time before the next time.
-                self._next = max(sequence + 1, found - (self._mask + 1) // 2)
-                self._lose(self._next - sequence)
+                self._lose(max(sequence + 1, found - (self._mask + 1) // 2))
             elif self._copied(sequence):
                 self._next = sequence + 1
                 if self._taken >= 0:
@@ -183,11 +181,16 @@ class Cursor:
             fence()
         return bool(self._words[at << 3] == sequence)
 
-    def _lose(self, count: int) -> None:
+    def _lose(self, resumed: int) -> None:
+        """Goes on at a later tick, and counts those before it."""
+        count = resumed - self._next
         self._lost += count
         self.missed += count
-        if self._taken >= 0:
-            self._lines[self._taken + layout.MISSED - layout.TAKEN] = self.missed
+        self._next = resumed
+        self._tell_gap()
+
+    def _tell_gap(self) -> None:
+        """Is called after ticks were counted as lost."""
 
     def _tell_done(self) -> None:
         """Lets those who come after this consumer have the last tick it was given."""

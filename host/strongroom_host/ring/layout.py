@@ -27,6 +27,8 @@ __all__ = [
     "ENTRY_SIZE",
     "ENTRY_WORDS",
     "FIXED",
+    "GAP",
+    "GAP_MISSED",
     "GENERATION",
     "HEADER_SIZE",
     "HUGE_PATH",
@@ -95,6 +97,10 @@ MAX_SLOTS: Final = 1 << 24
 TAKEN: Final = 0
 """The last tick taken, doubled; plus 1 once the consumer is done with it."""
 MISSED: Final = 1
+GAP: Final = 2
+"""Not 0: the last tick of a gap that is just being counted, after which `MISSED` is `GAP_MISSED`.
+Whoever finds it so completes what a killed consumer had begun: no gap is counted twice or never."""
+GAP_MISSED: Final = 3
 PID: Final = 8
 START: Final = 9
 AFTER: Final = 10
@@ -137,7 +143,7 @@ def _digest() -> bytes:
         *(RECORD.format, *Tick._fields, FIXED.format, HUGE_PATH),
         *(STATE, GENERATION, PRODUCER_PID, PRODUCER_START),
         *(INSTRUMENTS_OFFSET, INSTRUMENTS, INSTRUMENT_SIZE, CONSUMERS_OFFSET, SLOTS_OFFSET),
-        *(WAITING, BELL, ENTRY_SIZE, TAKEN, MISSED, PID, START, AFTER, NAME),
+        *(WAITING, BELL, ENTRY_SIZE, TAKEN, MISSED, GAP, GAP_MISSED, PID, START, AFTER, NAME),
     )
     return hashlib.sha256("/".join(map(str, numbers)).encode()).digest()
 

@@ -75,13 +75,12 @@ class RingReader(Cursor):
             segment.close()
             raise
         newest, slots = segment.newest(), segment.shape.slots
-        position = newest if known is None else known
-        if from_start and known is None:
-            position = max(0, newest - slots)
-        elif not from_start and known is not None and newest > known:
-            reader._lose(newest - known)
-            position = newest
-        reader._take(segment, position)
+        if known is not None:
+            reader._take(segment, known)
+            if newest > known and not from_start:
+                reader._lose(newest + 1)
+        else:
+            reader._take(segment, max(0, newest - slots) if from_start else newest)
         _OPEN.add(reader)
         return reader
 
@@ -93,6 +92,7 @@ class RingReader(Cursor):
         self.name, self.consumer, self._after = name, consumer, after
         self._wait, self._user, self._path = wait, user, ring_path(name, user)
         self._consumers: Consumers | None = None
+        self._number = -1
         self._sleeper: Sleeper | None = None
         self._follow_at = self._look_at = 0.0
         self._generations = 0
@@ -193,11 +193,11 @@ class RingReader(Cursor):
             raise
         self._consumers, self._sleeper, self._lines = consumers, sleeper, consumers.words
         if number >= 0:
-            self._taken = layout.entry_word(number) + layout.TAKEN
+            self._number, self._taken = number, layout.entry_word(number) + layout.TAKEN
         if self._after is not None:
             self._leader, self._limit = Leader(consumers, self._after, number), 0
-        if before is None:
-            return None
+        if before is None or not before.taken:
+            return None  # new, or killed before it had begun
         self.missed += before.missed
         return before.position
 
@@ -210,6 +210,12 @@ class RingReader(Cursor):
         """Looks for a new ring where this one was ended."""
         if self._segment.header[layout.STATE] == layout.CLOSED:
             self._follow()
+
+    def _tell_gap(self) -> None:
+        """Keeps the count where the next consumer of this name finds it."""
+        if self._consumers and self._number >= 0:
+            self._consumers.count_gap(self._number, self._next - 1, self.missed)
+            self._told = self._next
 
     def _look_often(self, *, pause: bool) -> memoryview | None:
         """Polls for some tens of microseconds."""
@@ -280,6 +286,7 @@ class RingReader(Cursor):
         old.close()
         self.missed = missed
         self._take(segment, 0)
+        self._tell_gap()
 
     def _abandon(self) -> None:
         """Lets go of the memory; tells nobody."""
