@@ -21,7 +21,15 @@ from strongroom_host.errors import BadInput
 from strongroom_host.latency.histogram import BUCKETS, Histogram
 from strongroom_host.latency.stages import LIVE, Stage
 
-__all__ = ["Counter", "Figures", "StatsAbsent", "StatsFile", "running", "stats_path"]
+__all__ = [
+    "Counter",
+    "Figures",
+    "StatsAbsent",
+    "StatsFile",
+    "read_stats",
+    "running",
+    "stats_path",
+]
 
 _HEAD: Final = struct.Struct("<8sIIQ40s")
 _MAGIC: Final = b"SRSTATS\0"

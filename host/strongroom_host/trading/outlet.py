@@ -42,7 +42,7 @@ class Outlet(Protocol):
             NotSent, MalformedRequest: nothing was sent.
         """
 
-    def pump(self, timeout_s: float = 0.0) -> None:
+    def pump(self, timeout_s: float = 0.0) -> object:
         """Does what there is to do: receives, sends again what the way lost, keeps it open."""
 
     def close(self) -> None:

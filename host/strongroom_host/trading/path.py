@@ -50,6 +50,7 @@ __all__ = ["Answered", "Enclave", "Errand", "OrderPath", "PathLimits"]
 
 _CANCELS: Final = 1000
 _POLL_NS: Final = 50_000_000
+_LEFT: Final = frozenset({OrderState.ACCEPTED, OrderState.OPEN, OrderState.UNKNOWN})
 
 Errand = Generator[bytes, VenueResponse | None, None]
 """Yields requests and is given the answers: something that takes more than one question."""
@@ -144,6 +145,7 @@ class OrderPath:
         self._questions: list[_Question] = []
         self._asked: dict[bytes, int] = {}
         self._next_poll_ns = 0
+        self._inherited: set[bytes] = set()
 
     # --- orders -------------------------------------------------------------------------------
 
@@ -218,6 +220,23 @@ class OrderPath:
         return Answered(order.number, reply.code, *figures, leaf, order_hash)
 
     # --- cancels and other questions ----------------------------------------------------------
+
+    def take_over(self) -> int:
+        """Takes back what an earlier life of this desk may have left at the venue.
+
+        Returns how many orders that is. The journal has them all, and asks until it knows what
+        became of each that is unknown.
+        """
+        left = {
+            entry.order_hash: entry.state
+            for entry in self._journal.entries()
+            if entry.state in _LEFT and entry.order_hash not in self.book.open
+        }
+        hashes = list(left)
+        for first in range(0, len(hashes), _CANCELS):
+            self.cancel(hashes[first : first + _CANCELS])
+        self._inherited = {key for key, state in left.items() if state is OrderState.UNKNOWN}
+        return len(hashes)
 
     def cancel(self, hashes: Sequence[bytes]) -> None:
         """Has these orders taken back; what went away is told in `events`."""
@@ -323,6 +342,15 @@ class OrderPath:
                 self._tell(event)
         self.released.append(order.intent.instrument)
 
+    def _inherit(self, order_hash: bytes) -> Errand:
+        """Asks about an order of an earlier life, which no strategy waits to hear of."""
+        rule = AbsenceRule(self._limits.absence_s)
+        queries = _Queries(self, self._writer)
+        found = yield from reconciling(self._journal, order_hash, queries, absence=rule)
+        if found is Reconciliation.SETTLED:
+            self._inherited.discard(order_hash)
+            self._figures.count(Counter.RECONCILED)
+
     # --- what comes back ----------------------------------------------------------------------
 
     @property
@@ -330,12 +358,10 @@ class OrderPath:
         """How many requests wait for their answer."""
         return len(self._flights) + len(self._questions)
 
-    @property
-    def unsettled(self) -> tuple[TrackedOrder, ...]:
-        """Orders that may be at the venue without this host knowing."""
-        states = {order.order_hash: order for order in self.book.open.values()}
-        found = [entry.order_hash for entry in self._journal.unresolved()]
-        return tuple(states[item] for item in found if item in states)
+    def resting(self) -> list[bytes]:
+        """Orders that the venue has, or may have, and that nobody waits for an answer about."""
+        flying = {flight.order.order_hash for flight in self._flights}
+        return [order_hash for order_hash in self.book.open if order_hash not in flying]
 
     def turn(self) -> None:
         """Takes what has come back; to be called whenever there is no tick, and now and then."""
@@ -360,6 +386,10 @@ class OrderPath:
             return
         self._next_poll_ns = now_ns + _POLL_NS
         flying = {flight.order.order_hash for flight in self._flights}
+        for order_hash in tuple(self._inherited):
+            if now_ns - self._asked.get(order_hash, 0) > self._limits.poll_s * 1e9:
+                self._asked[order_hash] = now_ns
+                self.run(self._inherit(order_hash))
         for order_hash, order in list(self.book.open.items()):
             if order_hash in flying:
                 continue

@@ -1,0 +1,110 @@
+"""Two dead man's switches: the venue's own heartbeat, and a cancel that lies ready at the relay.
+
+While this host is well, heartbeats reach the venue every few seconds, and the relay is told to wait
+on. When it goes silent, the relay sends the cancel after seconds; when the relay goes silent too,
+the venue takes the orders off by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from strongroom_host.errors import HostError
+from strongroom_host.latency.stats import Counter, Figures
+from strongroom_host.relay.heartbeats import Heartbeats
+
+__all__ = ["Alive", "AliveLimits", "Depository"]
+
+_SLOT: Final = 0
+
+
+class Depository(Protocol):
+    """Where a signed cancel can be left; `RelayClient` is one."""
+
+    def deposit(self, slot: int, request: bytes, fire_after_s: float, valid_s: float) -> None:
+        """See `RelayClient.deposit`."""
+
+    def beat(self, slot: int, fire_after_s: float) -> None:
+        """See `RelayClient.beat`."""
+
+    def withdraw(self, slot: int) -> None:
+        """See `RelayClient.withdraw`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AliveLimits:
+    """Times in seconds. The venue takes a cancel's own timestamp for about a minute, so that it is
+    signed anew well before."""
+
+    fire_after_s: float = 5.0
+    beat_s: float = 1.0
+    renew_s: float = 20.0
+    valid_s: float = 45.0
+
+
+class Alive:
+    """Keeps both switches from firing. One thread, the loop's.
+
+    Attributes:
+        trouble: What went wrong last, or nothing.
+    """
+
+    def __init__(
+        self,
+        heartbeats: Heartbeats,
+        depository: Depository | None,
+        sign_cancel: Callable[[], bytes],
+        figures: Figures,
+        limits: AliveLimits,
+    ) -> None:
+        """Takes what it beats with.
+
+        Args:
+            heartbeats: The venue's.
+            depository: The relay, if there is one.
+            sign_cancel: Returns a signed cancel of everything.
+            figures: Where beats are counted.
+            limits: Times.
+        """
+        self._heartbeats, self._depository = heartbeats, depository
+        self._sign_cancel, self._figures, self._limits = sign_cancel, figures, limits
+        self._renew_ns = self._beat_ns = self._answered = 0
+        self._trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong last; empty while all is well."""
+        return self._trouble or self._heartbeats.state.trouble
+
+    def turn(self, now_ns: int) -> None:
+        """Does what is due."""
+        self._heartbeats.turn(now_ns)
+        answered = self._heartbeats.state.answered
+        if answered > self._answered:
+            self._figures.count(Counter.HEARTBEATS, answered - self._answered)
+            self._answered = answered
+        relay = self._depository
+        if relay is None or now_ns < self._beat_ns:
+            return
+        limits = self._limits
+        self._beat_ns = now_ns + int(limits.beat_s * 1e9)
+        try:
+            if now_ns >= self._renew_ns:
+                relay.deposit(_SLOT, self._sign_cancel(), limits.fire_after_s, limits.valid_s)
+                self._renew_ns = now_ns + int(limits.renew_s * 1e9)
+            else:
+                relay.beat(_SLOT, limits.fire_after_s)
+            self._trouble = ""
+        except HostError as error:
+            self._trouble = f"the relay's dead man's switch: {error}"
+            self._renew_ns = 0
+
+    def end(self) -> None:
+        """Takes the cancel back: nothing of ours is open any more."""
+        if self._depository is not None:
+            try:
+                self._depository.withdraw(_SLOT)
+            except HostError as error:
+                self._trouble = f"the relay's dead man's switch: {error}"
