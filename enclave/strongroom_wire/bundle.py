@@ -57,7 +57,7 @@ class Bundle(Canonical):
     """
 
     domain: ClassVar = b"strongroom/bundle/v2"
-    limit: ClassVar = 16 * 1024
+    longest: ClassVar = 16 * 1024
     boot_id: B32
     manifest_digest: B32 = bytes(32)
     owner_root: B32 = bytes(32)

@@ -18,11 +18,11 @@ Ascii = Annotated[str, Meta(pattern=r"^[\x00-\x7f]*\Z")]
 
 
 class Canonical:
-    """A struct or dataclass that is hashed, signed or sent; of at most `limit` bytes then."""
+    """A struct or dataclass that is hashed, signed or sent; of at most `longest` bytes then."""
 
     __slots__ = ()
     domain: ClassVar[bytes]
-    limit: ClassVar[int] = MAX_STATEMENT
+    longest: ClassVar[int] = MAX_STATEMENT
 
     def spelled(self) -> bytes:
         """Returns the encoding, whether or not it is of a value that may be."""
@@ -45,11 +45,11 @@ class Canonical:
         """Returns the value in `data`; who made it is for a signature, a leaf or evidence to say.
 
         Raises:
-            TooLarge: above `limit`.
+            TooLarge: above `longest`.
             Malformed: another layout, or another spelling than this module's.
         """
-        if len(data) > cls.limit:
-            raise TooLarge(cls.__name__, cls.limit, len(data))
+        if len(data) > cls.longest:
+            raise TooLarge(cls.__name__, cls.longest, len(data))
         try:
             value = cls.read(data)
         except (DecodeError, UnicodeDecodeError):  # chained, it would show what it read

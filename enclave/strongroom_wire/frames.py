@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct, structs
 
+from strongroom_wire.canonical import B32, U64, Canonical
 from strongroom_wire.encoding import digest, emit, pack, u64
 from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge
 
@@ -32,7 +33,6 @@ _HEADER = struct.Struct(">4sB3xQQ")
 _OVERHEAD = _HEADER.size + 16
 INTENT = struct.Struct(">BBHIQQ")
 ORDER = struct.Struct(">32sBBBBIQQQQQ")
-REPLY = struct.Struct(">HBBB3xQQQIHH")
 _CHANNEL = b"strongroom/channel/v1"
 
 
@@ -154,35 +154,23 @@ class Intent(Struct, frozen=True):
         return cls(kind, key, timestamp, deadline, tuple(orders), data[end:])
 
 
-class Reply(Struct, frozen=True, array_like=True):
+class Reply(Struct, Canonical, frozen=True, array_like=True):
     """The answer to an intent: a complete HTTP request, or a code and, if denied, the rule with the
     limit and the actual figure in that rule's unit (saturated at 2**64 - 1). `order` is the index
     of the order at fault, `decision` counts this boot's decisions. `leaf` is what the log says of
     it and `opening` the details it commits to (`leaves`); both empty where nothing was logged."""
 
+    domain: ClassVar = b"strongroom/reply/v1"
     code: Code
-    decision: int
+    decision: U64
     rule: Rule = Rule.NONE
-    order: int = 0
-    limit: int = 0
-    actual: int = 0
-    order_hashes: tuple[bytes, ...] = ()
+    order: U64 = 0
+    limit: U64 = 0
+    actual: U64 = 0
+    order_hashes: tuple[B32, ...] = ()
     request: bytes = b""
     leaf: bytes = b""
     opening: bytes = b""
-
-    def serialise(self) -> bytes:
-        """Returns the plaintext of the frame: 40-byte head, order hashes, request, leaf, opening.
-
-        Raises:
-            Malformed: a number does not fit its field, or a hash is not 32 bytes.
-        """
-        if not {len(found) for found in self.order_hashes} <= {32}:
-            raise Malformed("order hashes", "32 bytes each", [len(h) for h in self.order_hashes])
-        hashes, tail = len(self.order_hashes), (self.leaf, self.opening)
-        numbers = (self.limit, self.actual, self.decision, len(self.request), *map(len, tail))
-        head = packed(REPLY, self.code, self.rule, self.order, hashes, *numbers)
-        return b"".join((head, *self.order_hashes, self.request, *tail))
 
 
 class _Greeting(Struct, frozen=True):

@@ -56,7 +56,7 @@ class Boot(Canonical):
     image's own, ASCII."""
 
     domain: ClassVar = b"strongroom/leaf/boot/v2"
-    limit: ClassVar = 512
+    longest: ClassVar = 512
     continued: LogHead
     manifest_digest: B32
     keys_digest: B32
@@ -82,7 +82,7 @@ class Leaf(Struct, Canonical, frozen=True, array_like=True):
     """
 
     domain: ClassVar = b"strongroom/leaf/v2"
-    limit: ClassVar = MAX_LEAF
+    longest: ClassVar = MAX_LEAF
     kind: Kind
     epoch: B32
     index: U64
@@ -128,7 +128,7 @@ class ModelDecision(Struct, Canonical, frozen=True):
     """
 
     domain: ClassVar = b"strongroom/leaf/model/v2"
-    limit: ClassVar = 512
+    longest: ClassVar = 512
     client: Ascii
     model: B32
     inputs: B32

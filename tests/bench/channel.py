@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import Link
-from strongroom_host.contract.frames import intent_bytes, read_reply
+from strongroom_host.contract.frames import intent_bytes
 from strongroom_host.contract.sealing import seal
 from strongroom_wire import frames, manifest
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
@@ -180,7 +180,7 @@ class Desk:
         order = frames.OrderIntent(TOKEN, 0, 0, 1, 0, 570_000, 12_340_000, 0, now, 0)
         intent = frames.Intent(frames.Kind.ORDERS, 0, now // 1000, now + 5000, (order,))
         frame = self._channel.seal(intent_bytes(intent))
-        reply = read_reply(self._channel.open(swap(self._stream, frame, self._busy)))
+        reply = frames.Reply.parse(self._channel.open(swap(self._stream, frame, self._busy)))
         if reply.code is not Code.OK:
             raise RuntimeError(f"the signer refused: {reply}")
         if self._count % 5_000 == 0:
@@ -191,7 +191,7 @@ class Desk:
         """Says that the leaves so far were read, as a keeper does: unread ones end the signing."""
         intent = frames.Intent(frames.Kind.READ_LOG, 0, 0, 0, (), u64(index))
         frame = self._channel.seal(intent_bytes(intent))
-        reply = read_reply(self._channel.open(swap(self._stream, frame, self._busy)))
+        reply = frames.Reply.parse(self._channel.open(swap(self._stream, frame, self._busy)))
         if reply.code is not Code.OK:
             raise RuntimeError(f"the signer did not show its log: {reply}")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strongroom_host.contract.frames import intent_bytes, read_reply
+from strongroom_host.contract.frames import intent_bytes
 from strongroom_wire.bundle import Bundle
 from strongroom_wire.encoding import pack, unpack
 from strongroom_wire.errors import WireError
@@ -24,6 +24,7 @@ from strongroom_wire.frames import (
     ChannelOpened,
     Direction,
     Intent,
+    Reply,
     SealedChannel,
 )
 from strongroom_wire.manifest import MAX_MANIFEST, Manifest
@@ -54,7 +55,7 @@ TARGETS = {
     "permit": Target(Permit.parse, strategies.PERMITS, b"strongroom/permit/v2"),
     "owner order": Target(OwnerOrder.parse, strategies.OWNER_ORDERS, b"strongroom/owner-order/v2"),
     "intent": Target(Intent.parse, strategies.INTENTS, serialise=intent_bytes),
-    "reply": Target(read_reply, strategies.REPLIES),
+    "reply": Target(Reply.parse, strategies.REPLIES),
     "channel opening": Target(ChannelOpen.parse, strategies.OPENINGS),
     "channel answer": Target(ChannelOpened.parse, strategies.OPENED),
 }

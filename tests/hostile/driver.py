@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from strongroom_host.contract import sealing
-from strongroom_host.contract.frames import intent_bytes, read_reply
+from strongroom_host.contract.frames import intent_bytes
 from strongroom_host.contract.openings import read_answer_body
 from strongroom_host.contract.receipts import verify_receipt
 from strongroom_wire import frames, manifest
@@ -248,7 +248,7 @@ class Channel:
         answer = self.carry(self.frame(intent))
         if answer is None:
             raise ConnectionError("the enclave closed the connection")
-        return read_reply(self.sealed.open(answer))
+        return frames.Reply.parse(self.sealed.open(answer))
 
     def buy(self, dollars: int = 5, **changes: int) -> frames.Reply:
         return self.ask(self.boot.buying(dollars, **changes))

@@ -7,7 +7,7 @@ from contextlib import suppress
 import msgspec
 import pytest
 from msgspec.structs import replace
-from strongroom_host.contract.frames import intent_bytes, read_reply
+from strongroom_host.contract.frames import intent_bytes
 from strongroom_wire import frames
 from strongroom_wire.errors import BadSignature, Code, Malformed, Refused, Rule, WireError
 
@@ -29,7 +29,7 @@ def test_a_replayed_frame_signs_nothing(channel: Channel) -> None:
     frame = channel.frame(channel.boot.buying(5))
     answer = channel.carry(frame)
     assert answer is not None
-    assert read_reply(channel.sealed.open(answer)).code is Code.OK
+    assert frames.Reply.parse(channel.sealed.open(answer)).code is Code.OK
     for _ in range(3):
         assert refusal(channel.carry(frame)) is Code.BAD_SEQUENCE
         assert channel.wire is not None
@@ -43,7 +43,7 @@ def test_a_replay_costs_no_sequence_and_no_decision(channel: Channel) -> None:
     frame = channel.frame(channel.boot.buying(5))
     carried = channel.carry(frame)
     assert carried is not None
-    second = read_reply(channel.sealed.open(carried))
+    second = frames.Reply.parse(channel.sealed.open(carried))
     assert refusal(channel.carry(frame)) is Code.BAD_SEQUENCE
     again(channel)
     third = channel.cancel_all()
@@ -61,7 +61,7 @@ def test_reordered_and_missing_frames_are_refused_until_the_next_one_comes(
     for frame in made:
         answer = channel.carry(frame)
         assert answer is not None
-        assert read_reply(channel.sealed.open(answer)).code is Code.OK
+        assert frames.Reply.parse(channel.sealed.open(answer)).code is Code.OK
     assert channel.signed_so_far() == before + 6
 
 
@@ -77,7 +77,7 @@ def test_truncated_extended_and_flipped_frames_are_refused(channel: Channel) -> 
         again(channel)
     answer = channel.carry(frame)
     assert answer is not None
-    assert read_reply(channel.sealed.open(answer)).code is Code.OK
+    assert frames.Reply.parse(channel.sealed.open(answer)).code is Code.OK
     assert channel.signed_so_far() == before + 5
 
 
@@ -92,7 +92,7 @@ def test_a_frame_of_one_channel_is_worthless_in_another(ready: Boot) -> None:
     assert b.signed_so_far() == before
     answer = b.carry(frame)  # on another's connection it is still a frame of its own channel
     assert answer is not None
-    assert read_reply(a.sealed.open(answer)).code is Code.OK
+    assert frames.Reply.parse(a.sealed.open(answer)).code is Code.OK
     assert b.signed_so_far() == before + 5
 
 
@@ -196,7 +196,7 @@ def test_half_a_frame_holds_up_nobody_else(ready: Boot) -> None:
     slow.socket.sendall(frame[30:])
     answer = slow.receive()
     assert answer is not None
-    assert read_reply(channel.sealed.open(answer)).code is Code.OK
+    assert frames.Reply.parse(channel.sealed.open(answer)).code is Code.OK
 
 
 def test_connections_without_end_leave_room_after_they_close(ready: Boot) -> None:
@@ -245,7 +245,7 @@ def test_whatever_an_intent_says_it_is_answered_within_the_channel(
     ][number]
     answer = channel.carry(channel.sealed.seal(plaintext))
     assert answer is not None
-    reply = read_reply(channel.sealed.open(answer))
+    reply = frames.Reply.parse(channel.sealed.open(answer))
     assert reply.code in (Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_KEY)
     assert reply.request == b""
     assert reply.order_hashes == ()

@@ -12,8 +12,8 @@ from threading import Event, Thread
 
 import grpc
 import pytest
-from strongroom_host.contract.frames import read_reply
 from strongroom_wire.errors import Code, Rule, WireError
+from strongroom_wire.frames import Reply
 from strongroom_wire.statements import PERMIT_DOMAIN, Action, Budget
 
 from tests.conftest import SOAK
@@ -50,7 +50,7 @@ class Recorder(Thread):
                     if answer is None:
                         return
                     self.answers.append(answer)
-                    reply = read_reply(self.channel.sealed.open(answer))
+                    reply = Reply.parse(self.channel.sealed.open(answer))
                     assert reply.code is Code.OK or reply.rule is Rule.BUDGET_NOTIONAL
                     self.signed += reply.order_hashes
                     self.going.set()

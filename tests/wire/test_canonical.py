@@ -26,7 +26,7 @@ class Sample(Canonical):
     """A field of each kind."""
 
     domain: ClassVar = b"test/sample/v1"
-    limit: ClassVar = 500
+    longest: ClassVar = 500
     digest: B32
     small: U32 = 7
     large: U64 = 300

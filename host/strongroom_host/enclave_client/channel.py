@@ -28,7 +28,7 @@ from strongroom_wire.frames import (
 )
 from strongroom_wire.owners import verify_signature
 
-from strongroom_host.contract.frames import intent_bytes, read_reply
+from strongroom_host.contract.frames import intent_bytes
 from strongroom_host.contract.sealing import seal
 from strongroom_host.enclave_client.address import Address
 from strongroom_host.enclave_client.calls import read_code
@@ -248,7 +248,7 @@ class FastChannel:
             answer = transport.exchange(frame, timeout or self._timeout)
             answered = perf_counter_ns()
             _check_refusal(answer, "frame")
-            reply = read_reply(self._sealed.open(answer))
+            reply = Reply.parse(self._sealed.open(answer))
             self.spans = (sealed - started, answered - sealed, perf_counter_ns() - answered)
             return reply
         except WireError as error:
