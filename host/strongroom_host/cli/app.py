@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "db": "strongroom_host.cli.db:app",
     "record": "strongroom_host.cli.record:app",
     "gateway": "strongroom_host.cli.gateway:app",
+    "ring": "strongroom_host.cli.ring:app",
     "relay": "strongroom_host.cli.relay:app",
     "host": "strongroom_host.cli.host:app",
     "attest": "strongroom_host.cli.attest:app",

@@ -77,7 +77,7 @@ def claim(name: str, slots: int, consumers: int, *, huge: bool, mode: int) -> Cl
 
 def _lock(path: Path, user: int, mode: int) -> int:
     """Returns a descriptor of the ring's file, made if need be, with the producer's lock on it."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     while True:
         try:
             descriptor = os.open(path, flags, mode)

@@ -8,7 +8,7 @@ copied is counted, never guessed.
 from typing import Final
 
 from strongroom_host.ring.dependency import Leader
-from strongroom_host.ring.errors import RingClosed
+from strongroom_host.ring.errors import RingClosed, RingInvalid
 from strongroom_host.ring.fences import new_fence
 from strongroom_host.ring.segment import Segment
 from strongroom_host.ring.tick import SIZE
@@ -20,6 +20,7 @@ BATCH: Final = 64
 NO_LIMIT: Final = 1 << 64
 """Beyond every sequence: of a cursor that comes after nobody."""
 _TRIES: Final = 8
+_HIGHEST_BITS: Final = 62
 
 
 class Cursor:
@@ -182,7 +183,18 @@ class Cursor:
         return bool(self._words[at << 3] == sequence)
 
     def _lose(self, resumed: int) -> None:
-        """Goes on at a later tick, and counts those before it."""
+        """Goes on at a later tick, and counts those before it.
+
+        Raises:
+            RingInvalid: sequences are there that nobody can have reached.
+        """
+        if resumed >> _HIGHEST_BITS:
+            raise RingInvalid(
+                f"{self._segment.path} is damaged: no producer can have come so far",
+                expected=f"sequences below 2^{_HIGHEST_BITS}",
+                actual=f"tick {resumed}",
+                remedy="`strongroom ring remove` it once its producer has stopped",
+            )
         count = resumed - self._next
         self._lost += count
         self.missed += count

@@ -69,7 +69,7 @@ def map_huge(path: Path, size: int, user: int, *, writable: bool) -> mmap.mmap:
     Raises:
         RingInvalid: it is gone, too short, or others may have written it.
     """
-    flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags)
     except OSError as error:

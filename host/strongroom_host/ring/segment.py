@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strongroom_host.ring import layout
-from strongroom_host.ring.errors import RingAbsent, RingInvalid, SpaceMissing
+from strongroom_host.ring.errors import RingAbsent, RingInvalid, SizeInvalid, SpaceMissing
 from strongroom_host.ring.hugepages import map_huge
 from strongroom_host.ring.locks import process_start
 from strongroom_host.ring.tick import SIZE
@@ -65,7 +65,9 @@ def open_file(path: Path, *, writable: bool, user: int) -> int:
         RingAbsent: it is not there.
         RingInvalid: it is not safely the user's.
     """
-    flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NOFOLLOW
+    # O_NONBLOCK: a pipe that somebody put there must not hold the reader up.
+    flags = os.O_RDWR if writable else os.O_RDONLY
+    flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags)
     except FileNotFoundError as error:
@@ -200,7 +202,10 @@ def read_shape(descriptor: int, path: Path) -> Shape:
         raise _invalid(path, "is a ring of another version of this program", expected, actual)
     length = data[layout.HUGE_PATH]
     huge = data[layout.HUGE_PATH + 1 : layout.HUGE_PATH + 1 + length].decode(errors="replace")
-    layout.check_shape(slots, consumers)
+    try:
+        layout.check_shape(slots, consumers)
+    except SizeInvalid as error:
+        raise _invalid(path, f"is damaged: {error.what}", error.expected, error.actual) from error
     shape = Shape(slots, consumers, identity, created, huge)
     if (size := os.fstat(descriptor).st_size) != shape.size:
         raise _invalid(path, "has not the size that its header tells", shape.size, size)

@@ -21,12 +21,14 @@ from strongroom_host.ring.writer import RingWriter
 
 __all__ = [
     "BEGAN",
+    "BROKEN",
     "LANES",
     "PASSED",
     "POSITION",
     "SEEN",
     "TORN",
     "TWICE",
+    "attached",
     "lanes",
     "publish",
     "tally",
@@ -71,6 +73,46 @@ def produce(name: str, slots: int, total: int, seed: int) -> None:
         if with_pauses.random() < 0.7:
             time.sleep(with_pauses.random() * 0.004)
     writer.close(keep=True)
+
+
+class NeverInvalid(RingWriter):
+    """Leaves the old sequence in place while it writes the new payload."""
+
+    def publish_record(self, buffer: bytes | bytearray | memoryview, offset: int = 0) -> int:
+        sequence = self._next
+        at = (sequence & self._mask) << 3
+        self._slots[(at << 3) + 8 : (at << 3) + 64] = memoryview(buffer)[offset + 8 : offset + 64]
+        self._words[at] = sequence
+        self._next = sequence + 1
+        return sequence
+
+
+class Hasty(RingWriter):
+    """Publishes the sequence before the payload."""
+
+    def publish_record(self, buffer: bytes | bytearray | memoryview, offset: int = 0) -> int:
+        sequence = self._next
+        at = (sequence & self._mask) << 3
+        self._words[at] = 0
+        self._words[at] = sequence
+        self._slots[(at << 3) + 8 : (at << 3) + 64] = memoryview(buffer)[offset + 8 : offset + 64]
+        self._next = sequence + 1
+        return sequence
+
+
+BROKEN = {"never-invalid": NeverInvalid, "hasty": Hasty}
+
+
+def race(name: str, slots: int, how: str) -> None:
+    """Publishes without a pause until it is killed, if need be with a step left out."""
+    writer = BROKEN.get(how, RingWriter).create(name, slots=slots)
+    while not how:
+        publish(writer, 10_000)
+    while True:
+        put, first = writer.publish_record, writer.position + 1
+        records = [LANES.pack(*lanes(n)) for n in range(first, first + 10_000)]
+        for record in records:
+            put(record)
 
 
 def consume(name: str, consumer: str, after: str, how: str, total: int, path: Path) -> None:
@@ -121,5 +163,7 @@ if __name__ == "__main__":
     role, *rest = sys.argv[1:]
     if role == "produce":
         produce(rest[0], int(rest[1]), int(rest[2]), int(rest[3]))
+    elif role == "race":
+        race(rest[0], int(rest[1]), rest[2])
     else:
         consume(rest[0], rest[1], rest[2], rest[3], int(rest[4]), Path(rest[5]))
