@@ -37,6 +37,8 @@ _TIDY_NS: Final = 1_000_000_000
 _RETRY_NS: Final = 250_000_000
 _MAGIC: Final = frames_v2.MAGIC
 _V1_DEADLINE_NS: Final = frames_v1.WINDOW_NS
+_TAKEN_PACKET: Final = int(Event.TAKEN_PACKET)
+_ANSWERED: Final = int(Event.ANSWERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ class Core:
                     self._send(answer, address)
             raise
         message = messages.read_from_client(plain)
-        self.counters.events[Event.TAKEN_PACKET] += 1
+        self.counters.events[_TAKEN_PACKET] += 1
         if isinstance(message, messages.Request):
             self._request(session, message)
         elif isinstance(message, messages.Poll):
@@ -378,11 +380,11 @@ class Core:
         self._send(session.sealer.seal(plain), session.address)
 
     def _count(self, refusal: Rejected) -> None:
-        self.counters.reasons[refusal.reason] += 1
+        self.counters.reasons[int(refusal.reason)] += 1
 
     def _count_result(self, result: Answered | Failed) -> None:
         if isinstance(result, Answered):
-            self.counters.events[Event.ANSWERED] += 1
+            self.counters.events[_ANSWERED] += 1
             return
         self.counters.reasons[result.reason] += 1
         if result.outcome is Outcome.UNKNOWN:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from strongroom_host.relay.answers import Answered
@@ -25,8 +24,7 @@ Done = Callable[[Answered | Failed], None]
 """Called once for every job, perhaps before `submit` returns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A request, which must have begun to leave before `deadline_ns` or not leave at all.
 
     `received_ns` is when the relay had it whole.

@@ -8,6 +8,7 @@ answer comes, its outcome is unknown, and its sender is told so.
 from __future__ import annotations
 
 import contextlib
+import select
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,7 @@ __all__ = ["Pool", "PoolLimits"]
 
 _CHUNK: Final = 64 * 1024
 _MS: Final = 1_000_000
+_FORWARDED: Final = int(Event.FORWARDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class _Connection:
     """One connection: idle, or busy with a request (`job` is None for a probe)."""
 
     __slots__ = (
+        "_quiet",
         "address",
         "busy",
         "due_ns",
@@ -71,6 +74,12 @@ class _Connection:
         self.reader: AnswerReader | None = None
         self.due_ns = self.sent_ns = 0
         self.unsent = memoryview(b"")
+        self._quiet = select.poll()
+        self._quiet.register(tls, select.POLLIN)
+
+    def quiet(self) -> bool:
+        """Whether nothing came since the last reading: neither an end nor anything unasked-for."""
+        return not self._quiet.poll(0)
 
 
 class Pool:
@@ -121,7 +130,8 @@ class Pool:
         while self._idle:
             # The one that proved itself last: the least likely to be closing just now.
             connection = self._idle.pop()
-            if now_ns - connection.proven_ns <= self._limits.reuse_ns and self._silent(connection):
+            fresh = now_ns - connection.proven_ns <= self._limits.reuse_ns
+            if fresh and (connection.quiet() or self._silent(connection)):
                 self._start(connection, job, now_ns)
                 return
             self._drop(connection, "was stale")
@@ -182,7 +192,7 @@ class Pool:
             connection.reader = AnswerReader(b"GET", limits.max_answer)
             self._write(connection, memoryview(self._probe))
         else:
-            self._counters.events[Event.FORWARDED] += 1
+            self._counters.events[_FORWARDED] += 1
             connection.due_ns = now_ns + limits.answer_ns
             connection.reader = AnswerReader(job.method, limits.max_answer)
             self._write(connection, memoryview(job.request))
