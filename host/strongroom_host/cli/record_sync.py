@@ -1,6 +1,7 @@
 """`strongroom record sync`, `status`, `revive`: what is asked of the queue, and how it stands."""
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -19,11 +20,12 @@ from strongroom_host.cli.session import JsonOption
 from strongroom_host.errors import EnvironmentFault, HostError
 from strongroom_host.record_serving.following import followed
 from strongroom_host.record_serving.progress import Follower
+from strongroom_host.record_serving.waiting import next_attempt, why_it_waits
 from strongroom_host.record_store.asking import Standing, standings
 from strongroom_host.record_store.connecting import connect
-from strongroom_host.record_store.desk import Event, Stage
+from strongroom_host.record_store.desk import Stage
 from strongroom_host.record_store.errors import AccountUnknown
-from strongroom_host.record_store.failures import shown
+from strongroom_host.record_store.failures import remedy, shown
 from strongroom_host.record_store.logins import Logins
 from strongroom_host.record_store.queue import JobQueue
 from strongroom_host.record_store.roles import ENCLAVE
@@ -33,6 +35,9 @@ from strongroom_host.record_store.serving import served
 __all__ = ["NotSynchronised", "StillRunning", "revive", "status", "sync"]
 
 _NEVER: Final = "never"
+_SILENCE_S: Final = 5.0
+_LONGEST_SILENCE_S: Final = 60.0
+"""After how long without a stage it is said what is waited for: then twice as long, up to this."""
 
 
 class NotSynchronised(HostError):
@@ -66,22 +71,38 @@ def sync(
             job = Follower(dsn).ask(account, kind)
         _tell({"account": account, "job": job}, f"{account} is queued", as_json=as_json)
         return
-    last: Event | None = None
+    last, folder = None, record.expanduser()
     with served(db.expanduser()):
-        for last in followed(record.expanduser(), dsn, account, kind, timeout):
+        silence = _Silence()
+        for event in followed(folder, dsn, account, kind, timeout):
+            if event is None:
+                if silence.lasts():
+                    waits = why_it_waits(folder, dsn, account)
+                    stage = last.stage.value if last else "asked for"
+                    facts: dict[str, object] = {"account": account, "stage": stage, "waits": waits}
+                    _tell(facts, f"{account}: still {stage}: {waits}", as_json=as_json)
+                continue
+            last, silence = event, _Silence()
             failure = {"failure": last.failure} if last.failure else {}
             why = f": {shown(last.failure)}" if last.failure else ""
             facts = {"account": account, "stage": last.stage.value, **failure}
             _tell(facts, f"{account}: {last.stage.value}{why}", as_json=as_json)
             if last.stage is Stage.RETRYING:
                 break
-    if last is None or not (last.stage.ended or last.stage is Stage.RETRYING):
-        raise StillRunning(
-            f"{account} was not synchronised within {timeout:g} s",
-            remedy="`strongroom record status` says how it stands",
-        )
-    if last.stage is not Stage.DONE:
-        raise NotSynchronised(f"{account} was not synchronised: {shown(last.failure)}")
+        if last is None or not (last.stage.ended or last.stage is Stage.RETRYING):
+            raise StillRunning(
+                f"{account} was not synchronised within {timeout:g} s",
+                actual=why_it_waits(folder, dsn, account),
+                remedy="it goes on by itself; `strongroom record status` says how it stands",
+            )
+        if last.stage is not Stage.DONE:
+            with connect(dsn, "strongroom record") as open_:
+                [standing] = standings(open_, account)
+            raise NotSynchronised(
+                f"{account} was not synchronised: {shown(last.failure)}",
+                actual=next_attempt(standing),
+                remedy=remedy(last.failure),
+            )
 
 
 def status(db: DbOption = DEFAULT_DB, as_json: JsonOption = False) -> None:
@@ -98,7 +119,8 @@ def status(db: DbOption = DEFAULT_DB, as_json: JsonOption = False) -> None:
     table("accounts", columns, map(_row, found))
     for each in found:
         if each.failure:
-            warn(f"{each.account} failed {each.failures} times: {shown(each.failure)}")
+            why, do = shown(each.failure), remedy(each.failure)
+            warn(f"{each.account} failed {each.failures} times: {why}; do: {do}")
         if each.paused:
             warn(f"{each.account} is given up until `strongroom record revive {each.account}`")
     if not found:
@@ -115,6 +137,22 @@ def revive(account: AccountArgument, db: DbOption = DEFAULT_DB) -> None:
             raise AccountUnknown(f"no account {account} was ever connected")
         JobQueue(open_, "revive").revive(account)
     say(f"{account} is queued again")
+
+
+class _Silence:
+    """How long no stage came: it is worth a word now and then."""
+
+    def __init__(self) -> None:
+        self._pause = _SILENCE_S
+        self._due = time.monotonic() + self._pause
+
+    def lasts(self) -> bool:
+        """Whether it is time to say what is waited for."""
+        if (now := time.monotonic()) < self._due:
+            return False
+        self._pause = min(self._pause * 2, _LONGEST_SILENCE_S)
+        self._due = now + self._pause
+        return True
 
 
 def _tell(facts: Mapping[str, object], sentence: str, *, as_json: bool) -> None:

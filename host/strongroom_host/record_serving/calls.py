@@ -226,9 +226,11 @@ class RecordCalls(strongroom_pb2_grpc.RecordServicer):
         """Asks for one first, if that is wanted; ends with it, or with the call's deadline."""
         with _told(context), self._waiting(context):
             start, patience = _STARTS.get(request.start), _patience(context)
-            for event in self._follower.follow(request.account, patience, start):
+            for event in self._follower.watch(request.account, patience, start):
                 if not context.is_active():
-                    return
+                    return  # whoever waited has gone: his place is another's
+                if event is None:
+                    continue
                 code, reason = divmod(max(event.failure, 0), 100)
                 yield strongroom_pb2.SyncStage(
                     account=event.account, stage=event.stage.name, code=code, reason=reason

@@ -60,6 +60,18 @@ class Follower:
             AccountUnknown: it was never connected.
             DatabaseUnavailable, DatabaseRefused: it cannot be followed any more.
         """
+        for event in self.watch(account, timeout_s, start):
+            if event is not None:
+                yield event
+
+    def watch(
+        self, account: str, timeout_s: float, start: JobKind | None = None
+    ) -> Iterator[Event | None]:
+        """As `follow`, with None whenever nothing came for a moment.
+
+        Raises:
+            AccountUnknown, DatabaseUnavailable, DatabaseRefused: see `follow`.
+        """
         until = time.monotonic() + timeout_s
         with ExitStack() as stack:
             events = SimpleQueue[Event]()
@@ -72,7 +84,7 @@ class Follower:
             told: Event | None = None
             while told is None or not told.stage.ended:
                 found = self._next(events, max(0.0, min(_LOOK_S, until - time.monotonic())))
-                if found is None and (told is not None or start is None or self.desk is None):
+                if found is None:
                     found = self._stored(connection, account, told)
                 if found is not None and found.stage.ended:
                     # What was asked for while one ran follows it, queued before its end is told.
@@ -82,6 +94,8 @@ class Follower:
                     yield found
                 elif time.monotonic() >= until:
                     return
+                else:
+                    yield None
 
     def _next(self, events: SimpleQueue[Event], wait_s: float) -> Event | None:
         try:

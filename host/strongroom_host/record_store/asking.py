@@ -16,7 +16,7 @@ __all__ = ["Standing", "accounts_of", "event_of", "standings"]
 _STANDINGS: Final = """
 SELECT connection.account, connection.user_id, connection.venue, connection.environment,
   job.state::text, job.kind::text, job.attempts, job.run_after, job.error_code AS job_failure,
-  job.leased_until < now() AS silent,
+  job.run_after > now() AS delayed, job.leased_until < now() AS silent,
   status.every_seconds, status.due_at, status.last_started_at, status.last_succeeded_at,
   status.last_failed_at, coalesce(status.paused, false) AS paused,
   coalesce(status.failures, 0) AS failures, status.error_code AS failure
@@ -38,6 +38,7 @@ class Standing:
 
     Attributes:
         state: Of the newest job; None where there never was one.
+        delayed: Whether the newest job is not to be tried yet.
         silent: Whether whoever has it was not heard of for longer than its lease.
         job_failure: Why the newest job failed last, see `failures`.
         failure: Why a synchronisation failed last, unless one succeeded since.
@@ -52,6 +53,7 @@ class Standing:
     attempts: int | None
     run_after: datetime | None
     job_failure: int | None
+    delayed: bool | None
     silent: bool | None
     every_seconds: int | None
     due_at: datetime | None
@@ -88,6 +90,7 @@ def event_of(standing: Standing) -> Event | None:
     if standing.state is None:
         return None
     stage, failure = _STAGES[standing.state], standing.job_failure or 0
-    if stage is Stage.QUEUED and failure:
+    if stage is Stage.QUEUED and failure and standing.delayed:
         stage = Stage.RETRYING
-    return Event(standing.account, stage, failure if stage is not Stage.DONE else 0)
+    failed = stage in (Stage.RETRYING, Stage.DEAD)
+    return Event(standing.account, stage, failure if failed else 0)

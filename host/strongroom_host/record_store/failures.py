@@ -9,7 +9,7 @@ from typing import Final
 
 from strongroom_wire.errors import Code
 
-__all__ = ["REASONS", "failure", "hopeless", "shown"]
+__all__ = ["REASONS", "failure", "hopeless", "remedy", "shown"]
 
 REASONS: Final = {
     1: "the venue does not tell what is that old",
@@ -38,7 +38,43 @@ _CODES: Final = {
     Code.NO_CREDENTIAL: "no key was connected for this account",
     Code.UNKNOWN_KEY: "the manifest has no such account",
     Code.WRONG_PHASE: "the enclave has no permit yet",
+    Code.PERMIT_STALE: "the permit has ended",
 }
+_SILENT: Final = "the enclave was not heard of again while it worked on it"
+_PASSES: Final = "nothing at first: it is tried again"
+_REMEDIES: Final = {
+    1: "nothing: hours before it have no return, and receipts say `with-gaps`; connect accounts"
+    " early",
+    2: "nothing: it waits as long as the venue says; if it stays, something else uses the same key"
+    " or address",
+    3: "look at the host's log; it is tried again",
+    4: f"{_PASSES}; if it stays, the venue changed its API: take a newer image",
+    5: f"{_PASSES}; if it stays, report it: the venue tells two histories",
+    6: "check the host's clock (the enclave has the platform's) and the venue's status page",
+    7: "take a newer image; until then hours wait, since as profit a gift would be performance",
+    8: "take a newer image, or trade that market in another account",
+    9: "nothing: MEXC tells 100 fills of one ms and no more",
+    10: "nothing: hours wait until it has arrived",
+    11: "make another key and `strongroom record connect` it",
+    12: "see the venue's status page; it is tried again",
+}
+_CODE_REMEDIES: Final = {
+    Code.VENUE_NOT_ALLOWED: "make a key that cannot and `strongroom record connect` it; delete the"
+    " other",
+    Code.KEY_CONFLICT: "`strongroom record connect` a key of the account that the record is of, or"
+    " name the other in the manifest's next version",
+    Code.SEALED_STATE_REFUSED: "put the newest database back; an old one is never taken, and"
+    " nothing is lost but time",
+    Code.VENUE_UNREACHABLE: "look at the host's log; it is tried again",
+    Code.VENUE_TLS: "if the venue changed its certificates, update the image; otherwise somebody"
+    " intercepts the connection",
+    Code.VENUE_REFUSED: "it is tried again; see the venue's status page",
+    Code.NO_CREDENTIAL: "connect it: `strongroom record connect`",
+    Code.UNKNOWN_KEY: "`strongroom manifest add-account`, in the next version",
+    Code.WRONG_PHASE: "the owner issues one: `strongroom permit`",
+    Code.PERMIT_STALE: "the owner issues another: `strongroom permit`",
+}
+_DEFECT: Final = "`strongroom explain {code}` says what the code means; the enclave's console more"
 
 
 def failure(code: int, reason: int = 0) -> int:
@@ -55,7 +91,7 @@ def hopeless(number: int) -> bool:
 def shown(number: int) -> str:
     """Returns a failure in words."""
     if number < 0:
-        return "the enclave was not heard of again while it worked on it"
+        return _SILENT
     code, reason = divmod(number, 100)
     try:
         name = Code(code).name.lower().replace("_", " ")
@@ -63,3 +99,15 @@ def shown(number: int) -> str:
     except ValueError:
         return f"code {code}"
     return f"{said} ({name})" if said else name
+
+
+def remedy(number: int) -> str:
+    """Returns what to do about a failure."""
+    if number < 0:
+        return "look whether the boot and `strongroom record serve` run; it is tried again"
+    code, reason = divmod(number, 100)
+    try:
+        found = _REMEDIES.get(reason) or _CODE_REMEDIES.get(Code(code), "")
+    except ValueError:
+        found = ""
+    return found or _DEFECT.format(code=code)

@@ -413,3 +413,28 @@ def test_it_ends_in_order(database: Database, tmp_path: Path) -> None:
         world.record.boot(port)
         port.send(b"job", b"ada")
     assert time.monotonic() - started < 15
+
+
+def test_whoever_goes_away_leaves_his_place(world: World) -> None:
+    """Nobody comes for the job, so nothing is ever told to those who wait."""
+    request = strongroom_pb2.WatchSyncRequest(
+        account="ada", start=strongroom_pb2.WatchSyncRequest.INCREMENTAL
+    )
+    calls = [world.watching.WatchSync(request, timeout=60) for _ in range(12)]
+    for call in calls:
+        assert next(call).stage == strongroom_pb2.SyncStage.QUEUED
+    assert not _has_room(world, request)
+    for call in calls:
+        call.cancel()
+    until = time.monotonic() + 10
+    while not _has_room(world, request):
+        assert time.monotonic() < until, "places are kept for those who have gone"
+        time.sleep(0.1)
+
+
+def _has_room(world: World, request: strongroom_pb2.WatchSyncRequest) -> bool:
+    try:
+        next(world.watching.WatchSync(request, timeout=60))
+    except grpc.RpcError:
+        return False
+    return True
