@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "app", "run"]
 
 COMMANDS: Final = {
     "demo": "strongroom_host.cli.demo:demo",
+    "demo-trade": "strongroom_host.cli.demo_trade:demo_trade",
     "owner": "strongroom_host.cli.owner:app",
     "manifest": "strongroom_host.cli.manifest:app",
     "enclave": "strongroom_host.cli.enclave:app",
@@ -21,6 +22,7 @@ COMMANDS: Final = {
     "seal": "strongroom_host.cli.seal:app",
     "panic": "strongroom_host.cli.panic:panic",
     "order": "strongroom_host.cli.order:app",
+    "trade": "strongroom_host.cli.trade:app",
     "log": "strongroom_host.cli.log:app",
     "archive": "strongroom_host.cli.archive:app",
     "witness": "strongroom_host.cli.witness:app",

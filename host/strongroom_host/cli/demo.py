@@ -18,7 +18,7 @@ from strongroom_host.demo.scenario import perform
 from strongroom_host.demo.story import Story
 from strongroom_host.runners.implementations import in_use, pure
 
-__all__ = ["demo"]
+__all__ = ["demo", "stoppable"]
 
 _INTERRUPTED = 130
 
@@ -54,7 +54,7 @@ def demo(
     story = Story(console)
     if console is not None:
         _introduce(console)
-    with _stoppable():
+    with stoppable():
         by_hand = perform(story, keep, given)
     if console is None:
         typer.echo(json.dumps(report(story, in_use(), keep), indent=2))
@@ -71,7 +71,7 @@ def _introduce(console: Console) -> None:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """Ctrl-C, and a request to end, unwind what was started; then the exit status says so."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import gc
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,14 +23,13 @@ from strongroom_host.cli.order import (
     TrustFile,
 )
 from strongroom_host.cli.output import say, warn
+from strongroom_host.cli.relay import VARIABLE, read_psk
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
 from strongroom_host.enclave_client.address import parse_enclave_address
 from strongroom_host.errors import BadInput, HostError
 from strongroom_host.latency.stages import Stage
 from strongroom_host.latency.stats import Counter
 from strongroom_host.latency.table import shown
-from strongroom_host.private_files import read_private
-from strongroom_host.relay import parse_psk
 from strongroom_host.strategy.port import Strategy
 from strongroom_host.trading.ending import end_session
 from strongroom_host.trading.errors import SessionUnclear
@@ -45,7 +44,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_PSK_VARIABLE = "RELAY_PSK_HEX"
 _PATIENCE_S = 20.0
 
 
@@ -68,7 +66,7 @@ def run_command(
     ] = None,
     psk_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help=f"The relay's key in hex (default: ${_PSK_VARIABLE})."),
+        typer.Option(metavar="FILE", help=f"The relay's key in hex (default: ${VARIABLE})."),
     ] = None,
     busy_poll: Annotated[
         bool, typer.Option("--busy-poll", help="Spin instead of sleeping; takes a core.")
@@ -149,6 +147,8 @@ def run_command(
 def _trade(session: Session, loop: TradingLoop) -> None:
     """Runs until it is stopped; whatever ends it, what is open is taken back if that can be."""
     failure: HostError | None = None
+    gc.collect()
+    gc.freeze()  # what is there now stays: a collection in between has little to look at
     try:
         loop.run()
     except HostError as error:
@@ -224,15 +224,7 @@ def _relay(address: str | None, psk_file: Path | None) -> RelayWay | None:
     host, colon, port = address.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise BadInput(f"{address!r} is no relay's address", expected="HOST:PORT")
-    if psk_file is not None:
-        text = read_private(psk_file.expanduser()).decode("ascii", "replace").strip()
-        return RelayWay((host, int(port)), parse_psk(text, str(psk_file)))
-    if not (text := os.environ.get(_PSK_VARIABLE, "")):
-        raise BadInput(
-            "the relay's key is missing",
-            remedy=f"name its file with --psk-file, or set {_PSK_VARIABLE}",
-        )
-    return RelayWay((host, int(port)), parse_psk(text, _PSK_VARIABLE))
+    return RelayWay((host, int(port)), read_psk(psk_file))
 
 
 def _write(text: str) -> None:

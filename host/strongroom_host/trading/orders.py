@@ -156,7 +156,6 @@ class OrderBook:
         moved = -cash if order.intent.side == Side.BUY else cash
         order.filled += shares
         order.cash += moved
-        order.state = Outcome.FILLED
         return self._event(
             order, Outcome.FILLED, now_ns, open_=order.left, filled=shares, cash=moved
         )

@@ -227,7 +227,7 @@ def _record(options: SessionOptions, strategy: Strategy, names: Sequence[str]) -
     return SessionRecord(
         strategy.name,
         strategy.model_sha256.hex(),
-        dict(options.strategy_options),
+        dict(strategy.parameters),
         ("", *names),
         f"ring {options.ring}",
         time.time_ns(),

@@ -1,0 +1,133 @@
+"""The owners, in short: one market, narrow limits, a key made inside, a permit for this boot."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from strongroom_wire.manifest import Egress, Key, Manifest, VerifiedManifest
+from strongroom_wire.statements import Action
+
+from strongroom_host.demo.evidence_chapter import development_trust
+from strongroom_host.demo.folders import OWNERS, Folders
+from strongroom_host.demo.owners import KEY, VENUE, OwnersDesk, make_owners, sign_manifest
+from strongroom_host.demo.processes import HostReady, Market, VenueReady
+from strongroom_host.demo.venue_admin import VenueAdmin
+from strongroom_host.enclave_client.address import parse_enclave_address
+from strongroom_host.enclave_client.bootstrap import BootstrapClient, load_manifest
+from strongroom_host.enclave_client.identity import ClientIdentity
+from strongroom_host.owner.chain_keys import checksum_address
+from strongroom_host.owner.folder import OwnerFolder
+from strongroom_host.owner.manifest_draft import (
+    finished,
+    new_policy,
+    owner_set,
+    parse_client,
+    parse_market,
+    parse_window,
+)
+from strongroom_host.owner.signed import read_manifest
+from strongroom_host.owner.statements import (
+    draft_enrolment,
+    draft_order,
+    draft_permit,
+    parse_budget,
+)
+from strongroom_host.private_files import write_atomic
+from strongroom_host.trust.record import EvidencePolicy
+
+__all__ = ["WINDOW", "permit_trading"]
+
+_FUNDS: Final = "1000"
+_ORDER: Final = "40"
+WINDOW: Final = Decimal(150)
+"""pUSD that may be signed for in a minute: little enough that an eager strategy meets it."""
+_BUDGET: Final = "2000:2000"
+_PERMIT_MS: Final = 3_600_000
+_BOT: Final = "order,template,cancel,heartbeat,query,health,log"
+
+
+def permit_trading(folders: Folders, venue: VenueReady, host: HostReady, market: Market) -> str:
+    """Has three owners allow one bot to trade one market; returns the trading key's address.
+
+    The bot's folder then has its identity, the trust file and the signed manifest.
+
+    Raises:
+        HostError: a step was refused.
+    """
+    owners = make_owners(folders)
+    card = ClientIdentity.generate("bot").save(folders.bot)
+    draft = _draft(owners, card, market, venue.ca)
+    write_atomic(folders.manifest, draft.serialise())
+    sign_manifest(draft, owners, OWNERS[:2], folders.signed_manifest)
+    manifest, statement = read_manifest(folders.signed_manifest)
+    trust = development_trust(host.root).pinned_to(manifest)
+    policy = EvidencePolicy.pinned(trust)
+    address = parse_enclave_address(host.address)
+    with BootstrapClient(address.bootstrap) as client:
+        load_manifest(client, statement, policy)
+    trust.save(folders.bot / "trust.json")
+    write_atomic(folders.bot / "manifest.signed.json", folders.signed_manifest.read_bytes())
+    desk = OwnersDesk(owners, manifest, policy, address)
+    return _make_key(desk, owners[OWNERS[0]], manifest, venue)
+
+
+def _draft(owners: dict[str, OwnerFolder], card: Path, market: Market, venue_ca: Path) -> Manifest:
+    keys = tuple(folder.public_key.hex() for folder in owners.values())
+    policy = new_policy(
+        (parse_market(f"{market.tokens[0]}:v2:buy,sell:0.05-0.95"),),
+        order_notional=_ORDER,
+        windows=(parse_window(f"60={WINDOW}"),),
+        order_types="GTC,FOK,FAK",
+        orders_per_minute=1200,
+    )
+    cards = [f"{folder.client_path / 'card.json'}=owner,cancel,query" for folder in owners.values()]
+    root = x509.load_pem_x509_certificate(venue_ca.read_bytes()).public_bytes(Encoding.DER)
+    return finished(
+        Manifest(
+            format="strongroom-manifest/1",
+            version=1,
+            mode="development",
+            account="demo",
+            genesis=owner_set(keys, 2),
+            owner_changes=(),
+            clients=tuple(parse_client(text) for text in (*cards, f"{card}={_BOT}")),
+            keys=(Key(KEY, "generate", "eoa", "", 80002, VENUE, False, policy),),
+            egress=(Egress(VENUE, 443, (), (root,)),),
+            accounts=(),
+            witnesses=(),
+            witness_quorum=0,
+        )
+    )
+
+
+def _make_key(
+    desk: OwnersDesk, first: OwnerFolder, manifest: VerifiedManifest, venue: VenueReady
+) -> str:
+    evidence = desk.evidence()
+    with desk.control(evidence) as client:
+        answer = client.submit_order(
+            desk.agree(draft_order(evidence, Action.GENERATE, KEY)), "generating the key"
+        )
+        address = checksum_address(answer)
+        admin = VenueAdmin(venue)
+        try:
+            admin.fund(address, _FUNDS)
+        finally:
+            admin.close()
+        now_ms = time.time_ns() // 1_000_000
+        permit = draft_permit(
+            evidence,
+            (parse_budget(f"{KEY}={_BUDGET}", manifest.manifest),),
+            serial=first.next_serial(now_ms // 1000),
+            not_after=now_ms + _PERMIT_MS,
+            share=first.share(),
+        )
+        client.submit_permit(desk.agree(permit))
+        enrol = draft_enrolment(evidence, KEY, derive=False, nonce=0)
+        client.submit_order(desk.agree(enrol), "creating API credentials")
+    return address
