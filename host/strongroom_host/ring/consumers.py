@@ -6,6 +6,7 @@ lives. The entry outlasts a consumer that was killed, so that one of the same na
 
 import os
 from dataclasses import dataclass
+from typing import Final
 
 from strongroom_host.errors import BadInput
 from strongroom_host.ring import layout
@@ -22,12 +23,12 @@ from strongroom_host.ring.places import check_name
 
 __all__ = ["Consumer", "Consumers", "done_position"]
 
-_PATIENCE_S = 2.0
+_PATIENCE_S: Final = 2.0
 
 
 def done_position(taken: int) -> int:
     """Returns the last tick that a consumer is done with, from its `TAKEN` word."""
-    return max(0, taken - 1) >> 1
+    return max(0, (taken >> layout.IN_HAND_BITS) - (taken & layout.NOT_BEGUN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,14 @@ class Consumer:
     alive: bool
 
     @property
+    def began(self) -> bool:
+        """Whether it has chosen where to begin."""
+        return self.taken != layout.NOT_BEGUN
+
+    @property
     def position(self) -> int:
         """The last tick that it was given, or counted as lost."""
-        return self.taken >> 1
+        return self.taken >> layout.IN_HAND_BITS
 
     @property
     def done(self) -> int:
@@ -133,7 +139,7 @@ class Consumers:
         self.words[word + layout.GAP_MISSED] = missed
         self.words[word + layout.GAP] = last
         self.words[word + layout.MISSED] = missed
-        self.words[word + layout.TAKEN] = last << 1 | 1
+        self.words[word + layout.TAKEN] = last << layout.IN_HAND_BITS
         self.words[word + layout.GAP] = 0
 
     def leave(self) -> None:
@@ -166,8 +172,9 @@ class Consumers:
         self._mine = number
         word, pid = layout.entry_word(number), os.getpid()
         if before is None:
-            for fresh in (layout.TAKEN, layout.MISSED, layout.GAP, layout.GAP_MISSED):
+            for fresh in (layout.MISSED, layout.GAP, layout.GAP_MISSED):
                 self.words[word + fresh] = 0
+            self.words[word + layout.TAKEN] = layout.NOT_BEGUN
         elif gap := self.words[word + layout.GAP]:
             self.count_gap(number, gap, self.words[word + layout.GAP_MISSED])
             before = self.get(number)

@@ -7,6 +7,7 @@ copied is counted, never guessed.
 
 from typing import Final
 
+from strongroom_host.ring import layout
 from strongroom_host.ring.dependency import Leader
 from strongroom_host.ring.errors import RingClosed, RingInvalid
 from strongroom_host.ring.fences import new_fence
@@ -20,7 +21,8 @@ BATCH: Final = 64
 NO_LIMIT: Final = 1 << 64
 """Beyond every sequence: of a cursor that comes after nobody."""
 _TRIES: Final = 8
-_HIGHEST_BITS: Final = 62
+_HIGHEST_BITS: Final = 56
+_BITS: Final = layout.IN_HAND_BITS
 
 
 class Cursor:
@@ -76,7 +78,7 @@ class Cursor:
             raise self._gone() from error
         self._next = sequence + 1
         if self._taken >= 0:
-            self._lines[self._taken] = sequence << 1
+            self._lines[self._taken] = sequence << _BITS | 1
         self.gap, self._lost = self._lost, 0
         return self._view
 
@@ -111,7 +113,7 @@ class Cursor:
             raise self._gone() from error
         self._next = sequence + count
         if self._taken >= 0:
-            self._lines[self._taken] = (sequence + count - 1) << 1
+            self._lines[self._taken] = (sequence + count - 1) << _BITS | count
         self.gap, self._lost = self._lost, 0
         return self._many_view[:length]
 
@@ -148,7 +150,7 @@ class Cursor:
             elif self._copied(sequence):
                 self._next = sequence + 1
                 if self._taken >= 0:
-                    self._lines[self._taken] = sequence << 1
+                    self._lines[self._taken] = sequence << _BITS | 1
                 self.gap, self._lost = self._lost, 0
                 return self._view
         self._tell_done()
@@ -207,7 +209,7 @@ class Cursor:
     def _tell_done(self) -> None:
         """Lets those who come after this consumer have the last tick it was given."""
         if self._taken >= 0 and self._told != self._next:
-            self._lines[self._taken] = (self._next - 1) << 1 | 1
+            self._lines[self._taken] = (self._next - 1) << _BITS
             self._told = self._next
 
     def _may_read(self, sequence: int) -> bool:

@@ -35,6 +35,7 @@ __all__ = [
     "INSTRUMENTS",
     "INSTRUMENTS_OFFSET",
     "INSTRUMENT_SIZE",
+    "IN_HAND_BITS",
     "LIVE",
     "MAGIC",
     "MAX_CONSUMERS",
@@ -42,6 +43,7 @@ __all__ = [
     "MISSED",
     "NAME",
     "NAME_SIZE",
+    "NOT_BEGUN",
     "PID",
     "PRODUCER_PID",
     "PRODUCER_START",
@@ -95,7 +97,11 @@ MAX_SLOTS: Final = 1 << 24
 
 # Words of an entry, from its beginning: a line that changes with every tick, and one that does not.
 TAKEN: Final = 0
-"""The last tick taken, doubled; plus 1 once the consumer is done with it."""
+"""The last tick taken, shifted left by `IN_HAND_BITS`, and how many up to it the consumer is not
+done with: 0, 1, or what a batch holds. One word, so that both are always of the same moment."""
+IN_HAND_BITS: Final = 7
+NOT_BEGUN: Final = (1 << IN_HAND_BITS) - 1
+"""`TAKEN` of a consumer that has registered and not yet chosen where to begin."""
 MISSED: Final = 1
 GAP: Final = 2
 """Not 0: the last tick of a gap that is just being counted, after which `MISSED` is `GAP_MISSED`.
@@ -143,7 +149,8 @@ def _digest() -> bytes:
         *(RECORD.format, *Tick._fields, FIXED.format, HUGE_PATH),
         *(STATE, GENERATION, PRODUCER_PID, PRODUCER_START),
         *(INSTRUMENTS_OFFSET, INSTRUMENTS, INSTRUMENT_SIZE, CONSUMERS_OFFSET, SLOTS_OFFSET),
-        *(WAITING, BELL, ENTRY_SIZE, TAKEN, MISSED, GAP, GAP_MISSED, PID, START, AFTER, NAME),
+        *(WAITING, BELL, ENTRY_SIZE, TAKEN, IN_HAND_BITS, MISSED, GAP, GAP_MISSED, PID, START),
+        *(AFTER, NAME),
     )
     return hashlib.sha256("/".join(map(str, numbers)).encode()).digest()
 

@@ -196,7 +196,7 @@ class RingReader(Cursor):
             self._number, self._taken = number, layout.entry_word(number) + layout.TAKEN
         if self._after is not None:
             self._leader, self._limit = Leader(consumers, self._after, number), 0
-        if before is None or not before.taken:
+        if before is None or not before.began:
             return None  # new, or killed before it had begun
         self.missed += before.missed
         return before.position
