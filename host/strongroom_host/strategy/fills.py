@@ -8,11 +8,11 @@ the worse of what can be argued:
 - Taking pays each level's own price, never better than the limit. What was taken stays gone until
   the level itself does.
 - An order that rests is behind all that is shown. Others' cancels move it up only as far as they
-  must. It is filled by trades at its price once all ahead of it were, and by no more than was traded;
+  must. It is filled by trades at its price once all ahead of it were, by no more than was traded;
   but at once and in full where the other side crosses its price.
 - Takers pay `fee_bps` of the notional, rounded up; makers pay nothing and get no rebate.
 - Cash is rounded to 1e-6 pUSD, against us.
-- What may be sold is what is held and not already offered; what may be bought, what cash is left for.
+- What may be sold is what is held and not yet offered; what may be bought, what cash is there for.
 - After a gap nothing is filled until the next whole book, and then at the end of the queue.
 
 So resting orders fill last when it pays and first when it does not. What it cannot know: how others

@@ -9,7 +9,7 @@ Units: a tick's price and size count 1e-8 of the quote and base unit; an intent'
 pUSD per share and its size 1e-6 shares, as the enclave's fast channel does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Protocol, TypeAlias
@@ -177,6 +177,10 @@ class Strategy(Protocol):
     @property
     def model_sha256(self) -> bytes:
         """The SHA-256 of its model file, or `NO_MODEL`."""
+
+    @property
+    def parameters(self) -> Mapping[str, str | int]:
+        """All its options with their values, defaults included: part of `inputs`."""
 
     def on_tick(self, view: TickView) -> Sequence[Decision]:
         """Takes one tick, in order. The view is valid during this call only."""

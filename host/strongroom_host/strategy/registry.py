@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom_host.strategy import baseline
+from strongroom_host.strategy import baseline, gru, whale
 from strongroom_host.strategy.errors import StrategyUnknown
 from strongroom_host.strategy.options import Option
 from strongroom_host.strategy.told import Told
@@ -26,6 +26,10 @@ STRATEGIES: Final[Mapping[str, Entry]] = {
         "quotes at the best prices and leans on the mean; no model",
         baseline.OPTIONS,
         baseline.Baseline,
+    ),
+    "gru": Entry("a small recurrent network foresees the token's price", gru.OPTIONS, gru.Gru),
+    "whale": Entry(
+        "acts on large transfers and trades of the coin; no model", whale.OPTIONS, whale.Whale
     ),
 }
 

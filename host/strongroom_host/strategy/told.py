@@ -32,7 +32,7 @@ class Told(ABC):
         self, name: str, parameters: Mapping[str, str | int], model_sha256: bytes = NO_MODEL
     ) -> None:
         self._name, self._model = name, model_sha256
-        self.parameters = dict(parameters)
+        self._parameters = dict(parameters)
         self._inputs = Inputs(name, model_sha256, parameters)
         self._epochs: dict[int, int] = {}
         self._decided = 0
@@ -46,6 +46,11 @@ class Told(ABC):
     def model_sha256(self) -> bytes:
         """The SHA-256 of its model file, or `NO_MODEL`."""
         return self._model
+
+    @property
+    def parameters(self) -> Mapping[str, str | int]:
+        """All its options with their values."""
+        return self._parameters
 
     def on_tick(self, view: TickView) -> Sequence[Decision]:
         """See `Strategy`."""
