@@ -15,6 +15,7 @@ VENUES = frozenset({("clob.polymarket.com", 443)})
 
 # Where a track record is read from, and the only hosts that its process asks for.
 HOSTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "alpaca": ("api.alpaca.markets", "paper-api.alpaca.markets", "data.alpaca.markets"),
     "binance": ("api.binance.com", "fapi.binance.com"),
     "bitget": ("api.bitget.com",),
     "bybit": ("api.bybit.com",),

@@ -12,6 +12,7 @@ from strongroom_wire.manifest import Account
 __all__ = ["RECORD_HOSTS", "hosts_of"]
 
 RECORD_HOSTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "alpaca": ("api.alpaca.markets", "paper-api.alpaca.markets", "data.alpaca.markets"),
     "binance": ("api.binance.com", "fapi.binance.com"),
     "bitget": ("api.bitget.com",),
     "bybit": ("api.bybit.com",),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import hmac
+import uuid
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
@@ -247,8 +248,8 @@ class Alpaca:
             Decimal(0),
         )
         content = {
-            "id": "e6fe16f3-64a4-4921-8928-cadf02f92f98",
-            "account_number": "PA0000000",
+            "id": str(uuid.UUID(int=account.number)),
+            "account_number": str(account.number),
             "status": "ACTIVE",
             "currency": "USD",
             "cash": text(held.get("USD", Decimal(0))),
@@ -283,6 +284,8 @@ class Alpaca:
         account, given, left = self._signed(call)
         wanted = call.places.get("kind") or given.get("activity_types", "")
         kinds = set(filter(None, wanted.split(",")))
+        if given.get("category") == "non_trade_activity":
+            kinds = set(_TYPES.values())
         size = self._number(given, "page_size", _PAGE, _PAGE)
         upwards = given.get("direction", "desc") == "asc"
         after = _ms("after", given.get("after"), -1)

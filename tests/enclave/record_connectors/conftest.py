@@ -27,6 +27,7 @@ from strongroom_host.venues.defaults import (
 )
 from strongroom_host.venues.faults import Fault, FaultKind
 from strongroom_host.venues.history import History
+from strongroom_host.venues.market import Instrument
 from strongroom_host.venues.server import VenuesServer
 from strongroom_host.venues.world import VenueClock, World
 from strongroom_wire.manifest import Egress
@@ -35,10 +36,11 @@ from strongroom_wire.record import Credentials
 from tests.host.venues.reach import Proxy
 
 DAY_MS = 86_400_000
-VENUES = ("binance", "bybit", "bitget", "mexc", "kraken", "coinbase")
+VENUES = ("binance", "bybit", "bitget", "mexc", "kraken", "coinbase", "alpaca")
 # MEXC tells 30 days, and no more than 100 fills of one ms.
 DAYS = {"mexc": 25}
 BURSTS = {"mexc": 90}
+SHARES = {"AAPL", "MSFT"}
 Row = tuple[object, ...]
 Json = dict[str, Any]
 TIMES = {"time", "execTime", "cTime", "timestamp", "insertTime", "applyTime"}
@@ -207,11 +209,17 @@ def flows(pages: list[Page], *, ids: bool = True) -> list[Row]:
     )
 
 
+def named(instrument: Instrument) -> str:
+    """The symbol as a record has it, where a share is told from a coin of that name."""
+    base = instrument.base
+    return instrument.symbol.replace(base, f"{base} STK") if base in SHARES else instrument.symbol
+
+
 def truth(history: History, *, ids: bool = True) -> tuple[list[Row], list[Row]]:
     """The trades and flows that really were."""
     return (
         sorted(
-            (f.time_ms, f.id, f.instrument.symbol, f.side, f.amount, f.price, f.fee, f.fee_asset)
+            (f.time_ms, f.id, named(f.instrument), f.side, f.amount, f.price, f.fee, f.fee_asset)
             for f in history.fills
         ),
         sorted((f.time_ms, f.id if ids else "", f.asset, f.amount, f.kind) for f in history.flows),

@@ -302,9 +302,8 @@ def test_a_wrong_key_is_named_as_such_and_nothing_of_it_is_said(site: Site, venu
     for wrong in (Login("wrong-key", login.secret, login.passphrase),
                   Login(login.key, "d3Jvbmc=" * 4, login.passphrase)):  # fmt: skip
         line = site.line(venue, wrong, checked=False)
-        line.session.begin()
         with pytest.raises(VenueFault) as caught:
-            line.connector.balances()
+            line.connector.check()
         no_key = Reason.MALFORMED if venue == "coinbase" else Reason.KEY  # not even one in PEM
         assert caught.value.reason in (Reason.KEY, Reason.REFUSED, no_key)
         said = repr(caught.value) + str(caught.value) + repr(line.connector)
@@ -379,7 +378,7 @@ def test_a_venue_is_waited_for_as_long_as_it_says(site: Site) -> None:
 @pytest.mark.parametrize("venue", VENUES)
 def test_half_an_answer_is_no_list_of_nothing(site: Site, venue: str) -> None:
     line = site.line(venue)
-    symbol = "ETH/USD" if venue in ("kraken", "coinbase") else "ETH/USDT"
+    symbol = "ETH/USD" if venue in ("kraken", "coinbase", "alpaca") else "ETH/USDT"
     hour = site.now_ms // 3_600_000 * 3_600_000
     for body in (b"", b"[[1700000000000,", b'{"result":', b"\xff", b"[" * 100_000):
         line.answer(body)

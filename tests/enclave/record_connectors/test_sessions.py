@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from strongroom_enclave.http import Answer
 from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Reason, VenueFault
 from strongroom_enclave.venues import HOSTS
@@ -43,16 +44,37 @@ def test_an_environment_is_what_the_roots_say() -> None:
         ("live", own(both[0])),
         ("test", []),
         ("test", own(both[0])),
-        ("paper", []),
+        ("paper", []),  # Binance has none
         ("paper", own(*both)),
         ("", []),
     ):
         with pytest.raises(Refused) as caught:
             connector("binance", environment, egress)
         assert caught.value.code is Code.VENUE_NOT_ALLOWED
+    connector("alpaca", "paper", [])
+    for egress in (own(*HOSTS["alpaca"]), own(HOSTS["alpaca"][1])):
+        with pytest.raises(Refused):
+            connector("alpaca", "paper", egress)
     with pytest.raises(Refused) as caught:
         connector("elsewhere", "live", [])
     assert caught.value.code is Code.VENUE_NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("environment", "host"), [("live", "api.alpaca.markets"), ("paper", "paper-api.alpaca.markets")]
+)
+def test_a_paper_account_is_asked_for_on_the_papers_own_host(environment: str, host: str) -> None:
+    """What a paper account made is never told as a live one's, nor the other way round."""
+    line, asked = connector("alpaca", environment, []), list[str]()
+
+    def request(_method: str, url: str, *_: object) -> Answer:
+        asked.append(url.split("/")[2])
+        return Answer(200, {}, b"[]")
+
+    line.http.request = request  # type: ignore[method-assign]
+    for call in ("traderPrivateGetV2Positions", "traderPrivateGetV2AccountActivities"):
+        line.ask(call)
+    assert asked == [host] * 2
 
 
 def test_who_cannot_be_reached_is_asked_again_and_then_named() -> None:

@@ -14,6 +14,7 @@ from strongroom_enclave.record.exact import ZERO, exactly
 
 _CANDLES: Final = 200
 _INTERVALS: Final = {60_000: "1m", 3_600_000: "1h"}
+_BARS: Final = {60_000: "1Min", 3_600_000: "1Hour"}
 
 
 class Connector(Session):
@@ -74,8 +75,7 @@ class Connector(Session):
         end_ms = min(end_ms, self.time_ms())
         for first in range(start_ms, end_ms, _CANDLES * interval_ms):
             until = min(first + _CANDLES * interval_ms, end_ms)
-            given = symbol, _INTERVALS[interval_ms], first, _CANDLES, {"until": until - 1}
-            told = {text(row, "0"): amount(row, "4") for row in self.ask("fetch_ohlcv", *given)}
+            told = self._closes(symbol, interval_ms, first, until - 1)
             for opened in range(first, until - interval_ms + 1, interval_ms):
                 if str(opened) in told:
                     yield opened + interval_ms, told[str(opened)]
@@ -102,8 +102,21 @@ class Connector(Session):
                     found.append((text(row, "symbol"), size, amount(row, "entryPrice")))
         return found
 
+    def _closes(self, symbol: str, interval_ms: int, first: int, last: int) -> dict[str, Decimal]:
+        """Returns closing prices by when their candle opened. ccxt lists no shares, so the venue is
+        asked for those itself."""
+        if symbol not in self.shares:
+            given = symbol, _INTERVALS[interval_ms], first, _CANDLES, {"until": last}
+            return {text(row, "0"): amount(row, "4") for row in self.ask("fetch_ohlcv", *given)}
+        name, written = self.ids[symbol], self._exchange.iso8601
+        asked = {"symbols": name, "timeframe": _BARS[interval_ms], "limit": _CANDLES, "feed": "iex"}
+        asked |= {"start": written(first), "end": written(last)}
+        bars = rules.inside(self.ask("marketPrivateGetV2StocksBars", asked), "bars")
+        rows = bars.get(name) if isinstance(bars, dict) else None
+        return {str(rules.time_ms(text(row, "t"))): amount(row, "c") for row in rows or ()}
+
     def _held(self, wallet: rules.Balance) -> list[object]:
         answer = self.ask(wallet.call, wallet.given)
         if text(answer, wallet.more) == "true":
             raise VenueFault(Reason.OVERFULL, "all wallets", "more of them")
-        return rules.listed(answer, wallet.rows)
+        return [answer] if wallet.rows is None else rules.listed(answer, wallet.rows)

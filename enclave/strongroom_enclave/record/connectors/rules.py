@@ -3,7 +3,7 @@ means. `venues.toml` holds it; whatever it says in other words fails at import. 
 (cursors, pages, gaps and why there are gaps) and how a path leads to a number or a text.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, DecimalException
 from enum import IntEnum
 from pathlib import Path
@@ -17,6 +17,9 @@ from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Event
 from strongroom_enclave.record.exact import ZERO
 
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
+_MS: Final = timedelta(milliseconds=1)
+_SECONDS: Final = 11  # digits of a time in seconds, at most: as many in ms were before any venue
 # Why a span is not covered; a venue's own words stay where they were said. DEPTH: older than the
 # venue tells. MALFORMED: no JSON, or not of the shape that was asked for. DISCONTINUED: does not
 # continue what came before: replayed, another's, lost, out of its span. CLOCK: times ahead of the
@@ -47,6 +50,7 @@ class _Said(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Row(_Said, frozen=True, kw_only=True):
     """Paths within a row; those of a mapping are `key` and `row`.
 
+    `day` is where a row without a `time` has its date: it was when that day, in UTC, began.
     `kind`, with a plus between if it is several, picks the event. `side` and `price` are a trade's;
     `asset` is what a flow or the fee of a trade is in, and without a path that is the market's.
     `change` is all that a flow changes where that is not amount and fee.
@@ -55,6 +59,7 @@ class Row(_Said, frozen=True, kw_only=True):
     id: str
     time: str
     amount: str
+    day: str = ""
     kind: tuple[str, ...] = ()
     status: str = ""
     symbol: str = ""
@@ -79,7 +84,8 @@ class Rule(_Said, frozen=True, kw_only=True):
     is the last row's id; by $page, from 1 on; by $offset in rows. $from asks for rows from an id
     on, oldest first. Where none of these is sent, both halves of the span are asked for.
 
-    One call may ask for `span` days; the venue looks back `depth` days, or for ever.
+    One call may ask for `span` days; the venue looks back `depth` days, or for ever. It may book
+    rows up to `late` days after their time, so as many are read again each time.
     """
 
     call: str
@@ -93,18 +99,20 @@ class Rule(_Said, frozen=True, kw_only=True):
     contracts: bool = False
     span: int = 3650
     depth: int = 0
+    late: int = 0
     done: tuple[str, ...] = ()
     void: tuple[str, ...] = ()
 
 
 class Balance(_Said, frozen=True, kw_only=True):
-    """A call that tells what wallets hold: of an asset, the sum of `plus`. At `more` is whether
-    these are not all rows, at `wallet` the place to ask for that wallet's history."""
+    """A call that tells what wallets hold: of an asset, the sum of `plus`; without `rows` the
+    answer is the only one. At `more` is whether these are not all rows, at `wallet` the place to
+    ask for that wallet's history."""
 
     call: str
-    rows: str
     asset: str
     plus: tuple[str, ...]
+    rows: str | None = None
     given: dict[str, str] = {}
     more: str = ""
     wallet: str = ""
@@ -124,7 +132,9 @@ class Venue(_Said, frozen=True, kw_only=True):
     """A venue. Nothing happened there before it `opened`. `holder` is a call, and the path at which
     it tells whose account a key opens, the same for each of its keys. `options` are ccxt's;
     `listing` is sent for the list of markets. Names of spot markets end in a quote where those that
-    are not listed any more are `guessable`. Positions are asked for by each of `positions`."""
+    are not listed any more are `guessable`, and what is called neither so nor listed is a share,
+    for money called `shares`. Positions are asked for by each of `positions`. With `paper` there is
+    an environment of that name as well. Names of assets end at `cut`."""
 
     opened: datetime
     holder: tuple[str, str]
@@ -133,6 +143,9 @@ class Venue(_Said, frozen=True, kw_only=True):
     options: dict[str, dict[str, list[str]]] = {}
     listing: dict[str, str] = {}
     guessable: bool = False
+    shares: str = ""
+    paper: bool = False
+    cut: str = "\0"
     positions: tuple[dict[str, str], ...] = ()
     access: Access | None = None
 
@@ -190,6 +203,20 @@ def amount(row: object, path: str) -> Decimal:
     except DecimalException:
         raise VenueFault(Reason.MALFORMED, "a number", "another text") from None
     return value.copy_negate() if path.startswith("-") else value
+
+
+def time_ms(when: str) -> int:
+    """Returns a time as venues write it, in ms: a number of seconds or ms, or ISO 8601; without a
+    zone it is UTC.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "-" in when:
+        moment = datetime.fromisoformat(when)
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // _MS
+    whole, _, part = when.partition(".")
+    return int(whole) * 1000 + int(part.ljust(3, "0")[:3]) if len(whole) <= _SECONDS else int(whole)
 
 
 def listed(answer: object, path: str) -> list[object]:

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any, Final
 
 import msgspec
+from ccxt.alpaca import alpaca
 from ccxt.base import errors as said
 from ccxt.binance import binance
 from ccxt.bitget import bitget
@@ -30,13 +31,15 @@ from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Kind, Market
 from strongroom_enclave.tls import Proxy, connected
 
-_CLIENTS: Final = {kind.__name__: kind for kind in (binance, bitget, bybit, coinbase, kraken, mexc)}
+_KINDS: Final = alpaca, binance, bitget, bybit, coinbase, kraken, mexc
+_CLIENTS: Final = {kind.__name__: kind for kind in _KINDS}
 _JSON: Final = msgspec.json.Decoder(float_hook=str)
 _ATTEMPTS: Final = 5
 _LONGEST_WAIT_MS: Final = 130_000
 _MAX_SKEW_MS: Final = 30_000
 _LAG_MS: Final = 10_000
 _STEP_S: Final = 20
+_TICKER: Final = 12  # letters of a share's name at most: an option has more
 _SHARED_MS: Final = 3_600_000
 _LOCKS, _LISTED = {name: Lock() for name in _CLIENTS}, dict[str, tuple[int, Any]]()
 _PASSING: Final = (Reason.RATE_LIMIT, Reason.UNREACHABLE)
@@ -56,7 +59,8 @@ class Session:
     """One key at one venue, which has asked for nothing yet; the caller closes it.
 
     `markets` are those that are listed or were met, by symbol; `ids` the venue's own names of them;
-    `places` what streams can be asked for: symbols by kind, and wallets.
+    `places` what streams can be asked for: symbols by kind, and wallets; `shares` the symbols of
+    those that were met.
     """
 
     def __init__(
@@ -73,24 +77,27 @@ class Session:
         is the time; `sleep` waits so many ms.
 
         Raises:
-            Refused: VENUE_NOT_ALLOWED when the venue is none of ours, or the environment is not
-                what the roots say: `test` has its own, and nothing else has.
+            Refused: VENUE_NOT_ALLOWED when the venue is none of ours, has no such environment, or
+                it is not what the roots say: `test` has its own, and nothing else has.
         """
         hosts = venues.reachable(venue, egress)
-        own = {bool(each.development_roots) for each in hosts.values()}
-        if environment not in ("live", "test") or own != {environment == "test"}:
-            raise Refused(Code.VENUE_NOT_ALLOWED, f"roots of {venue}", environment, sorted(own))
         self.name, self.venue, self._now, self._sleep = venue, VENUES[venue], now_ms, sleep
+        own = {bool(each.development_roots) for each in hosts.values()}
+        there = environment in ("live", "test") or (environment == "paper" and self.venue.paper)
+        if not there or own != {environment == "test"}:
+            raise Refused(Code.VENUE_NOT_ALLOWED, f"roots of {venue}", environment, sorted(own))
         self.http = Http(hosts, lambda host: connected(dial(), host, _STEP_S))
         self.close, self._offset, self._wait = self.http.close, 0, 0
         self.markets, self.ids = dict[str, Market](), dict[str, str]()
         self.places: dict[str, set[str]] = {kind: set() for kind in (*Kind.__members__, "WALLET")}
+        self.shares, self._pairs = set[str](), dict[str, str]()
         self._known: dict[tuple[bool, str], Market] = {}
         key, secret, password = credentials.key, credentials.secret, credentials.passphrase
         signer = {"apiKey": key, "secret": secret, "password": password}
         exchange = self._exchange = _CLIENTS[venue]({**signer, "options": self.venue.options})
         exchange.number, exchange.session, exchange.has["fetchCurrencies"] = str, None, False
         exchange.fetch = self._fetch
+        exchange.set_sandbox_mode(environment == "paper")
         exchange.throttle = lambda cost: sleep(int(exchange.rateLimit * (cost or 1)))
         exchange.milliseconds, exchange.seconds = self.time_ms, lambda: self.time_ms() // 1000
 
@@ -133,7 +140,7 @@ class Session:
                 size, settle = Decimal(listed["contractSize"] or 1), listed["settle"] or quote
                 market = Market(symbol, base, quote, settle, kinds[0], size)
                 self._known[kinds[0] is not Kind.SPOT, name] = self.markets[symbol] = market
-                self.ids[symbol] = name
+                self.ids[symbol], self._pairs[base + quote] = name, base
                 self.places[kinds[0].name].add(symbol)
 
     def market(self, name: str, contracts: bool) -> Market:
@@ -146,6 +153,13 @@ class Session:
         """
         if (found := self._known.get((contracts, name))) is not None:
             return found
+        if self.venue.shares and "/" not in name and len(name) <= _TICKER:
+            base, quote = self.asset(name), self.venue.shares
+            market = Market(f"{base}/{quote}", base, quote, quote, Kind.SPOT)
+            self._known[False, name] = self.markets[market.symbol] = market
+            self.ids[market.symbol] = name
+            self.shares.add(market.symbol)
+            return market
         spot = [market for market in self.markets.values() if market.kind is Kind.SPOT]
         ends = [each.quote for each in spot if name[1:].endswith(each.quote)]
         if contracts or not ends or not self.venue.guessable:
@@ -157,9 +171,11 @@ class Session:
         return market
 
     def asset(self, name: str) -> str:
-        """Returns the name that an asset has in markets."""
-        # MEXC names the chain as well: USDT-ETH; Kraken what it is set aside for: ETH.F.
-        return str(self._exchange.safe_currency_code(name.replace(".", "-").partition("-")[0]))
+        """Returns the name that an asset has in markets. A share may be called as a coin is, and is
+        none; where there are both, a coin held is named by its pair."""
+        if self.venue.shares and name != self.venue.shares:
+            return self._pairs.get(name, f"{name} STK")
+        return str(self._exchange.safe_currency_code(name.partition(self.venue.cut)[0]))
 
     def ask(self, call: str, *given: Any) -> Any:
         """Returns what a method of ccxt does; what passes by itself is waited for, and not long.

@@ -6,7 +6,7 @@ What no page can prove: that a venue did not leave out a row in the middle. Bala
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from msgspec import Struct
@@ -23,9 +23,6 @@ _AHEAD_MS: Final = 1_000
 _SLACK_MS: Final = 2_000
 _DAY_MS: Final = 86_400_000
 _ONWARDS: Final = {"$next", "$from", "$page", "$offset"}
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
-_MS: Final = timedelta(milliseconds=1)
-_SECONDS: Final = 11  # digits of a time in seconds, at most: as many in ms were before any venue
 # MEXC's contracts: 1 opens long, 2 closes short, 3 opens short, 4 closes long.
 _BOUGHT: Final = {"buy": 1, "true": 1, "1": 1, "2": 1, "sell": -1, "false": -1, "3": -1, "4": -1}
 
@@ -37,6 +34,11 @@ class _Entry(Struct, frozen=True, gc=False):
     key: str
     event: Event | None = None
     pending: bool = False
+
+    @property
+    def id(self) -> str:
+        """What the venue calls it."""
+        return self.key.partition(" ")[0]
 
 
 class Walk:
@@ -72,12 +74,13 @@ class Walk:
         again = last.last_key and last.next_ms - last.last_ms <= span // 2
         opened = int(self._session.venue.opened.timestamp()) * 1000
         start = last.last_ms if again else max(last.next_ms, opened)
+        start -= self._rule.late * _DAY_MS
         end = min(start + span - 1, self._until)
         found = self._window(start, end)
         if again:
             if (last.last_ms, last.last_key) not in [(each.time_ms, each.key) for each in found]:
                 raise VenueFault(Reason.DISCONTINUED, "the last row again", "none")
-            found = [each for each in found if each.time_ms > last.last_ms]
+            found = [each for each in found if self._rule.late or each.time_ms > last.last_ms]
         stuck = next((each.time_ms for each in found if each.pending), end + 1)
         if stuck <= last.next_ms:
             raise VenueFault(Reason.PENDING)
@@ -90,17 +93,17 @@ class Walk:
         """Returns every row from start to end, oldest first: there is no half of a window."""
         rule, found, seen, times = self._rule, list[_Entry](), set[str](), _times(start, end)
         asked, onwards = not self._sent.isdisjoint(times), "$from" in self._sent
-        token: Any = self._cursor.last_key or "0" if onwards else None
+        token: Any = self._cursor.last_key.partition(" ")[0] or "0" if onwards else None
         for number in range(1, _MAX_PAGES):
             place = {"$next": token, "$from": token, "$page": number, "$offset": len(found)}
             page, answer = self._page({**times, **place, "$place": self._place})
             found += page
             seen.update(each.key for each in page)
             near = all(start - _SLACK_MS <= each.time_ms <= end + _SLACK_MS for each in page)
-            low = onwards and page and int(page[0].key) < int(token)
+            low = onwards and page and int(page[0].id) < int(token)
             if (asked and not near) or low or len(seen) < len(found):
                 raise VenueFault(Reason.DISCONTINUED, "rows of the span, each once", "others")
-            token = rules.inside(answer, rule.next) if rule.next else page[-1].key if page else ""
+            token = rules.inside(answer, rule.next) if rule.next else page[-1].id if page else ""
             # Some name a next page after the last one, which is empty then.
             more = bool(token and page) if rule.next else len(page) >= rule.size
             if not more or (not asked and not onwards and page[-1].time_ms < start):
@@ -110,7 +113,7 @@ class Walk:
                     raise VenueFault(Reason.DISCONTINUED, "rows in order", "in none")
                 return [each for each in told if start <= each.time_ms <= end]
             if onwards:
-                token = int(page[-1].key) + 1
+                token = int(page[-1].id) + 1
             if self._sent.isdisjoint(_ONWARDS):
                 if start == end:
                     break
@@ -135,7 +138,7 @@ def _times(start: int, end: int) -> dict[str, object]:
     """Returns a span as venues want it; in seconds with one on either side, whichever of its ends
     they leave out and however fine their times are."""
     since_s, until_s = start // 1000 - 1, end // 1000 + 2
-    since, until = (_EPOCH + timedelta(seconds=each) for each in (since_s, until_s))
+    since, until = (rules.EPOCH + timedelta(seconds=each) for each in (since_s, until_s))
     found: dict[str, object] = {"$since": start, "$until": end}
     found |= {"$since_s": since_s, "$until_s": until_s}
     return found | {"$since_iso": since.isoformat(), "$until_iso": until.isoformat()}
@@ -143,35 +146,28 @@ def _times(start: int, end: int) -> dict[str, object]:
 
 def _entry(session: Session, rule: rules.Rule, row: object) -> _Entry:
     at, status, asset = rule.row, text(row, rule.row.status), text(row, rule.row.asset)
-    time_ms, identifier = _time_ms(text(row, at.time)), text(row, at.id)
-    kind = "+".join(text(row, path) for path in at.kind)
+    time_ms = rules.time_ms(text(row, at.time) or text(row, at.day))
+    kind, identifier = "+".join(text(row, path) for path in at.kind), text(row, at.id)
+    key = f"{identifier} {kind}".strip()
     what = rule.event if isinstance(rule.event, str) else rule.event.get(kind)
     if what is None:
         raise VenueFault(Reason.UNKNOWN_KIND)
     if what == "SKIP" or status in rule.void:
-        return _Entry(time_ms, kind + identifier)
+        return _Entry(time_ms, key)
     if rule.done and status not in rule.done:
-        return _Entry(time_ms, kind + identifier, pending=True)
+        return _Entry(time_ms, key, pending=True)
     market = session.market(text(row, at.symbol), rule.contracts) if at.symbol else None
     # A spot market's fee may be in either asset, so a venue that names it always has to.
     if asset or not market or (at.asset and market.kind is Kind.SPOT):
-        asset = session.asset(asset) if asset else ""
+        asset = session.asset(asset) if asset else session.venue.shares
     else:
         asset = market.settle
     size, fee = rules.amount(row, at.amount), rules.amount(row, at.fee)
     if what == "TRADE" and market:
         side, price = Side(_BOUGHT[text(row, at.side).lower()]), rules.amount(row, at.price)
         trade = Trade(time_ms, identifier, market.symbol, side, size, price, fee, asset)
-        return _Entry(time_ms, kind + identifier, trade)
+        return _Entry(time_ms, key, trade)
     changed = rules.amount(row, at.change) if at.change else size + fee
     changed = changed.copy_negate() if what.startswith("-") else changed
     flow = Flow(time_ms, identifier, asset, changed, FlowKind[what.removeprefix("-")])
-    return _Entry(time_ms, kind + identifier, flow)
-
-
-def _time_ms(when: str) -> int:
-    if "-" in when:  # without a zone it is UTC
-        moment = datetime.fromisoformat(when)
-        return (moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) // _MS
-    whole, _, part = when.partition(".")
-    return int(whole) * 1000 + int(part.ljust(3, "0")[:3]) if len(whole) <= _SECONDS else int(whole)
+    return _Entry(time_ms, key, flow)
