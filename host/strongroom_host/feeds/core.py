@@ -19,13 +19,17 @@ from strongroom_host.feeds.merge import Merge
 from strongroom_host.feeds.sink import Lane, TickSink
 from strongroom_host.ring.tick import Status
 
-__all__ = ["Feed", "Timing"]
+__all__ = ["RESYNC", "Feed", "Timing"]
 
 log = logging.getLogger("strongroom.feeds")
 
+M = TypeVar("M")
 E = TypeVar("E")
 
 _SECOND: Final = 1_000_000_000
+RESYNC: Final = "resync"
+"""Why a connection is ended to begin anew at once."""
+_COMING: Final = 4
 _MOST_PATIENCE: Final = 64
 """How many times longer than at first it takes at most between two requests for the state."""
 
@@ -34,7 +38,7 @@ _MOST_PATIENCE: Final = 64
 class Timing:
     """Seconds. `silence` ends a connection from which nothing at all came for so long; `behind`
     one that brings nothing while another brings events; `resubscribe` is the least time between
-    two fresh snapshots asked for; `skew` is how far clocks may be apart without a word."""
+    two connections ended for a fresh state; `skew` is how far clocks may be apart unsaid."""
 
     silence: float = 30.0
     behind: float = 30.0
@@ -42,11 +46,13 @@ class Timing:
     skew: float = 1.0
 
 
-class Feed(Generic[E]):
+class Feed(Generic[M, E]):
     """One venue's stream over any number of connections, as ticks in one lane.
 
     Attributes:
+        connections: How many connections there are when all stand.
         name: The feed's name, first part of its instruments' names.
+        window: How many events are remembered, to know them again.
         heartbeat: The text that keeps a connection open, sent every 10 s; None where WebSocket
         pings
             do.
@@ -55,6 +61,7 @@ class Feed(Generic[E]):
 
     name = "feed"
     heartbeat: str | None = None
+    window = 1 << 14
 
     def __init__(
         self, feed: int, sink: TickSink, *, first_epoch: int, timing: Timing | None = None
@@ -63,8 +70,10 @@ class Feed(Generic[E]):
         self.counters = Counters()
         self.timing = timing or Timing()
         self.outbox: list[tuple[int, str]] = []
+        self.endings: list[tuple[int, str]] = []
+        """Connections that the venue is about to end, or that are of no more use, and why."""
         self.skew = SkewMeter(round(self.timing.skew * _SECOND))
-        self.merge: Merge[E] = Merge(self._take, self._broke)
+        self.merge: Merge[E] = Merge(self._take, self._broke, window=self.window)
         self._now_ns = 0
         self._heard: dict[int, int] = {}
         self._lost_ns: int | None = None
@@ -72,7 +81,8 @@ class Feed(Generic[E]):
         self._wants_rebase = False
         self._patience_ns = round(self.timing.resubscribe * _SECOND)
         self._rebased_ns = -(1 << 62)
-        self._culprit: int | None = None
+        self._culprit = -1
+        self.connections = 1
 
     # --- what a venue fills in ----------------------------------------------------------------
 
@@ -80,7 +90,7 @@ class Feed(Generic[E]):
         """The texts that subscribe a fresh connection."""
         raise NotImplementedError
 
-    def _read(self, connection: int, message: str, received_ns: int) -> None:
+    def _read(self, connection: int, message: M, received_ns: int) -> None:
         """Read one message and `_offer` its events.
 
         Raises:
@@ -92,9 +102,9 @@ class Feed(Generic[E]):
         """Publish one event; it is new, and in its place."""
         raise NotImplementedError
 
-    def _again(self) -> Iterable[str]:
-        """The texts that make the venue send its state once more on a standing connection."""
-        raise NotImplementedError
+    def _needs_state(self) -> bool:
+        """Whether a fresh picture of the venue's state is missing; a connection begins with one."""
+        return False
 
     def _forget(self, connection: int) -> None:
         """A connection's own state is void: it is new, or gone."""
@@ -112,8 +122,11 @@ class Feed(Generic[E]):
         self._forget(connection)
         self.outbox.extend((connection, text) for text in self._hello())
 
-    def received(self, connection: int, message: str, received_ns: int) -> None:
-        """A whole text message, proven to be UTF-8. Never raises for what a venue sent."""
+    def received(self, connection: int, message: M, received_ns: int) -> None:
+        """A whole message: a text proven to be UTF-8, or parts in bytes.
+
+        Never raises for what a venue sent.
+        """
         self._now_ns = self._heard[connection] = received_ns
         self._culprit = connection
         self.counters.messages += 1
@@ -157,7 +170,7 @@ class Feed(Generic[E]):
         self._now_ns = now_ns
         if self._wants_rebase:
             self._rebase()
-        ended = []
+        ended, self.endings = self.endings, []
         for connection, heard_ns in self._heard.items():
             if now_ns - heard_ns > self.timing.silence * _SECOND:
                 ended.append((connection, "silent"))
@@ -188,6 +201,19 @@ class Feed(Generic[E]):
     def _offer(self, connection: int, key: int, event: E, received_ns: int) -> None:
         self.merge.offer(connection, key, event, received_ns)
 
+    def _skipped(self, connection: int, count: int) -> None:
+        """The venue's own numbers show that `connection` left something out."""
+        self.counters.skipped += count
+        self.merge.demote(connection)
+
+    def _count_lost(self, before: int, number: int) -> int:
+        """Count what is missing between two numbers of what was published; the higher of them."""
+        if before >= 0 and number > before + 1:
+            self.counters.lost += number - before - 1
+        elif number < before and self.counters.lost:
+            self.counters.lost -= 1  # it was only late
+        return max(before, number)
+
     def _suspect(self, check: str) -> None:
         """The state kept here is not the venue's: end the epoch and ask for the state anew."""
         self.counters.suspicions[check] += 1
@@ -210,29 +236,24 @@ class Feed(Generic[E]):
         self.lane.status(status, self._now_ns)
 
     def _rebase(self) -> None:
-        """Ask one connection for the state anew, unless that was only just done.
+        """Have one connection begin anew, and with it the venue's state, unless that is under way.
 
-        Asking takes the connection out of the stream until it is ready again, so another one goes
-        on covering meanwhile. The culprit is asked, or whichever there is. Often asked, it takes
-        longer.
+        Subscribing again on a standing connection would leave a hole that nobody could see; a new
+        connection's hole shows, and another connection goes on covering meanwhile. The culprit is
+        chosen, or whichever there is. Often needed, it takes longer.
         """
+        if not self._needs_state():
+            self._wants_rebase = False
+            return
         quiet_ns = self._now_ns - self._rebased_ns
-        if quiet_ns < self._patience_ns:
+        coming = len(self._heard) < self.connections and quiet_ns < _COMING * self._patience_ns
+        if quiet_ns < self._patience_ns or coming or not self._heard:
             return
-        connection = (
-            self._culprit if self._culprit in self._heard else min(self._heard, default=None)
-        )
-        if connection is None or connection not in self.merge:
-            return  # a connection that is only about to be ready sends its state by itself
         self._wants_rebase = False
-        texts = list(self._again())
-        if not texts:
-            return
         least_ns = round(self.timing.resubscribe * _SECOND)
         doubled = min(2 * self._patience_ns, _MOST_PATIENCE * least_ns)
         self._patience_ns = least_ns if quiet_ns > 2 * doubled else doubled
         self._rebased_ns = self._now_ns
         self.counters.resubscribed += 1
-        self._forget(connection)
-        self.merge.leave(connection)
-        self.outbox.extend((connection, text) for text in texts)
+        culprit = self._culprit
+        self.endings.append((culprit if culprit in self._heard else min(self._heard), RESYNC))

@@ -15,10 +15,15 @@ class Counters:
     """All counts since the start; times in ns."""
 
     messages: int = 0
-    ticks: int = 0
-    duplicates: int = 0
+    skipped: int = 0
+    """What connections left out by the venue's own numbers; another one may have brought it."""
+    lost: int = 0
+    """Trades that never came, by their numbers, over all connections and ends of connections."""
+    stale: int = 0
+    """What came after something newer of its kind, and was left out for that."""
     breaks: int = 0
     resubscribed: int = 0
+    """Connections ended because the state kept here had to be had anew."""
     refused: Counter[Reason] = field(default_factory=Counter)
     closed: Counter[str] = field(default_factory=Counter)
     """Why connections ended, by a word of ours."""
@@ -30,6 +35,4 @@ class Counters:
     recoveries: int = 0
     recovery_ns: int = 0
     """The longest time without any connection that covered, of those that ended."""
-    skew_ns: int = 0
-    """This host's clock less the venue's, at its smallest of late: latency and clock error."""
     checked_books: int = 0

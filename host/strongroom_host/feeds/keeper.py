@@ -20,7 +20,7 @@ from picows import WSError, WSMsgType, WSProtocolError, WSTransport, ws_connect
 
 from strongroom_host.errors import HostError
 from strongroom_host.feeds.backoff import Backoff
-from strongroom_host.feeds.core import Feed
+from strongroom_host.feeds.core import RESYNC, Feed
 from strongroom_host.feeds.endpoints import Endpoint
 from strongroom_host.feeds.errors import Reason
 from strongroom_host.feeds.listener import MAX_MESSAGE, FeedListener
@@ -65,7 +65,7 @@ class Keeper:
 
     def __init__(
         self,
-        feed: Feed[E],
+        feed: Feed[str, E],
         endpoint: Endpoint,
         *,
         connections: int = 2,
@@ -74,6 +74,7 @@ class Keeper:
         chance: random.Random | None = None,
     ) -> None:
         self.feed = feed
+        feed.connections = connections
         self._endpoint, self._connections = endpoint, connections
         self._patience = patience or Patience()
         self._max = max_message
@@ -117,7 +118,7 @@ class Keeper:
             self._flush()
             if time.monotonic() - begun > patience.lasting:
                 backoff.reset()
-            await asyncio.sleep(backoff.next())
+            await asyncio.sleep(0 if why == RESYNC else backoff.next())
 
     async def _once(self, number: int) -> str:
         """Connect, serve until the end; why it ended."""
@@ -205,25 +206,32 @@ class Keeper:
             now_ns = time.monotonic_ns()
             self.feed.skew.offset_ns = time.time_ns() - now_ns
             for number, why in self.feed.overdue(now_ns):
-                kept = self._open.get(number)
-                if kept is not None:
-                    transport, listener = kept
-                    listener.end(transport, why)
-                    # A peer that says nothing will not say goodbye either.
-                    transport.underlying_transport.abort()
+                self._end(number, why)
             self._flush()
             await asyncio.sleep(self._patience.watch)
 
     def _received(self, number: int, text: str, received_ns: int) -> None:
         self.feed.received(number, text, received_ns)
-        if self.feed.outbox:
+        if self.feed.outbox or self.feed.endings:
             self._flush()
 
     def _refused(self, number: int, reason: Reason, received_ns: int) -> None:
         self.feed.refused(number, reason, received_ns)
         self._flush()
 
+    def _end(self, number: int, why: str) -> None:
+        kept = self._open.get(number)
+        if kept is not None:
+            transport, listener = kept
+            listener.end(transport, why)
+            # Whoever says nothing any more will not say goodbye either.
+            transport.underlying_transport.abort()
+
     def _flush(self) -> None:
+        if self.feed.endings:
+            ended, self.feed.endings = self.feed.endings, []
+            for number, why in ended:
+                self._end(number, why)
         if not self.feed.outbox:
             return
         texts, self.feed.outbox = self.feed.outbox, []

@@ -8,10 +8,10 @@ What is checked of a book, each time after its ticks are out:
   is;
 * that nothing comes in an order that the venue's own times contradict.
 
-A check that fails ends the epoch (`Status.BOOK_MISMATCH`) and asks for a fresh snapshot. If that
-shows that the book was right, the check was wrong: after three such false alarms it is only
-counted. A print of the same size and price in the same transaction and millisecond is told from a
-repetition by how often one connection brought it, for the venue gives trades no number.
+A check that fails ends the epoch (`Status.BOOK_MISMATCH`) and gets a fresh snapshot. If that shows
+that the book was right, the check was wrong: after three such false alarms it is only counted. A
+print of the same size and price in the same transaction and millisecond is told from a repetition
+by how often one connection brought it, for the venue gives trades no number.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _FALSE_ALARMS: Final = 3
 _MANY: Final = 4096
 
 
-class Polymarket(Feed[Event]):
+class Polymarket(Feed[str, Event]):
     """The channel for some tokens.
 
     Args:
@@ -104,13 +104,8 @@ class Polymarket(Feed[Event]):
         }
         yield msgspec.json.encode(asked).decode()
 
-    def _again(self) -> Iterable[str]:
-        # The venue turns away a second subscription to the same token, so the first one ends.
-        for operation in ("unsubscribe", "subscribe"):
-            asked: dict[str, object] = {"operation": operation, "assets_ids": list(self._books)}
-            if operation == "subscribe":
-                asked |= {"custom_feature_enabled": True, "initial_dump": True}
-            yield msgspec.json.encode(asked).decode()
+    def _needs_state(self) -> bool:
+        return not all(book.based for book in self._books.values())
 
     def _forget(self, connection: int) -> None:
         self._dumped.pop(connection, None)
@@ -217,7 +212,7 @@ class Polymarket(Feed[Event]):
     def _take(self, event: Event, connection: int, received_ns: int) -> None:
         try:
             if isinstance(event, PriceChange):
-                self._take_changes(event, received_ns)
+                self._take_changes(event, connection, received_ns)
             elif isinstance(event, LastTrade):
                 self._take_trade(event, received_ns)
             elif isinstance(event, Book):
@@ -230,12 +225,12 @@ class Polymarket(Feed[Event]):
         except Refused as refusal:
             self.refused(connection, refusal.reason, received_ns, refusal)
 
-    def _take_changes(self, event: PriceChange, received_ns: int) -> None:
+    def _take_changes(self, event: PriceChange, connection: int, received_ns: int) -> None:
         venue_ns = millis_ns(event.timestamp)
         wanted = []
         for change in event.price_changes:
             book = self._books.get(change.asset_id)
-            if book is not None and not (book.based and venue_ns < book.base_ns):
+            if book is not None and not book.holds(connection, venue_ns):
                 side = _SIDES.get(change.side)
                 if side is None:
                     raise Refused(Reason.MALFORMED, "no such side", actual=change.side[:20])
@@ -299,7 +294,7 @@ class Polymarket(Feed[Event]):
             self._base(book, event, connection, received_ns)
             return
         venue_ns = millis_ns(event.timestamp)
-        if venue_ns < book.base_ns:
+        if book.holds(connection, venue_ns):
             return
         if venue_ns < book.last_ns and self._doubt(book, "order"):
             return
@@ -346,7 +341,12 @@ class Polymarket(Feed[Event]):
         book.learn(event)
         for _, half, levels in halves:
             half.replace(levels)
-        book.based, book.base_ns, book.last_ns = True, venue_ns, venue_ns
+        book.settle(connection, venue_ns)
+        if not (event.bids or event.asks):
+            flags = Flag.SNAPSHOT
+            self.lane.emit(
+                Kind.LEVEL, Side.NONE, flags, book.instrument, 0, 0, received_ns, venue_ns, 0
+            )
         for side, _, levels in halves:
             for price, size, _ in levels:
                 self.lane.emit(

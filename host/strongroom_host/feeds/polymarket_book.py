@@ -59,6 +59,7 @@ class TokenBook:
 
     __slots__ = (
         "asks",
+        "base_from",
         "base_ns",
         "based",
         "bids",
@@ -78,6 +79,7 @@ class TokenBook:
         self.bids, self.asks = Half(highest=True), Half(highest=False)
         self.based = False
         """Whether a snapshot underlies the levels: without one they are only some of them."""
+        self.base_from = -1
         self.base_ns = self.last_ns = 0
         self.shown = (0, 0, 0, 0)
         """Best bid and ask as published: prices and sizes."""
@@ -86,6 +88,18 @@ class TokenBook:
         self.tick_size: str | None = None
         self.neg_risk: bool | None = None
         self.last_trade_price: str | None = None
+
+    def settle(self, connection: int, venue_ns: int) -> None:
+        """A snapshot of `connection` is what the levels are based on now."""
+        self.based, self.base_from = True, connection
+        self.base_ns = self.last_ns = venue_ns
+
+    def holds(self, connection: int, venue_ns: int) -> bool:
+        """Whether the snapshot includes an event already, because it is older and another's.
+
+        What follows on the snapshot's own connection is never in it, whatever its time says.
+        """
+        return self.based and connection != self.base_from and venue_ns < self.base_ns
 
     def learn(self, event: Book) -> None:
         """Remember what the venue says once and hashes ever after."""
