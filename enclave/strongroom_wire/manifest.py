@@ -113,11 +113,13 @@ class Policy(_Strict, frozen=True):
     metadata: Hex32
 
 
-class Key(_Strict, frozen=True):
+class Key(_Strict, frozen=True, omit_defaults=True):
     """A trading key: where it comes from, which wallet it trades for, where, and its policy.
 
     `funder` is the maker address (empty for an EOA, which makes its own orders). `per_boot` keys
     are never sealed. A session key is an EOA that the wallet's owner authorised on chain.
+    `nonce_pool` is how many nonces are made ahead for it, which costs safety
+    (enclave/decisions/0010); where there are none, the field is absent.
     """
 
     name: Name
@@ -128,6 +130,7 @@ class Key(_Strict, frozen=True):
     venue: Host
     per_boot: bool
     policy: Policy
+    nonce_pool: Annotated[int, Meta(ge=0, le=4096)] = 0
 
 
 class Egress(_Strict, frozen=True):
@@ -331,6 +334,8 @@ def _check_key(key: Key, venues: set[str]) -> None:
     _require((key.wallet == "eoa") != funded, where, "funder iff not eoa", key.funder)
     _require(not session or key.wallet == "deposit", where, "deposit wallet", key.wallet)
     _require(not session or key.per_boot, where, "session keys per boot", False)
+    once = key.per_boot and key.source != "import"
+    _require(once or not key.nonce_pool, where, "a nonce pool for keys of one boot only", "one")
     for amount in (policy.order_notional, *(window.notional for window in policy.windows)):
         micro(amount)
     tokens = [market.token for market in policy.markets]

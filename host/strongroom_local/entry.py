@@ -29,7 +29,7 @@ from strongroom_local.sealer import FileSealer
 from strongroom_local.server import in_process
 from strongroom_local.transport import stream
 
-__all__ = ["USERS", "boot", "main", "separated_users"]
+__all__ = ["USERS", "LocalPlatform", "boot", "main", "separated_users"]
 
 USERS: Final[Mapping[str, int]] = {
     "front": 61001,
@@ -38,6 +38,14 @@ USERS: Final[Mapping[str, int]] = {
     "record": 61004,
 }
 """User and group ids of the roles when started as root; no account needs to exist."""
+
+
+class LocalPlatform(NsmPlatform):
+    """The software module's documents are signed, but the memory around it is the host's."""
+
+    def copyable(self) -> bool:
+        """Returns True: whoever runs this machine may copy any process of it."""
+        return True
 
 
 def separated_users(run: Path) -> Mapping[str, int]:
@@ -103,7 +111,7 @@ def boot(run: Path, platform_socket: socket, sealer_path: Path, *, busy_poll: bo
         return worker + arguments.get(role, [])
 
     return Init(
-        NsmPlatform(stream(platform_socket)),
+        LocalPlatform(stream(platform_socket)),
         FileSealer(sealer_path, measure_installed().pcr0),
         Workers(command, users, _environment()),
         frames,

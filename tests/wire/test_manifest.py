@@ -269,6 +269,26 @@ def test_a_wrong_value_is_refused(path: tuple[str | int, ...], value: object) ->
         Manifest.parse(_written(tree))
 
 
+def test_a_nonce_pool_is_for_keys_of_one_boot() -> None:
+    for source in ("generate", "session", "import"):
+        for per_boot in (False, True):
+            for pool in (None, 0, 1, 4096, 4097, -1, "1", True):
+                tree = _tree()
+                key = tree["keys"][1]
+                key["source"], key["per_boot"] = source, per_boot
+                if pool is not None:
+                    key["nonce_pool"] = pool
+                allowed = per_boot and source != "import"
+                fine = pool is None or (pool in (1, 4096) and pool is not True and allowed)
+                if source == "session" and not per_boot:
+                    fine = False
+                if fine:
+                    assert Manifest.parse(_written(tree)).keys[1].nonce_pool == (pool or 0)
+                else:
+                    with pytest.raises(ManifestInvalid):
+                        Manifest.parse(_written(tree))
+
+
 GOOD_VALUES: list[tuple[tuple[str | int, ...], list[object]]] = [
     (("version",), [1, (1 << 53) - 1]),
     (("account",), ["a", "0", "a" * 32, "a-b"]),

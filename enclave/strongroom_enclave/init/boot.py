@@ -161,6 +161,9 @@ class Init:
         verified = manifest.verify_manifest(owners.Statement.parse(message.payload))
         venues.check_egress(verified.manifest)
         _check_certificates(verified.manifest.clients)
+        pools = any(key.nonce_pool for key in verified.manifest.keys)
+        if pools and verified.manifest.mode == "production" and self._device.copyable():
+            raise ManifestInvalid("nonce pool", "memory that nobody can copy", "another machine")
         try:
             self._configure(verified)
         except WireError as error:  # a refusal would leave this boot as it was, and it is not

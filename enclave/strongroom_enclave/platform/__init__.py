@@ -38,6 +38,9 @@ class Platform(Protocol):
     def now_ms(self) -> int:
         """Returns milliseconds since 1970 from a source that the host cannot set."""
 
+    def copyable(self) -> bool:
+        """Returns whether somebody could copy this machine's memory, and run it twice."""
+
 
 class Sealer(Protocol):
     """The platform's half of the sealing key; the owner's half comes with the start permit."""

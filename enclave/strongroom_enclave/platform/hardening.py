@@ -12,6 +12,7 @@ Considered and left out:
 """
 
 import ctypes
+import mmap
 import os
 import resource
 import signal
@@ -31,6 +32,7 @@ _PRCTL = (
 # without that call, has one number everywhere.
 _CALLS = {"x86_64": (0xC000003E, 59, 322, 41), "aarch64": (0xC00000B7, 221, 281, 198)}
 _IO_URING_SETUP = 425
+_WIPE_ON_FORK = 18  # MADV_WIPEONFORK of linux/mman.h
 _SET_SECCOMP, _FILTER = 22, 2
 _LOAD, _EQUAL, _ATLEAST, _RETURN = 0x20, 0x15, 0x35, 0x06  # opcodes of linux/bpf_common.h
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO | EPERM
@@ -107,3 +109,14 @@ def confine() -> None:
     head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
     if ctypes.CDLL(None, use_errno=True).prctl(_SET_SECCOMP, _FILTER, head) != 0:
         raise HardeningFailed("seccomp filter", "taken", os.strerror(ctypes.get_errno()))
+
+
+def unforked(size: int) -> memoryview:
+    """Returns zeroed memory, which is zero again in the child of a fork.
+
+    Raises:
+        OSError: this system has no such memory.
+    """
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(_WIPE_ON_FORK)
+    return memoryview(memory)

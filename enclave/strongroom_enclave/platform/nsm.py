@@ -96,13 +96,26 @@ class NsmPlatform:
         (years 2004 and 10889) are there for the unit: seconds and microseconds fall outside.
         """
         nonce = os.urandom(16)
-        match _decode(self.attest(b"", nonce)):  # the tag is optional in COSE_Sign1
-            case [_, _, bytes(payload), _] | cbor2.CBORTag(tag=18, value=[_, _, bytes(payload), _]):
-                match _decode(payload):
-                    case {"nonce": echo, "timestamp": int(ms)} if echo == nonce:
-                        if 1 << 40 < ms < 1 << 48:
-                            return ms
-        raise MalformedResponse("document", "COSE_Sign1 with our nonce and a time", "another")
+        match _decode(self._signed(nonce)[0]):
+            case {"nonce": echo, "timestamp": int(ms)} if echo == nonce and 1 << 40 < ms < 1 << 48:
+                return ms
+        raise MalformedResponse("document", "our nonce and a time", "another")
+
+    def copyable(self) -> bool:
+        """Returns whether nobody signs documents here, as in an emulator, whose memory is a file.
+
+        That who signs is AWS is for the verifier, on whose word a boot is permitted to sign.
+        """
+        return not any(self._signed(bytes(16))[1])
+
+    def _signed(self, nonce: bytes) -> tuple[bytes, bytes]:
+        """Returns a document's payload and signature; the tag is optional in COSE_Sign1."""
+        match _decode(self.attest(b"", nonce)):
+            case [_, _, bytes(payload), bytes(signature)] | cbor2.CBORTag(
+                tag=18, value=[_, _, bytes(payload), bytes(signature)]
+            ):
+                return payload, signature
+        raise MalformedResponse("document", "COSE_Sign1", "another")
 
     def _call(self, name: str, fields: _Fields) -> object:
         """Returns the decoded answer to request `name`, unless it is an error."""

@@ -14,7 +14,7 @@ from strongroom_wire.statements import Action, Budget, OwnerOrder, Permit
 
 from strongroom_enclave.identity import Identity
 from strongroom_enclave.sealing import seal, unseal
-from strongroom_enclave.signer import auth, clob, contracts, keys, orders, policy
+from strongroom_enclave.signer import auth, clob, contracts, keys, nonces, orders, policy
 
 _WALLETS = dict(zip(("eoa", "proxy", "safe", "deposit"), orders.SignatureType, strict=True))
 
@@ -29,6 +29,7 @@ class TradingKey:
         self.exchanges = {int(m.token): named(spec.chain_id, m.exchange) for m in markets}
         self.host = venue.host if venue.port == 443 else f"{venue.host}:{venue.port}"
         self.builder: clob.RequestBuilder | None = None
+        self.pool: nonces.NoncePool | None = None
         self.secret, self.credential = b"", ("", "", "")
 
     def check(self, secret: bytes) -> None:
@@ -44,7 +45,9 @@ class TradingKey:
         """
         self.check(secret)
         if not self.secret:
-            self.signing = keys.SigningKey(secret)
+            size = self.spec.nonce_pool
+            self.pool = nonces.NoncePool(secret, size) if size else None
+            self.signing = keys.SigningKey(secret, self.pool)
             address, wallet = self.signing.address, _WALLETS[self.spec.wallet]
             funder = bytes.fromhex(self.spec.funder[2:]) or address
             self.account = orders.Account(address, wallet, funder, self.spec.source == "session")
@@ -84,6 +87,10 @@ class Keyring:
         for name, key in self.keys.items():  # a key that a later permit leaves out has none left
             key.engine.permit(budgets.get(name, Budget(name, 0, 0)), permit.not_after)
         self._sealing = sealing or self._sealing
+
+    def refill(self) -> bool:
+        """Makes one nonce for a key whose manifest asks for them; returns whether one had room."""
+        return any(key.pool.refill() for key in self.keys.values() if key.pool)
 
     def obey(self, order: OwnerOrder) -> bytes | Enrolment:
         """Carries out an authorised order; returns the answer, or the enrolment that will give it.

@@ -12,20 +12,22 @@ from dataclasses import InitVar, dataclass, field
 from coincurve import PrivateKey
 
 from strongroom_enclave.signer import contracts, eip712, errors, keccak, orders
+from strongroom_enclave.signer.nonces import NoncePool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SigningKey:
     """A secp256k1 private key (32 bytes, big-endian) and its `address` (20 bytes).
 
-    Signatures are low-s, nonces RFC 6979. libsecp256k1's key object is made once: making it costs
-    as much as a signature.
+    Signatures are low-s, nonces RFC 6979 or, while there are any, of `pool`. libsecp256k1's key
+    object is made once: making it costs as much as a signature.
 
     Raises:
         PrivateKeyInvalid: another length, zero, or not below the curve order.
     """
 
     secret: InitVar[bytes]
+    pool: NoncePool | None = field(default=None, repr=False)
     address: bytes = field(init=False)
     _sign: Callable[[bytes, None], bytes] = field(init=False, repr=False)
 
@@ -83,5 +85,6 @@ class SigningKey:
 
     def _sign_digest(self, digest: bytes) -> bytes:
         """Returns r || s || v, 65 bytes, v 27 or 28 (libsecp256k1 appends the recovery id)."""
-        signature = self._sign(digest, None)
+        ready = self.pool.sign(digest) if self.pool else b""
+        signature = ready or self._sign(digest, None)
         return signature[:64] + bytes((signature[64] + 27,))

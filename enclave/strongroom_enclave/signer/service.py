@@ -43,8 +43,10 @@ class Service(RoleProcess):
         poller = select.poll()
         poller.register(self.link, select.POLLIN)
         poller.register(self._listener, select.POLLIN)
+        wait = self._wait
         while True:
-            for descriptor, _ in poller.poll(self._wait):
+            ready = poller.poll(wait)
+            for descriptor, _ in ready:
                 if descriptor == self.link.fileno():
                     self._serve(self.link.receive())
                 elif descriptor == self._listener.fileno():
@@ -52,6 +54,8 @@ class Service(RoleProcess):
                 elif not self._streams[descriptor].exchange(frames.MAX_FRAME, self._frame):
                     poller.unregister(descriptor)
                     self._streams.pop(descriptor).close()
+            # Nonces are made while nobody waits: whoever came meanwhile goes first.
+            wait = 0 if ready or self._keyring.refill() else self._wait
 
     def _accept(self, poller: select.poll) -> None:
         """Takes a new connection, if there is room for it and it has not vanished meanwhile."""

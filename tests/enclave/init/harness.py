@@ -28,6 +28,7 @@ class Machine:
         self.failing: set[str] = set()
         self.calls: list[str] = []
         self.ms = 1_800_000_000_000
+        self.copies = False
 
     def attest(self, user_data: bytes, nonce: bytes) -> bytes:
         self._called("attest")
@@ -53,6 +54,10 @@ class Machine:
         self._called("now_ms")
         self.ms += 1
         return self.ms
+
+    def copyable(self) -> bool:
+        self._called("copyable")
+        return self.copies
 
     def _called(self, name: str) -> None:
         self.calls.append(name)

@@ -327,6 +327,20 @@ def test_other_documents_give_no_time(make: Callable[[bytes], object]) -> None:
         clock(make).now_ms()
 
 
+def signed(signature: object) -> Callable[[bytes], object]:
+    return lambda nonce: [*sign1(payload(nonce))[:3], signature]
+
+
+def test_memory_is_taken_for_copied_where_nobody_signs_documents() -> None:
+    for size in (0, 64, 96):  # QEMU's module writes 64 zeros
+        assert clock(signed(bytes(size))).copyable()
+    assert not clock(signed(b"\0" * 95 + b"\1")).copyable()
+    assert not clock(lambda nonce: cbor2.CBORTag(18, signed(b"\1" * 96)(nonce))).copyable()
+    for other in (signed(None), signed("text"), lambda nonce: sign1(payload(nonce))[:3]):
+        with pytest.raises(MalformedResponse):
+            clock(other).copyable()
+
+
 def test_an_answer_late_by_one_gives_no_time() -> None:
     late: list[bytes] = []
 

@@ -41,7 +41,8 @@ def uses(word: str) -> dict[str, int]:
 
 def test_libsecp256k1_signs_in_one_place() -> None:
     assert uses("sign_recoverable") == {"signer/keys.py": 1}
-    assert uses("coincurve") == {"signer/keys.py": 1}
+    # The pool computes with scalars, and signs what the one place hands it.
+    assert uses("coincurve") == {"signer/keys.py": 1, "signer/nonces.py": 2}
     assert not uses("sign_msg_hash")
     assert not uses("unsafe_sign_hash")
     for word in ("eth_keys", "eth_account", "ecdsa", "SECP256K1", "secp256k1"):
@@ -59,6 +60,19 @@ def test_only_the_keys_own_two_verbs_reach_a_raw_digest() -> None:
     assert callers == {"sign_order", "sign_clob_auth"}
     # The bound method of libsecp256k1: declared, set once, called once.
     assert uses("_sign") == {"signer/keys.py": 3}
+
+
+def test_only_the_one_place_signs_with_a_nonce_made_ahead() -> None:
+    tree = ast.parse((SIGNER / "keys.py").read_text())
+    callers = [
+        function.name
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        and any(ast.unparse(node) == "self.pool.sign" for node in ast.walk(function))
+    ]
+    assert callers == ["_sign_digest"]
+    assert uses("NoncePool") == {"signer/keyring.py": 2, "signer/keys.py": 2}
+    assert uses("_combined") == {"signer/nonces.py": 5}  # the definition and four products
 
 
 def names_called(function: ast.FunctionDef) -> set[str]:
