@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "db": "strongroom_host.cli.db:app",
     "record": "strongroom_host.cli.record:app",
     "gateway": "strongroom_host.cli.gateway:app",
+    "feed": "strongroom_host.cli.feed:app",
     "ring": "strongroom_host.cli.ring:app",
     "relay": "strongroom_host.cli.relay:app",
     "host": "strongroom_host.cli.host:app",
