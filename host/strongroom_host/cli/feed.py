@@ -77,7 +77,9 @@ def run(
     status_every: Annotated[
         float, typer.Option(metavar="S", help="Seconds between status lines; 0 for none.")
     ] = 30.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON when ready.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One line of JSON when the first tick is out.")
+    ] = False,
     with_stdin: Annotated[
         bool, typer.Option("--with-stdin", help="Also stop when stdin closes (no orphan).")
     ] = False,
@@ -100,25 +102,24 @@ def run(
     )
     if not chosen.ring:
         raise BadInput("ticks need a ring to go to", remedy="give --ring NAME")
-    if with_stdin:
-        end_with_stdin()
     with RingWriter.create(chosen.ring, slots=chosen.slots) as writer:
         running = make_feeds(chosen, writer, int(time.time()) & _MASK)
         names = [item.feed.name for item in running]
-        if as_json:
-            ready = {"ready": True, "ring": chosen.ring, "feeds": names}
-            typer.echo(json.dumps(ready))
-        else:
+        if not as_json:
             say(f"{', '.join(names)} into ring {chosen.ring}; Ctrl-C stops it.")
         for name in names:
             section = getattr(chosen, name)
             if not getattr(section, "pins", True):
                 warn(f"{name}: no pins; any authority that is trusted here can vouch for its host")
+        ready = {"ready": True, "ring": chosen.ring, "feeds": names}
+        if with_stdin:
+            end_with_stdin()
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(
                 run_feeds(
                     running,
                     metrics=chosen.metrics,
+                    ready=(lambda: typer.echo(json.dumps(ready))) if as_json else None,
                     say=say if status_every > 0 and not as_json else None,
                     every_s=status_every or 1.0,
                 )

@@ -113,6 +113,7 @@ async def run_feeds(
     running: list[Running],
     *,
     metrics: str = "",
+    ready: Callable[[], None] | None = None,
     say: Callable[[str], None] | None = None,
     every_s: float = 30.0,
 ) -> None:
@@ -121,6 +122,7 @@ async def run_feeds(
     Args:
         running: The feeds.
         metrics: HOST:PORT of the page of counters; empty for none.
+        ready: Called once, when the first tick of any feed is out.
         say: Takes each feed's line, every `every_s` seconds.
         every_s: See `say`.
 
@@ -141,6 +143,8 @@ async def run_feeds(
     tasks = [asyncio.create_task(item.keeper.run()) for item in running]
     if say is not None:
         tasks.append(asyncio.create_task(_tell(running, say, every_s)))
+    if ready is not None:
+        tasks.append(asyncio.create_task(_announce(running, ready)))
     stopped = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -157,6 +161,13 @@ async def run_feeds(
             server.close()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+async def _announce(running: list[Running], ready: Callable[[], None]) -> None:
+    while not any(item.feed.lane.published for item in running):
+        await asyncio.sleep(0.02)
+    ready()
+    await asyncio.get_running_loop().create_future()  # the end of a task would be the end of all
 
 
 async def _tell(running: list[Running], say: Callable[[str], None], every_s: float) -> None:

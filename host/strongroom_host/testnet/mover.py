@@ -48,7 +48,8 @@ class Mover:
         for token, around in zip(market.tokens, (mid, PRICE_SCALE - mid), strict=True):
             if chance.random() < _TRADES:
                 self._trade(token, chance.choice((Side.BUY, Side.SELL)))
-            self._requote(token, around, tick)
+            with self._clob.at_once():  # nobody sees the moment without quotes
+                self._requote(token, around, tick)
 
     def _trade(self, token: int, side: Side) -> None:
         best = self._clob.books[token].best(Side.SELL if side is Side.BUY else Side.BUY)
