@@ -126,7 +126,7 @@ class Core:
             elif kind == frames_v2.START:
                 self._enter(data, address)
             else:
-                raise Rejected(Reason.UNKNOWN_TYPE if kind else Reason.TRUNCATED)
+                raise Rejected(Reason.UNKNOWN_TYPE if len(data) > 3 else Reason.TRUNCATED)
         except Rejected as refusal:
             self._refused(refusal, address)
 
