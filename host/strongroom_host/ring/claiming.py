@@ -22,6 +22,7 @@ from strongroom_host.ring.segment import (
     check_owner,
     new_shape,
     read_shape,
+    unlink_ring,
     write_shape,
 )
 from strongroom_host.ring.tick import SIZE
@@ -125,9 +126,7 @@ def _make(path: Path, descriptor: int, mode: int, shape: Shape, *, huge: bool) -
     try:
         write_shape(descriptor, path, shape)
     except SpaceMissing:
-        path.unlink(missing_ok=True)
-        if shape.huge_path:
-            Path(shape.huge_path).unlink(missing_ok=True)
+        unlink_ring(path, shape)
         raise
     return shape, note
 

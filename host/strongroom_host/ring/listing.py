@@ -4,7 +4,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from strongroom_host.errors import HostError
 from strongroom_host.ring import layout
 from strongroom_host.ring.claiming import taken
 from strongroom_host.ring.consumers import Consumer, Consumers
@@ -12,7 +11,14 @@ from strongroom_host.ring.errors import RingAbsent, RingInvalid
 from strongroom_host.ring.instruments import InstrumentTable
 from strongroom_host.ring.locks import PRODUCER, is_held, try_lock
 from strongroom_host.ring.places import name_of, ring_folder, ring_path
-from strongroom_host.ring.segment import Producer, Segment, Shape, open_file, read_shape
+from strongroom_host.ring.segment import (
+    Producer,
+    Segment,
+    Shape,
+    open_file,
+    read_shape,
+    unlink_ring,
+)
 
 __all__ = ["RingFacts", "look_at", "remove_ring", "ring_names"]
 
@@ -91,14 +97,26 @@ def remove_ring(name: str) -> None:
     try:
         if not try_lock(descriptor, PRODUCER, _PATIENCE_S):
             raise taken(path, descriptor)
-        try:
-            shape = read_shape(descriptor, path)
-            segment = Segment(path, descriptor, shape, user, writable=True)
-        except (RingAbsent, RingInvalid, HostError):
+        segment = _segment_of(path, descriptor, user)
+        if segment is None:
             path.unlink(missing_ok=True)
+            os.close(descriptor)
             return
     except BaseException:
         os.close(descriptor)
         raise
     segment.end()
     segment.close()
+
+
+def _segment_of(path: Path, descriptor: int, user: int) -> Segment | None:
+    """Returns the ring, or None if it cannot be used; its slots' file is removed then."""
+    try:
+        shape = read_shape(descriptor, path)
+    except (RingAbsent, RingInvalid):
+        return None
+    try:
+        return Segment(path, descriptor, shape, user, writable=True)
+    except RingInvalid:
+        unlink_ring(path, shape)
+        return None

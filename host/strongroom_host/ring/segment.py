@@ -25,6 +25,7 @@ __all__ = [
     "new_shape",
     "open_file",
     "read_shape",
+    "unlink_ring",
     "write_shape",
 ]
 
@@ -124,8 +125,16 @@ class Segment:
         self.header = self.bytes[: layout.HEADER_SIZE].cast("Q")
         if shape.huge_path:
             length = shape.slots * SIZE
-            self._maps.append(map_huge(Path(shape.huge_path), length, user, writable=writable))
-            self.slots = memoryview(self._maps[1])[:length]
+            try:
+                slots = map_huge(Path(shape.huge_path), length, user, writable=writable)
+            except BaseException:
+                # Now, not when the error is forgotten: a mapping keeps its file open, and locked.
+                self.header.release()
+                self.bytes.release()
+                self._maps[0].close()
+                raise
+            self._maps.append(slots)
+            self.slots = memoryview(slots)[:length]
         else:
             self.slots = self.bytes[layout.SLOTS_OFFSET :]
         self.words = self.slots.cast("Q")
@@ -162,9 +171,7 @@ class Segment:
         """
         self.header[layout.STATE] = layout.CLOSED
         if self.is_current():
-            self.path.unlink(missing_ok=True)
-            if self.shape.huge_path:
-                Path(self.shape.huge_path).unlink(missing_ok=True)
+            unlink_ring(self.path, self.shape)
 
     def close(self) -> None:
         """Unmaps the ring and closes its file. Views of it may not be used any more."""
@@ -239,6 +246,13 @@ def write_shape(descriptor: int, path: Path, shape: Shape) -> None:
     os.pwrite(descriptor, bytes([len(name)]) + name, layout.HUGE_PATH)
     fixed = (layout.MAGIC, layout.VERSION, layout.DIGEST, shape.slots, shape.consumers)
     os.pwrite(descriptor, layout.FIXED.pack(*fixed, shape.identity, shape.created_ns), 0)
+
+
+def unlink_ring(path: Path, shape: Shape) -> None:
+    """Removes a ring's files; of its slots' file only the very one that `make_huge` makes."""
+    path.unlink(missing_ok=True)
+    if shape.huge_path and Path(shape.huge_path).name == path.name:
+        Path(shape.huge_path).unlink(missing_ok=True)
 
 
 def new_shape(slots: int, consumers: int) -> Shape:

@@ -15,7 +15,7 @@ from strongroom_host.ring.claiming import Claimed, claim
 from strongroom_host.ring.errors import RingClosed, TickInvalid
 from strongroom_host.ring.fences import new_fence
 from strongroom_host.ring.instruments import InstrumentTable
-from strongroom_host.ring.locks import process_start
+from strongroom_host.ring.locks import PRODUCER, process_start, unlock
 from strongroom_host.ring.tick import PAYLOAD, PAYLOAD_OFFSET, SIZE
 from strongroom_host.ring.waiting import Doorbell
 
@@ -196,6 +196,7 @@ class RingWriter:
         if not keep:
             self._segment.end()
         self._doorbell.ring()
+        unlock(self._segment.descriptor, PRODUCER)
         self._abandon()
 
     def __enter__(self) -> Self:
