@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "gateway": "strongroom_host.cli.gateway:app",
     "feed": "strongroom_host.cli.feed:app",
     "ring": "strongroom_host.cli.ring:app",
+    "tape": "strongroom_host.cli.tape:app",
+    "strategy": "strongroom_host.cli.strategy:app",
     "relay": "strongroom_host.cli.relay:app",
     "host": "strongroom_host.cli.host:app",
     "attest": "strongroom_host.cli.attest:app",

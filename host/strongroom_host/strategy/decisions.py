@@ -56,6 +56,7 @@ class SessionRecord(msgspec.Struct, frozen=True, tag="session", tag_field="recor
         instruments: The ring's table at the start; an instrument is an index in it.
         source: `ring NAME` or `tape NAME`.
         started_ns: Wall clock, ns since the epoch.
+        after: The ring's count of the last tick before the session.
         format: What this file is.
     """
 
@@ -65,6 +66,7 @@ class SessionRecord(msgspec.Struct, frozen=True, tag="session", tag_field="recor
     instruments: tuple[str, ...]
     source: str
     started_ns: int
+    after: int = 0
     format: str = FORMAT
 
 

@@ -167,7 +167,7 @@ class _Torch:
         except ImportError as error:
             raise RuntimeAbsent(
                 "torch is not installed",
-                remedy="install the extra `torch`, or choose the runtime onnx: decisions are the same",
+                remedy="install the extra `torch`, or choose onnx, which decides the same",
             ) from error
         if device == "cuda" and not torch.cuda.is_available():
             raise RuntimeAbsent(

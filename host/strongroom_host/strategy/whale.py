@@ -2,8 +2,8 @@
 
 A large payment is seen in the memory pool before it is in a block. Somebody may be about to sell:
 so the token that pays if the coin falls is bought, held for a while, and sold. A large trade on an
-exchange says more plainly who wants what. Neither is knowledge, which is why there are thresholds, a
-rest between two signals, and a fixed size.
+exchange says more plainly who wants what. Neither is knowledge, which is why there are thresholds,
+a rest between two signals, and a fixed size.
 
 What is not a signal, told apart without a list of anybody's addresses: the same payment again (a
 replaced fee, another feed), payments of one size in a row (an exchange tidying up its own coins),

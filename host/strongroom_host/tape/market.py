@@ -8,10 +8,11 @@ All integers and one seeded generator, so the same seed gives the same tape on e
 3. Takers buy and sell the coin, more often on the side of the imbalance: that is how it shows.
 4. Now and then somebody moves a large amount of coin. Most such transfers are sold within the next
    minute, which adds to the imbalance; the others mean nothing.
-5. An outcome token pays 1 if the coin ends above the strike. Its maker quotes around the fair
-   price, but knows the coin's price 2 s late. Noise traders trade against the quotes all the time.
+5. One outcome token pays 1 if the coin ends above the strike, the other 1 if it does not. Their
+   maker quotes around the fair price, but knows the coin's price 2 s late. Noise traders trade
+   against the quotes all the time. The two books mirror each other.
 
-So a taker who watches the coin can be faster than the token's maker, a quote that rests can earn
+So a taker who watches the coin can be faster than the tokens' maker, a quote that rests can earn
 the spread from noise and lose it to the faster, and a large transfer is a hint. None of that says
 anything about a real market.
 """
@@ -24,9 +25,19 @@ from typing import Final
 from strongroom_host.ring.tick import Flag, Kind, Side, Status
 from strongroom_host.tape.sink import Sink
 
-__all__ = ["COIN", "FEED_COIN", "FEED_MEMPOOL", "FEED_TOKEN", "MEMPOOL", "TOKEN", "Market"]
+__all__ = [
+    "COIN",
+    "FEED_COIN",
+    "FEED_MEMPOOL",
+    "FEED_TOKEN",
+    "MEMPOOL",
+    "OTHER",
+    "TOKEN",
+    "Market",
+]
 
 TOKEN: Final = "polymarket:1"  # noqa: S105  an outcome token, nothing secret
+OTHER: Final = "polymarket:2"
 COIN: Final = "binance:BTCUSDT"
 MEMPOOL: Final = "bitcoin:mempool"
 FEED_TOKEN: Final = 1
@@ -61,6 +72,7 @@ class Market:
         self._token = _Lane(FEED_TOKEN, sink.instrument(TOKEN))
         self._coin = _Lane(FEED_COIN, sink.instrument(COIN))
         self._mempool = _Lane(FEED_MEMPOOL, sink.instrument(MEMPOOL))
+        self._other = sink.instrument(OTHER)
         self._price, self._flow, self._sold = _STRIKE, 0, 0
         self._seen = deque([_STRIKE] * _LATE, maxlen=_LATE)
         self._levels: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
@@ -170,16 +182,29 @@ class Market:
         best = (max(self._levels[Side.BUY]), min(self._levels[Side.SELL]))
         moved = snapshot or best != self._best
         first = int(Flag.SNAPSHOT) if snapshot else 0
-        for place, (side, price, size) in enumerate(changes):
-            flags = first | (Flag.LAST if not moved and place == len(changes) - 1 else 0)
-            self._emit(self._token, Kind.LEVEL, side, int(flags), price, size, 0)
-        if moved:
-            self._best = best
-            flags = first | Flag.DERIVED
-            sizes = (self._levels[Side.BUY][best[0]], self._levels[Side.SELL][best[1]])
-            self._emit(self._token, Kind.BEST_BID, Side.BUY, int(flags), best[0], sizes[0], 0)
-            flags |= Flag.LAST
-            self._emit(self._token, Kind.BEST_ASK, Side.SELL, int(flags), best[1], sizes[1], 0)
+        sizes = (self._levels[Side.BUY][best[0]], self._levels[Side.SELL][best[1]])
+        last, self._best = len(changes) - 1, best
+        for mirrored in (False, True):
+            for place, (side, price, size) in enumerate(changes):
+                flags = first | (Flag.LAST if not moved and place == last else 0)
+                self._side(Kind.LEVEL, side, int(flags), price, size, mirrored=mirrored)
+            if moved:
+                bests = [(Side.BUY, best[0], sizes[0]), (Side.SELL, best[1], sizes[1])]
+                # The bid comes first, whichever of the two it is in the mirror.
+                for place, (side, price, size) in enumerate(bests[:: -1 if mirrored else 1]):
+                    flags = first | Flag.DERIVED | (Flag.LAST if place else 0)
+                    self._side(None, side, int(flags), price, size, mirrored=mirrored)
+
+    def _side(
+        self, kind: Kind | None, side: Side, flags: int, price: int, size: int, *, mirrored: bool
+    ) -> None:
+        """Publishes a level, or (no kind) the best of a side, of one token or mirrored of the
+        other: who offers the one at 0.40 bids 0.60 for the other."""
+        if mirrored:
+            side, price = Side.SELL if side is Side.BUY else Side.BUY, _UNIT - price
+        chosen = kind or (Kind.BEST_BID if side is Side.BUY else Kind.BEST_ASK)
+        instrument = self._other if mirrored else self._token.instrument
+        self._emit(self._token, chosen, side, flags, price, size, 0, instrument)
 
     def _noise_trade(self) -> None:
         if not self._chance(900):
@@ -197,9 +222,18 @@ class Market:
         self._publish_book([(resting, price, there - size)], snapshot=False)
 
     def _emit(
-        self, lane: _Lane, kind: Kind, side: Side, flags: int, price: int, size: int, detail: int
+        self,
+        lane: _Lane,
+        kind: Kind,
+        side: Side,
+        flags: int,
+        price: int,
+        size: int,
+        detail: int,
+        instrument: int | None = None,
     ) -> None:
-        instrument = 0 if kind is Kind.STATUS else lane.instrument
+        if instrument is None:
+            instrument = 0 if kind is Kind.STATUS else lane.instrument
         who, what = (lane.feed, flags, instrument), (price, size)
         clocks = (self._now_ns, self._wall_ns + self._now_ns)
         self._sink.publish(int(kind), int(side), *who, 1, lane.number, *what, *clocks, detail)
