@@ -7,13 +7,10 @@ a signature made for one purpose from being valid for another.
 
 import struct
 from collections.abc import Callable
-from enum import IntEnum
 from hashlib import sha256
-from typing import TypeVar
 
 from strongroom_wire.errors import Malformed, TooLarge
 
-_Member = TypeVar("_Member", bound=IntEnum)
 # Upper bound, in bytes, of any packed value that is accepted from outside.
 MAX_STATEMENT = 1 << 20
 
@@ -109,14 +106,6 @@ def uint(field: bytes, size: int) -> int:
     if len(field) != size:
         raise Malformed("integer field", f"{size} bytes", len(field))
     return int.from_bytes(field, "big")
-
-
-def member(kind: type[_Member], value: int) -> _Member:
-    """Returns the member of `kind` with this number, or raises `Malformed`."""
-    try:
-        return kind(value)
-    except ValueError as error:
-        raise Malformed(kind.__name__, "a known number", value) from error
 
 
 def _big_endian(value: int, size: int) -> bytes:

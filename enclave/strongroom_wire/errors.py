@@ -46,25 +46,14 @@ class Code(IntEnum):
     INTERNAL = 502
 
 
-class Rule(IntEnum):
-    """The policy rule that denied a signature. `limit` and `actual` of a denial are in its unit."""
-
-    NONE = 0
-    PERMIT = 1
-    KILL_SWITCH = 2
-    CLOCK = 3
-    PERMIT_EXPIRED = 4
-    MARKET = 5
-    SIDE = 6
-    PRICE_BAND = 7
-    ORDER_TYPE = 8
-    LIFETIME = 9
-    TIMESTAMP = 10
-    ORDER_NOTIONAL = 11
-    WINDOW_NOTIONAL = 12
-    BUDGET_NOTIONAL = 13
-    BUDGET_ORDERS = 14
-    RATE = 15
+# The policy rule that denied a signature, numbered from 0. `limit` and `actual` of a denial are in
+# its unit.
+Rule = IntEnum(
+    "Rule",
+    "NONE PERMIT KILL_SWITCH CLOCK PERMIT_EXPIRED MARKET SIDE PRICE_BAND ORDER_TYPE LIFETIME "
+    "TIMESTAMP ORDER_NOTIONAL WINDOW_NOTIONAL BUDGET_NOTIONAL BUDGET_ORDERS RATE",
+    start=0,
+)
 
 
 class Compared(Exception):

@@ -5,7 +5,6 @@ to them under a salt of its own: commitment = SHA-256 over domain and *opening*,
 32 random bytes and the record. Whoever is handed the opening can check it, and nobody can guess it.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -14,7 +13,7 @@ from msgspec import Struct
 
 from strongroom_wire.bundle import LogHead
 from strongroom_wire.canonical import B32, U64, Ascii, Canonical
-from strongroom_wire.encoding import digest, member, uint
+from strongroom_wire.encoding import digest
 from strongroom_wire.errors import Malformed, Rule
 from strongroom_wire.frames import Reply
 from strongroom_wire.statements import Action
@@ -23,29 +22,18 @@ _COMMITMENT = b"strongroom/leaf/commitment/v1"
 MAX_LEAF = 1024  # bytes; the leaf of a decision has some 110
 
 
-class Kind(IntEnum):
-    """What happened, what the leaf says of it in public, and its record.
-
-    BOOT is the first leaf of an epoch, and only that: a `Boot`; the signed start permit. KEY, an
-    order about a key was obeyed (to enrol one: begun, and the venue may refuse): u8 `Action`; the
-    signed order. SIGNED, orders were approved, counted and signed, a whole batch, or cancels were:
-    nothing; a `Decision`. DENIED, they were refused: u8 `Rule`, NONE if it was none; a `Decision`.
-    KILL, a key or all of them stopped for good: nothing; the signed order. PERMIT, a further permit
-    of this boot: its SHA-256; the signed permit. MODEL, a client handed in what its model decided:
-    nothing; a `ModelDecision`. SYNC, an account was connected or synchronised, and RETURNS, returns
-    were published: the root of all account states then, 32 bytes; a `record.SyncReceipt`, and a
-    `record.ReturnsReceipt`.
-    """
-
-    BOOT = 1
-    KEY = 2
-    SIGNED = 3
-    DENIED = 4
-    KILL = 5
-    PERMIT = 6
-    MODEL = 7
-    SYNC = 8
-    RETURNS = 9
+# What happened, what the leaf says of it in public, and its record; numbered from 1.
+#
+# BOOT is the first leaf of an epoch, and only that: a `Boot`; the signed start permit. KEY, an
+# order about a key was obeyed (to enrol one: begun, and the venue may refuse): u8 `Action`; the
+# signed order. SIGNED, orders were approved, counted and signed, a whole batch, or cancels were:
+# nothing; a `Decision`. DENIED, they were refused: u8 `Rule`, NONE if it was none; a `Decision`.
+# KILL, a key or all of them stopped for good: nothing; the signed order. PERMIT, a further permit
+# of this boot: its SHA-256; the signed permit. MODEL, a client handed in what its model decided:
+# nothing; a `ModelDecision`. SYNC, an account was connected or synchronised, and RETURNS, returns
+# were published: the root of all account states then, 32 bytes; a `record.SyncReceipt`, and a
+# `record.ReturnsReceipt`.
+Kind = IntEnum("Kind", "BOOT KEY SIGNED DENIED KILL PERMIT MODEL SYNC RETURNS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +52,12 @@ class Boot(Canonical):
     version: Ascii
 
 
-_PUBLIC: Mapping[Kind, Callable[[bytes], object]] = {
-    Kind.BOOT: Boot.parse,
-    Kind.KEY: lambda field: member(Action, uint(field, 1)),
-    Kind.DENIED: lambda field: member(Rule, uint(field, 1)),
-    Kind.PERMIT: lambda field: uint(field, 32),
-    Kind.SYNC: lambda field: uint(field, 32),
-    Kind.RETURNS: lambda field: uint(field, 32),
-}  # what reads, and so checks, the public part of a kind; that of the others is empty
+# How many bytes are public of a kind, and which they may be; of the other kinds, none are.
+_PUBLIC = {
+    Kind.KEY: (1, {int(action) for action in Action}),
+    Kind.DENIED: (1, {int(rule) for rule in Rule}),
+    **dict.fromkeys((Kind.PERMIT, Kind.SYNC, Kind.RETURNS), (32, {*range(256)})),
+}
 
 
 class Leaf(Struct, Canonical, frozen=True, array_like=True):
@@ -91,10 +77,11 @@ class Leaf(Struct, Canonical, frozen=True, array_like=True):
     public: bytes = b""
 
     def __post_init__(self) -> None:
-        if reader := _PUBLIC.get(self.kind):
-            reader(self.public)
-        elif self.public:
-            raise Malformed("leaf", f"nothing public of {self.kind.name}", self.public.hex())
+        size, known = _PUBLIC.get(self.kind, (0, set()))
+        if self.kind is Kind.BOOT:
+            Boot.parse(self.public)
+        elif len(self.public) != size or not known >= {*self.public}:
+            raise Malformed("leaf", f"what is public of {self.kind.name}", self.public.hex())
 
 
 class Decision(Struct, Canonical, frozen=True, array_like=True):

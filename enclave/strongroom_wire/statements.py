@@ -71,21 +71,13 @@ class Permit(Canonical):
         return Frontier.parse(self.record_log if role is Role.RECORD else self.signer_log)
 
 
-class Action(IntEnum):
-    """What an owner order asks for. Each is idempotent within a boot."""
-
-    # Stop signing for good in this boot; cancels still pass. One owner is enough: stopping is the
-    # safe direction.
-    KILL = 1
-    GENERATE = 2
-    IMPORT = 3
-    ENROLL_CREATE = 4
-    ENROLL_DERIVE = 5
-    EXPORT = 6
-    RESTORE = 7
-    # Take an account's credentials, and seal what is kept of its user under a new key: the one
-    # action that is the record's. Every other is the signer's.
-    CONNECT = 8
+# What an owner order asks for, numbered from 1. Each is idempotent within a boot. KILL stops
+# signing for good in this boot; cancels still pass, and one owner is enough: stopping is the safe
+# direction. CONNECT takes an account's credentials, and seals what is kept of its user under a new
+# key: the one action that is the record's. Every other is the signer's.
+Action = IntEnum(
+    "Action", "KILL GENERATE IMPORT ENROLL_CREATE ENROLL_DERIVE EXPORT RESTORE CONNECT"
+)
 
 
 @dataclass(frozen=True, slots=True)

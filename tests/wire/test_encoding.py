@@ -2,7 +2,6 @@
 
 import struct
 import tracemalloc
-from enum import IntEnum
 from hashlib import sha256
 
 import pytest
@@ -12,7 +11,6 @@ from strongroom_wire.encoding import (
     MAX_STATEMENT,
     digest,
     emit,
-    member,
     pack,
     u32,
     u64,
@@ -193,16 +191,6 @@ def test_integers_that_do_not_fit_are_refused(encode: object, bits: int) -> None
 def test_integer_fields_have_one_size(field: bytes) -> None:
     with pytest.raises(Malformed):
         uint(field, 4)
-
-
-def test_a_number_without_a_member_is_refused() -> None:
-    class Colour(IntEnum):
-        RED = 1
-
-    assert member(Colour, 1) is Colour.RED
-    for value in (0, 2, -1):
-        with pytest.raises(Malformed):
-            member(Colour, value)
 
 
 def test_only_what_parses_back_is_emitted() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from strongroom_wire.encoding import member, pack, u64, uint, unpack, unpack_fields
+from strongroom_wire.encoding import pack, u64, uint, unpack, unpack_fields
 from strongroom_wire.errors import Malformed
 from strongroom_wire.pages import Entry
 
@@ -75,7 +75,9 @@ class Answer:
         """The answer in a message, or `Malformed`."""
         outcome, size, *words = unpack_fields(_KEPT, data, 1, 8, None, None, limit=MAX_MESSAGE)
         what, remedy = (word.decode(errors="replace") for word in words)
-        return cls(member(Outcome, outcome[0]), uint(size, 8), what, remedy)
+        if outcome[0] not in [known.value for known in Outcome]:
+            raise Malformed("outcome", "a known number", outcome[0])
+        return cls(Outcome(outcome[0]), uint(size, 8), what, remedy)
 
 
 def question(entries: Sequence[Entry]) -> bytes:
