@@ -91,7 +91,7 @@ class Heartbeats:
             return
         self._id = named
         if response.status == 200:
-            self.state = Beating(self.state.answered + 1)
+            self.state = Beating(self.state.answered + 1, 0, self.state.trouble)
         else:
             # The venue names the id that it expects: another client beats with this key, or an
             # answer was lost. Either way the next beat goes on from there, at once.
