@@ -60,11 +60,11 @@ _READ: Final = msgspec.json.Decoder(_Message)
 
 
 class _Symbol:
-    __slots__ = ("ask", "bid", "instrument", "trade", "update")
+    __slots__ = ("ask", "bid", "first", "instrument", "trade", "update")
 
     def __init__(self, instrument: int) -> None:
         self.instrument = instrument
-        self.update = self.trade = -1
+        self.update = self.trade = self.first = -1
         self.bid = self.ask = (-1, -1)
 
 
@@ -124,6 +124,7 @@ class Binance(Feed[str, _Data]):
     def _unsettle(self) -> None:
         for symbol in self._symbols.values():
             symbol.bid = symbol.ask = (-1, -1)
+            symbol.first = -1
 
     def _read(self, connection: int, message: str, received_ns: int) -> None:
         try:
@@ -186,6 +187,11 @@ class Binance(Feed[str, _Data]):
         price, size = fixed8(event.p), fixed8(event.q)
         symbol = self._symbols[event.s]
         symbol.trade = self._count_lost(symbol.trade, number)
+        if number < symbol.first:  # of before the epoch, which began for what is missing there
+            self.counters.stale += 1
+            return
+        if symbol.first < 0:
+            symbol.first = number
         self.skew.note(received_ns, venue_ns)
         self.lane.emit(
             Kind.TRADE,

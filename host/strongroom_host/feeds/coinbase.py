@@ -101,12 +101,22 @@ def iso_ns(text: str) -> int:
 
 
 class _Product:
-    __slots__ = ("ask", "base_from", "base_ns", "based", "bid", "instrument", "name", "trade")
+    __slots__ = (
+        "ask",
+        "base_from",
+        "base_ns",
+        "based",
+        "bid",
+        "first",
+        "instrument",
+        "name",
+        "trade",
+    )
 
     def __init__(self, name: str, instrument: int) -> None:
         self.name, self.instrument = name, instrument
         self.bid = self.ask = (-1, -1)
-        self.trade = -1
+        self.trade = self.first = -1
         self.based, self.base_from, self.base_ns = False, -1, 0
 
 
@@ -173,7 +183,7 @@ class Coinbase(Feed[str, _Item]):
     def _unsettle(self) -> None:
         for product in self._products.values():
             product.bid = product.ask = (-1, -1)
-            product.based = False
+            product.based, product.first = False, -1
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -282,6 +292,11 @@ class Coinbase(Feed[str, _Item]):
             return
         if kind is Kind.TRADE:
             product.trade = self._count_lost(product.trade, detail)
+            if detail < product.first:  # of before the epoch
+                self.counters.stale += 1
+                return
+            if product.first < 0:
+                product.first = detail
             self.skew.note(received_ns, at)
         elif kind is Kind.LEVEL:
             if product.based and connection != product.base_from and at < product.base_ns:

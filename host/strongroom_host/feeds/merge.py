@@ -10,7 +10,7 @@ event.
     join ──────────────> covering          (nobody else covers)
     join ──> candidate ──overlap──> covering
     covering ──demote──> candidate         (it skipped something)
-    covering ──leave/demote, the last one──> on_break, candidates cover
+    covering ──leave/demote, the last one──> on_break, one candidate covers
 
 No clock and no socket in here. Keys identify events: two events are one if their keys are equal.
 """
@@ -42,7 +42,7 @@ class Merge(Generic[T]):
 
     Args:
         take: Called with each event once, with its connection and its time of arrival in ns.
-        on_break: Called when no connection covers any more, before candidates take over.
+        on_break: Called when no connection covers any more, before a candidate takes over.
         window: How many keys are remembered; duplicates further apart than half of it pass.
     """
 
@@ -55,8 +55,10 @@ class Merge(Generic[T]):
     ) -> None:
         self._take, self._on_break = take, on_break
         self._half = max(1, window // 2)
-        self._recent: set[int] = set()
-        self._older: set[int] = set()
+        # Key to epoch: an overlap with what was published before a break proves nothing.
+        self._recent: dict[int, int] = {}
+        self._older: dict[int, int] = {}
+        self._epoch = 0
         self._peers: dict[int, _Peer[T]] = {}
         self._candidates = 0
         self.duplicates = 0
@@ -127,37 +129,45 @@ class Merge(Generic[T]):
         """An event has come; it is taken, dropped as known, or kept until its place is known."""
         peer = self._peers[connection]
         peer.offered = received_ns
-        known = key in self._recent or key in self._older
+        known = self._recent.get(key)
+        if known is None:
+            known = self._older.get(key)
         if not peer.covers:
-            if known:
+            if known is not None:
                 self.duplicates += 1
-                self._link(connection, peer)
+                if known == self._epoch:
+                    self._link(connection, peer)
                 return
             if len(peer.pending) >= self._half:
                 del peer.pending[next(iter(peer.pending))]
                 self.overflowed += 1
             peer.pending[key] = (event, received_ns)
             return
-        if known:
+        if known is not None:
             self.duplicates += 1
             return
         self._publish(connection, peer, key, event, received_ns)
+
+    def _publish(
+        self, connection: int, peer: _Peer[T], key: int, event: T, received_ns: int
+    ) -> None:
+        self._recent[key] = self._epoch
+        if len(self._recent) >= self._half:
+            self._older, self._recent = self._recent, {}
+        peer.first += 1
+        self._take(event, connection, received_ns)
         if self._candidates:
             for number, other in list(self._peers.items()):
                 if not other.covers and key in other.pending:
                     self._link(number, other)
 
-    def _publish(
-        self, connection: int, peer: _Peer[T], key: int, event: T, received_ns: int
-    ) -> None:
-        self._recent.add(key)
-        if len(self._recent) >= self._half:
-            self._older, self._recent = self._recent, set()
-        peer.first += 1
-        self._take(event, connection, received_ns)
-
     def _link(self, connection: int, peer: _Peer[T]) -> None:
-        """It covers from here on; what it brought and nobody else did is published in its order."""
+        """It covers from here on; what it brought and nobody else did is published in its order.
+
+        Some of that may lie before the overlap: what the covering one missed unawares, or was to
+        bring yet, or what came before the epoch. Who takes events can tell from their numbers or
+        times.
+        """
         peer.covers = True
         self._candidates -= 1
         waiting, peer.pending = peer.pending, {}
@@ -170,7 +180,16 @@ class Merge(Generic[T]):
     def _check_cover(self) -> None:
         if any(peer.covers for peer in self._peers.values()):
             return
+        self._epoch += 1
         self._on_break()
-        for number, peer in list(self._peers.items()):
-            if not peer.covers:
-                self._link(number, peer)
+        # One takes over, with all that it has; what others kept may lie before that, and the break
+        # stands for it.
+        chosen: tuple[int, _Peer[T]] | None = None
+        for number, peer in self._peers.items():
+            if chosen is None or peer.offered > chosen[1].offered:
+                chosen = number, peer
+        if chosen is not None:
+            for peer in self._peers.values():
+                if peer is not chosen[1]:
+                    peer.pending.clear()
+            self._link(*chosen)
