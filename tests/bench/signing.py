@@ -38,16 +38,18 @@ def ours() -> dict[str, Job]:
     """Return our jobs by row name: the whole way, and its parts."""
     from strongroom_enclave.signer.amounts import Side, Tick, limit_amounts
     from strongroom_enclave.signer.auth import ApiCredential
-    from strongroom_enclave.signer.clob import RequestBuilder, Terms
+    from strongroom_enclave.signer.clob import RequestBuilder
     from strongroom_enclave.signer.contracts import Exchange
     from strongroom_enclave.signer.keys import SigningKey
     from strongroom_enclave.signer.orders import Account, Order, SignatureType
+    from strongroom_wire.frames import OrderIntent
 
     key = SigningKey(bytes.fromhex(SECRET[2:]))
     account = Account(key.address, SignatureType.EOA, key.address)
     credential = ApiCredential(API_KEY, API_SECRET, PASSPHRASE)
     builder = RequestBuilder("clob.polymarket.com", account, credential)
-    exchange, terms, zero, salts = Exchange.POLYGON_V2, Terms(), bytes(32), count(479_249_096_354)
+    exchange, zero, salts = Exchange.POLYGON_V2, bytes(32), count(479_249_096_354)
+    terms = OrderIntent(TOKEN, 0, 0, 1, 0, 570_000, 12_340_000, 0, TIMESTAMP * 1000, 0)
     maker, signer, kind = account.maker, account.signer, account.signature_type
 
     def order() -> Order:

@@ -152,7 +152,7 @@ def main(arguments: Iterable[str]) -> None:
     hardening.confine()
     link = links.Link(int(descriptor))
     for listener, name in zip(outside, _SERVICES, strict=False):
-        joined = links.inherited_listener(listener), Path(directory) / f"{name.lower()}.sock"
+        joined = links.inherited(listener), Path(directory) / f"{name.lower()}.sock"
         Thread(target=forward.forward, args=joined, daemon=True).start()
     try:
         with suppress(links.LinkClosed):

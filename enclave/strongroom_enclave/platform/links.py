@@ -160,15 +160,8 @@ class Dialler:
 
 
 def inherited(descriptor: str) -> socket:
-    """Returns the connection whose descriptor number is on the command line."""
+    """Returns the connection or listener whose descriptor number is on the command line."""
     return socket(fileno=int(descriptor))
-
-
-def inherited_listener(descriptor: str) -> socket:
-    """Returns the listening socket whose descriptor number is on the command line."""
-    listener = inherited(descriptor)
-    listener.setblocking(False)
-    return listener
 
 
 def open_tunnel(sock: socket, host: str, port: int, timeout: float) -> socket:

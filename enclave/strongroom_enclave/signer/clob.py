@@ -12,8 +12,7 @@ import re
 from collections.abc import Sequence
 from enum import Enum, IntEnum
 
-from msgspec import Struct
-from strongroom_wire.frames import Intent, Kind
+from strongroom_wire.frames import Intent, Kind, OrderIntent
 
 from strongroom_enclave.signer import auth, eip712, errors, orders
 
@@ -46,24 +45,25 @@ class OrderType(IntEnum):
     FAK = 3
 
 
-class Terms(Struct, frozen=True, gc=False):
-    """What a posted order says outside its signature; `expiration` in unix s, 0 for none.
+# Bits of an order intent's flags that say how it rests; the other makes it a market order.
+_POST_ONLY, _DEFER = 2, 4
+
+
+def check_terms(order: OrderIntent) -> None:
+    """Proves that what a posted order says outside its signature goes together.
 
     Raises:
         TermsContradict: a GTD without an expiration, an expiration without GTD, or postOnly on an
             order that cannot rest.
     """
+    if bool(order.expiration) is not (order.order_type == OrderType.GTD):
+        raise errors.TermsContradict("expiration", "one if and only if GTD", order.expiration)
+    if order.flags & _POST_ONLY and order.order_type > OrderType.GTD:
+        raise errors.TermsContradict("order type of postOnly", "GTC or GTD", order.order_type)
 
-    order_type: OrderType = OrderType.GTC
-    expiration: int = 0
-    post_only: bool = False
-    defer_exec: bool = False
 
-    def __post_init__(self) -> None:
-        if bool(self.expiration) is not (self.order_type is OrderType.GTD):
-            raise errors.TermsContradict("expiration", "one if and only if GTD", self.expiration)
-        if self.post_only and self.order_type > OrderType.GTD:
-            raise errors.TermsContradict("order type of postOnly", "GTC or GTD", self.order_type)
+# Signed orders, each with the intent that says what is not signed.
+Batch = Sequence[tuple[orders.SignedOrder, OrderIntent]]
 
 
 class RequestBuilder:
@@ -85,9 +85,12 @@ class RequestBuilder:
             "\r\nPOLY_SIGNATURE: "
         )
 
-    def post(self, batch: Sequence[tuple[orders.SignedOrder, Terms]], timestamp: int) -> bytes:
-        """Returns `POST /order` for one order, `POST /orders` for more; `timestamp` in unix s."""
-        body = ",".join(self._order(signed, terms) for signed, terms in batch)
+    def post(self, batch: Batch, timestamp: int) -> bytes:
+        """Returns `POST /order` for one order, `POST /orders` for more; `timestamp` in unix s.
+
+        Of an intent it takes what is not signed: order type, expiration, postOnly and deferExec.
+        """
+        body = ",".join(self._order(*each) for each in batch)
         if len(batch) == 1:
             return self._build(Endpoint.POST_ORDER, timestamp, body)
         return self._build(Endpoint.POST_ORDERS, timestamp, f"[{body}]")
@@ -122,9 +125,10 @@ class RequestBuilder:
                 return self._build(Endpoint.GET_TRADES, time, query=_page(argument))
         raise errors.TextMalformed("kind", "one that signs no order", intent.kind)
 
-    def _order(self, signed: orders.SignedOrder, terms: Terms) -> str:
+    def _order(self, signed: orders.SignedOrder, terms: OrderIntent) -> str:
         """Returns one order's JSON, as `POST /order` has it."""
-        order = signed.order
+        order, kind = signed.order, OrderType(terms.order_type).name
+        post_only, defer = (_BOOL[bool(terms.flags & bit)] for bit in (_POST_ONLY, _DEFER))
         return (
             f'{{"order":{{"salt":{order.salt},"maker":"{self._maker}","signer":"{self._signer}",'
             f'"tokenId":"{order.token_id}","makerAmount":"{order.maker_amount}",'
@@ -132,8 +136,8 @@ class RequestBuilder:
             f'"expiration":"{terms.expiration}","signatureType":{self._type},'
             f'"timestamp":"{order.timestamp}","metadata":"0x{order.metadata.hex()}",'
             f'"builder":"0x{order.builder.hex()}","signature":"{signed.signature}"}},'
-            f'"owner":"{self._credential.api_key}","orderType":"{terms.order_type.name}",'
-            f'"deferExec":{_BOOL[terms.defer_exec]},"postOnly":{_BOOL[terms.post_only]}}}'
+            f'"owner":"{self._credential.api_key}","orderType":"{kind}",'
+            f'"deferExec":{defer},"postOnly":{post_only}}}'
         )
 
     def _build(

@@ -22,7 +22,7 @@ from strongroom_enclave.signer.keyring import TradingKey
 from strongroom_enclave.signer.template import fill_template
 
 _TICKS = tuple(amounts.Tick)
-_MARKET, _POST_ONLY, _DEFER = 1, 2, 4  # bits of an order intent's flags
+_MARKET = 1  # bit of an order intent's flags
 _MOST = (1 << 64) - 1  # what a figure of a denial saturates at
 # How many eighths of the log's room each `Kind` may fill with leaves that nobody has read, in the
 # order of their numbers: the last is for cancels, of clients who may cancel. What has none decides
@@ -100,7 +100,8 @@ class Desk:
     def _orders(self, intent: Intent, key: TradingKey, builder: clob.RequestBuilder) -> Reply:
         with suppress(ClockFault):  # without the time, the policy's clock rule denies
             require(self._now() <= intent.deadline, Code.EXPIRED, "a deadline that has passed")
-        terms = [_terms(order) for order in intent.orders]
+        for order in intent.orders:
+            clob.check_terms(order)  # before it can cost budget
         proposed = [_proposed(order, key, intent.timestamp) for order in intent.orders]
         verdict = key.engine.decide(proposed, self._now)
         if not isinstance(verdict, policy.Approved):
@@ -108,7 +109,7 @@ class Desk:
             held = (min(figure, _MOST) for figure in figures)
             return Reply(Code.DENIED, self._decision, rule, order, *held)
         signed = [_signed(order, key) for order in proposed]
-        request = builder.post(list(zip(signed, terms, strict=True)), intent.timestamp)
+        request = builder.post(list(zip(signed, intent.orders, strict=True)), intent.timestamp)
         if intent.kind is Kind.TEMPLATE:
             offsets = struct.unpack_from(">II", intent.argument)
             request = fill_template(intent.argument[8:], offsets, request)
@@ -122,12 +123,6 @@ def _proposed(order: OrderIntent, key: TradingKey, posted: int) -> policy.Propos
     given = compute(amounts.Side(order.side), order.price, order.size, _TICKS[order.tick])
     exchange = key.engine.exchanges.get(order.token, "")  # none by that name: denied
     return policy.ProposedOrder(*(*astuple(order), exchange, *given, posted))
-
-
-def _terms(order: OrderIntent) -> clob.Terms:
-    """Returns what travels beside the signed struct, refused before it can cost budget."""
-    flags = bool(order.flags & _POST_ONLY), bool(order.flags & _DEFER)
-    return clob.Terms(clob.OrderType(order.order_type), order.expiration, *flags)
 
 
 def _signed(order: policy.ProposedOrder, key: TradingKey) -> orders.SignedOrder:

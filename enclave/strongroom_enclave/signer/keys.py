@@ -14,6 +14,8 @@ from coincurve import PrivateKey
 from strongroom_enclave.signer import contracts, eip712, errors, keccak, orders
 from strongroom_enclave.signer.nonces import NoncePool
 
+_L1_HEADERS = "POLY_ADDRESS", "POLY_SIGNATURE", "POLY_TIMESTAMP", "POLY_NONCE"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SigningKey:
@@ -76,12 +78,9 @@ class SigningKey:
         """
         contracts.Exchange.named(chain_id, "v2")
         digest = eip712.clob_auth_digest(self.address, chain_id, timestamp, nonce)
-        return {
-            "POLY_ADDRESS": eip712.checksum_address(self.address),
-            "POLY_SIGNATURE": "0x" + self._sign_digest(digest).hex(),
-            "POLY_TIMESTAMP": str(timestamp),
-            "POLY_NONCE": str(nonce),
-        }
+        signer, signature = eip712.checksum_address(self.address), self._sign_digest(digest).hex()
+        values = (signer, "0x" + signature, str(timestamp), str(nonce))
+        return dict(zip(_L1_HEADERS, values, strict=True))
 
     def _sign_digest(self, digest: bytes) -> bytes:
         """Returns r || s || v, 65 bytes, v 27 or 28 (libsecp256k1 appends the recovery id)."""

@@ -1,7 +1,7 @@
 """The Order that the exchange contracts verify (V2 and V3), and the account it is made for.
 
 `expiration`, order type, postOnly and owner are not part of the signed struct. Whoever holds the
-API secret can change those; see `Terms` in `clob`.
+API secret can change those; see `clob.check_terms`.
 """
 
 import struct

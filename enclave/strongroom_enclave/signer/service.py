@@ -29,6 +29,7 @@ class Service(RoleProcess):
     """The signer's state: that of its role, the keys, and the channels open to it."""
 
     def __init__(self, link: links.Link, listener: Socket, busy_poll: bool = False) -> None:
+        listener.setblocking(False)
         self._listener, self._wait, self._opened = listener, 0 if busy_poll else None, 0
         self._channels: dict[int, tuple[frames.SealedChannel, manifest.Client]] = {}
         self._streams: dict[int, links.Stream] = {}
@@ -153,5 +154,5 @@ def main(arguments: Iterable[str]) -> None:
     hardening.harden()
     hardening.confine()
     with suppress(links.LinkClosed):
-        frames_listener = links.inherited_listener(listener)
-        Service(links.Link(int(descriptor)), frames_listener, "--busy-poll" in options).run()
+        link, frames_listener = links.Link(int(descriptor)), links.inherited(listener)
+        Service(link, frames_listener, "--busy-poll" in options).run()

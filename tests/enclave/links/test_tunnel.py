@@ -5,7 +5,7 @@ from collections.abc import Callable
 from threading import Thread
 
 import pytest
-from strongroom_enclave.platform.links import inherited_listener, open_tunnel
+from strongroom_enclave.platform.links import open_tunnel
 
 # A process that got no tunnel ends, and the connection with it.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -69,10 +69,3 @@ def test_a_silent_proxy_is_not_waited_for_long() -> None:
     ours, theirs = socket.socketpair()
     with theirs, pytest.raises(TimeoutError):
         open_tunnel(ours, "venue.test", 443, 0.01)
-
-
-def test_an_inherited_listener_never_blocks() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        listener = inherited_listener(str(server.detach()))
-        with listener, pytest.raises(BlockingIOError):
-            listener.accept()

@@ -6,13 +6,14 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 from strongroom_enclave.signer.amounts import ONE, Side, Tick
 from strongroom_enclave.signer.auth import ApiCredential
-from strongroom_enclave.signer.clob import OrderType, RequestBuilder, Terms
+from strongroom_enclave.signer.clob import OrderType, RequestBuilder
 from strongroom_enclave.signer.contracts import Exchange
 from strongroom_enclave.signer.keys import SigningKey
 from strongroom_enclave.signer.orders import Account, Order, SignatureType, SignedOrder
+from strongroom_wire.frames import OrderIntent
 
 __all__ = [
-    "SECRET", "SECRET_TEXT", "Situation", "accounts", "api_keys", "orders", "passphrases",
+    "SECRET", "SECRET_TEXT", "Situation", "Terms", "accounts", "api_keys", "orders", "passphrases",
     "situations", "terms", "ticks_and_prices", "words32",
 ]  # fmt: skip
 
@@ -25,6 +26,20 @@ _addresses = st.binary(min_size=20, max_size=20)
 _keys = st.integers(1, _ORDER_OF_CURVE - 1).map(lambda n: SigningKey(n.to_bytes(32, "big")))
 api_keys = st.from_regex(r"[A-Za-z0-9-]{1,64}", fullmatch=True)
 passphrases = st.from_regex(r"[A-Za-z0-9._~+/=-]{1,128}", fullmatch=True)
+
+
+class Terms(NamedTuple):
+    """What a posted order says outside its signature, and an intent that says it."""
+
+    order_type: OrderType = OrderType.GTC
+    expiration: int = 0
+    post_only: bool = False
+    defer_exec: bool = False
+
+    @property
+    def intent(self) -> OrderIntent:
+        flags = 2 * self.post_only + 4 * self.defer_exec
+        return OrderIntent(0, 0, int(self.order_type), 0, flags, 0, 0, 0, 0, self.expiration)
 
 
 class Situation(NamedTuple):

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strongroom_enclave.signer import errors
 from strongroom_enclave.signer.auth import ApiCredential
-from strongroom_enclave.signer.clob import Endpoint, OrderType, RequestBuilder, Terms
+from strongroom_enclave.signer.clob import Endpoint, OrderType, RequestBuilder, check_terms
 from strongroom_enclave.signer.eip712 import checksum_address
 from strongroom_host.contract.frames import intent_bytes
 from strongroom_wire.errors import WireError
@@ -22,6 +22,7 @@ from tests.enclave.signer.strategies import (
     SECRET,
     SECRET_TEXT,
     Situation,
+    Terms,
     situations,
     terms,
     words32,
@@ -90,7 +91,7 @@ def posted(s: Situation, owner: str) -> dict[str, object]:
 
 @given(situations(), times)
 def test_one_order(s: Situation, time: int) -> None:
-    request = s.builder.post([(s.signed, s.terms)], time)
+    request = s.builder.post([(s.signed, s.terms.intent)], time)
     body = check(request, Endpoint.POST_ORDER, time)
     assert body == posted(s, s.credential.api_key)
     headers = parse(request).headers
@@ -102,7 +103,9 @@ def test_one_order(s: Situation, time: int) -> None:
 @given(situations(), st.lists(terms(), min_size=2, max_size=MAX_ORDERS), times)
 def test_a_batch(s: Situation, many: list[Terms], time: int) -> None:
     each = [s._replace(terms=t) for t in many]
-    body = check(s.builder.post([(s.signed, t) for t in many], time), Endpoint.POST_ORDERS, time)
+    body = check(
+        s.builder.post([(s.signed, t.intent) for t in many], time), Endpoint.POST_ORDERS, time
+    )
     assert body == [posted(one, s.credential.api_key) for one in each]
 
 
@@ -204,7 +207,7 @@ def test_only_our_errors_come_out_and_the_head_keeps_its_shape(
 )
 def test_terms_that_contradict_themselves_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(errors.TermsContradict):
-        Terms(**arguments)  # type: ignore[arg-type]
+        check_terms(Terms(**arguments).intent)  # type: ignore[arg-type]
 
 
 def test_methods_and_paths_are_these_ten() -> None:
@@ -218,5 +221,7 @@ def test_methods_and_paths_are_these_ten() -> None:
 @given(situations(), times)
 def test_building_is_deterministic(s: Situation, time: int) -> None:
     again = RequestBuilder("clob.polymarket.com", s.account, s.credential)
-    assert s.builder.post([(s.signed, s.terms)], time) == again.post([(s.signed, s.terms)], time)
-    msgspec.json.decode(parse(again.post([(s.signed, s.terms)], time)).body)
+    assert s.builder.post([(s.signed, s.terms.intent)], time) == again.post(
+        [(s.signed, s.terms.intent)], time
+    )
+    msgspec.json.decode(parse(again.post([(s.signed, s.terms.intent)], time)).body)

@@ -109,7 +109,7 @@ def test_polymarket_client_signs_and_posts_the_same(s: Situation) -> None:
         post_only=s.terms.post_only,
     )
     path, payload = build_post_order_request(theirs, owner_api_key=s.credential.api_key)
-    ours = parse(s.builder.post([(s.signed, s.terms)], 1))
+    ours = parse(s.builder.post([(s.signed, s.terms.intent)], 1))
     expected = {"postOnly": False, **payload, "deferExec": s.terms.defer_exec}
     assert ours.target == path
     assert json.loads(ours.body) == expected

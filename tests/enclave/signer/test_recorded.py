@@ -7,7 +7,7 @@ import pytest
 from strongroom_enclave.signer import eip712
 from strongroom_enclave.signer.amounts import Amounts
 from strongroom_enclave.signer.auth import ApiCredential
-from strongroom_enclave.signer.clob import OrderType, RequestBuilder, Terms
+from strongroom_enclave.signer.clob import OrderType, RequestBuilder
 from strongroom_enclave.signer.contracts import Exchange
 from strongroom_enclave.signer.keccak import keccak256
 from strongroom_enclave.signer.orders import Account, SignatureType
@@ -26,6 +26,7 @@ from tests.enclave.signer.recorded import (
     section,
     unhex,
 )
+from tests.enclave.signer.strategies import Terms
 
 Record = Callable[[str, str | int], None]
 OUR_TYPES = {
@@ -111,7 +112,9 @@ def _sign(case: Case) -> None:
     _amounts_agree(case)
     inputs, credential = case["inputs"], _credential()
     terms = Terms(OrderType[inputs["orderType"]], inputs["expiration"], inputs["postOnly"])
-    request = RequestBuilder("clob.polymarket.com", account, credential).post([(signed, terms)], 1)
+    request = RequestBuilder("clob.polymarket.com", account, credential).post(
+        [(signed, terms.intent)], 1
+    )
     assert parse(request).body.decode() == case["postBody"]
 
 
@@ -170,7 +173,7 @@ def test_l2_headers(name: str, case: Case, record_vector_case: Record) -> None:
         case "POST", "/order":
             message = {**body["order"], "side": 0 if body["order"]["side"] == "BUY" else 1}
             signed = key.sign_order(order_of(message), Exchange.POLYGON_V2, account)
-            request = builder.post([(signed, Terms(OrderType[body["orderType"]]))], time)
+            request = builder.post([(signed, Terms(OrderType[body["orderType"]]).intent)], time)
         case "DELETE", "/order":
             request = builder.other(Intent(Kind.CANCEL, 0, time, 0, (), unhex(body["orderID"])))
         case "DELETE", "/cancel-all":

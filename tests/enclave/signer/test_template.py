@@ -6,18 +6,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strongroom_enclave.signer import errors
-from strongroom_enclave.signer.clob import Terms
 from strongroom_enclave.signer.contracts import Exchange
 from strongroom_enclave.signer.template import fill_template
 from strongroom_wire.errors import Code
 from strongroom_wire.frames import Intent, Kind
 
-from tests.enclave.signer.strategies import Situation, situations
+from tests.enclave.signer.strategies import Situation, Terms, situations
 from tests.enclave.signer.test_clob import BUILDER
 from tests.enclave.signer.test_keys import EOA, KEY, an_order
 
 REQUEST = BUILDER.post(
-    [(KEY.sign_order(an_order(), Exchange.AMOY_V2, EOA), Terms())], 1_790_000_000
+    [(KEY.sign_order(an_order(), Exchange.AMOY_V2, EOA), Terms().intent)], 1_790_000_000
 )
 
 
@@ -36,7 +35,7 @@ TEMPLATE, OFFSETS = blanked(REQUEST)
 
 @given(situations(), st.integers(1, 4))
 def test_the_hosts_own_layout_is_filled_in(s: Situation, count: int) -> None:
-    request = s.builder.post([(s.signed, s.terms)] * count, 1)
+    request = s.builder.post([(s.signed, s.terms.intent)] * count, 1)
     template, offsets = blanked(request)
     assert len(offsets) == count + 1
     assert fill_template(template, offsets, request) == request
@@ -121,7 +120,7 @@ def test_only_our_errors_come_out(template: bytes, offsets: list[int]) -> None:
 def test_a_template_of_one_order_is_never_filled_for_another(
     one: Situation, other: Situation
 ) -> None:
-    requests = [s.builder.post([(s.signed, s.terms)], 1) for s in (one, other)]
+    requests = [s.builder.post([(s.signed, s.terms.intent)], 1) for s in (one, other)]
     template, offsets = blanked(requests[0])
     assume(template != blanked(requests[1])[0])
     with pytest.raises(errors.TemplateError):

@@ -40,7 +40,6 @@ class Signer(Boot):
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self.path))
         listener.listen(8)
-        listener.setblocking(False)
         self.listener, self.closing = listener, ExitStack()
         ours, theirs = socket.socketpair()
         self.link = Link(ours.detach())
@@ -63,7 +62,7 @@ class Signer(Boot):
     def _run(self, link: Link) -> None:
         service = None
         try:
-            service = Service(link, self.listener)
+            service = self.service = Service(link, self.listener)
             service.run()
         except BaseException as error:  # noqa: BLE001
             self.ended_with = error

@@ -163,6 +163,11 @@ def test_before_the_first_anchor_there_is_no_time() -> None:
         signer.stop()
 
 
+def test_a_connection_that_vanishes_is_not_waited_for(signer: Signer) -> None:
+    """One can be gone before it is taken; signing must not wait for another."""
+    assert not signer.service._listener.getblocking()
+
+
 def test_a_crowd_of_connections_is_bounded(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "_MAX_STREAMS", 3)
     kept = [signer.channel() for _ in range(3)]
