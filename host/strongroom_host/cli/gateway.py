@@ -9,14 +9,14 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from strongroom_host.cli.output import print_json, say, table, warn
 from strongroom_host.errors import BadInput
 from strongroom_host.gateway.app import Gateway, Limits
-from strongroom_host.gateway.errors import NotLimited
+from strongroom_host.gateway.errors import NotLimited, ReaderUnknown
 from strongroom_host.gateway.keys import ApiKey, KeyStore, Scope
 from strongroom_host.gateway.limits import Rate
 from strongroom_host.gateway.reading import Reader
@@ -37,6 +37,8 @@ app.add_typer(keys_app)
 _AS_ROOT = os.geteuid() == 0
 DEFAULT_FOLDER = Path("/var/lib/strongroom/gateway" if _AS_ROOT else "~/.strongroom/gateway")
 DEFAULT_DB = Path("/var/lib/strongroom/db" if _AS_ROOT else "~/.strongroom/db")
+_READERS: Final = Logins(Path()).path(READER_PREFIX).stem
+"""How the files of readers' logins begin."""
 FolderOption = Annotated[
     Path,
     typer.Option(
@@ -46,21 +48,22 @@ FolderOption = Annotated[
         help="The gateway's own database: keys, and a secret.",
     ),
 ]
+DbOption = Annotated[
+    Path,
+    typer.Option(
+        "--db",
+        envvar="STRONGROOM_DB",
+        metavar="DIR",
+        help="Where gateway.dsn is, and readers' logins.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @app.command()
 def run(
     folder: FolderOption = DEFAULT_FOLDER,
-    db: Annotated[
-        Path,
-        typer.Option(
-            "--db",
-            envvar="STRONGROOM_DB",
-            metavar="DIR",
-            help="Where gateway.dsn is, and readers' logins.",
-        ),
-    ] = DEFAULT_DB,
+    db: DbOption = DEFAULT_DB,
     log: Annotated[
         Path | None, typer.Option("--log", metavar="DIR", help="The record's log, served as it is.")
     ] = None,
@@ -182,6 +185,7 @@ def create(
     ] = "",
     days: Annotated[int, typer.Option("--days", help="Until it expires, at most 366.")] = 90,
     folder: FolderOption = DEFAULT_FOLDER,
+    db: DbOption = DEFAULT_DB,
     as_json: JsonOption = False,
 ) -> None:
     """Make an API key and show it, once: only its digest is kept."""
@@ -189,6 +193,8 @@ def create(
         raise NotLimited(
             "whom the key may see has to be said", expected="--user, or --everybody, not both"
         )
+    if login:
+        _require_reader(db, login)
     text, kept = _store(folder).create(
         name, scope, None if everybody else user, now_ms=_now_ms(), days=days, login=login
     )
@@ -233,6 +239,22 @@ def revoke(
     """End a key and every token made with it, from the next request on."""
     _store(folder).revoke(key_id, _now_ms())
     say(f"the key {key_id} opens nothing any more")
+
+
+def _require_reader(db: Path, login: str) -> None:
+    """Returns if the gateway has this reader's login: a key without one would open nothing."""
+    logins = Logins(db.expanduser())
+    known = sorted(
+        path.stem.removeprefix(_READERS) for path in logins.folder.glob(f"{_READERS}*.dsn")
+    )
+    if login not in known:
+        raise ReaderUnknown(
+            f"the database has no reader {login!r} that is known in {db}",
+            expected=", ".join(known) or "a reader",
+            actual=login,
+            remedy=f"make it, `strongroom db reader {login} --user USER`, and have its file beside"
+            f" {logins.path(GATEWAY).name} where the gateway runs; or name that folder with --db",
+        )
 
 
 def _store(folder: Path) -> KeyStore:

@@ -93,8 +93,9 @@ _SLACK_MS: Final = 120_000
 _RECORD_COPY: Final = (
     "name the copy that has it, where `strongroom record serve` keeps it: --record-log DIR (there"
     " ~/.strongroom/record/log, for root /var/lib/strongroom/record/log), or bring it over with"
-    " `strongroom log mirror --role record`. If it is lost for good, begin anew with"
-    ' --record-abandon "REASON"; accounts have to be connected again then'
+    " `strongroom log mirror URL --role record` (`record serve --listen-http` shows it). If it is"
+    ' lost for good, begin anew with --record-abandon "REASON"; accounts have to be connected again'
+    " then"
 )
 
 

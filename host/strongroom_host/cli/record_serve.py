@@ -25,7 +25,9 @@ from strongroom_host.egress import parse_target
 from strongroom_host.enclave_client.address import parse_enclave_address
 from strongroom_host.gateway.counting import CONTENT_TYPE
 from strongroom_host.log.cosigning import parse_witness
+from strongroom_host.log.http import build_app
 from strongroom_host.log.serving import LogServer
+from strongroom_host.log.stored import FolderStorage
 from strongroom_host.record_serving.listening import CallsAddress
 from strongroom_host.record_serving.service import RecordPlan, RecordService, record_service
 from strongroom_host.record_serving.telling import OperatorLog
@@ -90,6 +92,14 @@ def serve(
         str | None,
         typer.Option("--listen-metrics", metavar="ADDRESS:PORT", help="Answer Prometheus here."),
     ] = None,
+    listen_http: Annotated[
+        str | None,
+        typer.Option(
+            "--listen-http",
+            metavar="ADDRESS:PORT",
+            help="Show the record's log here, read only: `log mirror --role record` copies it.",
+        ),
+    ] = None,
     witness: Annotated[
         list[str] | None,
         typer.Option(
@@ -149,6 +159,10 @@ def serve(
             listener = stack.enter_context(listen(*parse_address(listen_metrics)))
             stack.enter_context(LogServer(_monitoring(service), listener))
             facts["metrics"] = "http://{}:{}/metrics".format(*listener.getsockname()[:2])
+        if listen_http is not None:
+            listener = stack.enter_context(listen(*parse_address(listen_http)))
+            stack.enter_context(LogServer(build_app(FolderStorage(plan.log)), listener))
+            facts["log_url"] = "http://{}:{}".format(*listener.getsockname()[:2])
         _ready(facts, as_json=as_json)
         told.say("serving", **facts)
         own = EmbeddedServer(db.expanduser())
@@ -183,6 +197,8 @@ def _ready(facts: dict[str, object], *, as_json: bool) -> None:
     say(f"the store port is {facts['address']}; the host leads there with --record DIR, or with")
     say(f"  strongroom host run --map {facts['map']}")
     say(f"calls are answered at {facts['calls']}")
+    if "log_url" in facts:
+        say(f"its log is shown at {facts['log_url']}")
 
 
 def _monitoring(service: RecordService) -> Starlette:

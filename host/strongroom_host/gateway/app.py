@@ -34,6 +34,19 @@ __all__ = ["Gateway", "Limits"]
 _VERSION: Final = "1.0.0"
 _SILENT: Final = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_configure=False)
 """The framework would else tell whatever OpenTelemetry finds in the environment who asked what."""
+_FRONT: Final = """\
+Strongroom gateway: what was disclosed of track records, and the evidence for it.
+
+/openapi.json       what can be asked under /v1/, and how
+/v1/accounts        with a key: Authorization: Bearer srk_... (whoever runs this gateway makes it)
+/v1/completeness    what completeness means, and does not
+/v1/log/checkpoint  the record's log, for anybody (C2SP tlog-tiles)
+/health/ready       whether it can be asked
+
+Nothing said here has to be believed: `strongroom record prove --gateway` puts one return into a
+file, and `strongroom record verify` proves it without asking anybody.
+"""
+"""A page for whoever opens the address; it has no scripts, as nothing here has."""
 _REFUSALS: Final = {
     400: "A cursor of another listing",
     401: "No key or token in force",
@@ -96,6 +109,7 @@ class Gateway:
         self.app.add_exception_handler(RequestValidationError, _raise)
         self.app.add_exception_handler(HTTPException, _raise)
         self.app.include_router(routes(interface), responses=_responses())
+        self._add_front()
         self._add_health()
         self.app.add_middleware(
             Guard, addresses=Buckets(limits.address), counts=self.counts, clock=clock
@@ -112,6 +126,11 @@ class Gateway:
             return Response(text, media_type=CONTENT_TYPE)
 
         return Starlette(routes=[Route("/metrics", metrics)])
+
+    def _add_front(self) -> None:
+        @self.app.get("/", include_in_schema=False)
+        async def front() -> Response:
+            return Response(_FRONT, media_type="text/plain; charset=utf-8")
 
     def _add_health(self) -> None:
         @self.app.get("/health/live", summary="The process answers", response_class=Response)

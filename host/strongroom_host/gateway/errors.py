@@ -18,6 +18,7 @@ __all__ = [
     "NothingThere",
     "PrivilegesTooWide",
     "RangeTooLong",
+    "ReaderUnknown",
     "RequestInvalid",
     "ScopeMissing",
     "TokenRefused",
@@ -126,6 +127,10 @@ class PrivilegesTooWide(HostError):
 
 class KeyUnknown(BadInput):
     """No key has that id."""
+
+
+class ReaderUnknown(BadInput):
+    """A key would have the database asked with a login that the gateway does not have."""
 
 
 class NotLimited(BadInput):

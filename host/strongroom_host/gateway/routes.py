@@ -1,11 +1,11 @@
 """The interface: what is asked, and what answers it. Everything here is read-only but tokens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -57,6 +57,7 @@ _OWN: Final = "private, no-cache"
 _UNCHANGING: Final = "public, max-age=31536000, immutable"
 _CHANGING: Final = "public, no-cache"
 
+_Row = TypeVar("_Row")
 _Nothing = Annotated[NoParameters, Query()]
 
 
@@ -110,10 +111,9 @@ def _add_disclosed(router: APIRouter, interface: Interface) -> None:
         listing = window.listing("returns", account)
         span = _from(window, listing, cursors)
         found = reader.returns(admitted.access, account, span, window.limit + 1)
-        shown, more = found[: window.limit], None
-        if len(found) > window.limit:
-            more = cursors.write(listing, str(found[window.limit].start_ms))
-        return _answer(request, Returns(returns=tuple(map(return_row, shown)), next=more))
+        more = _next(found, window, listing, cursors, lambda row: row.start_ms)
+        shown = tuple(map(return_row, found[: window.limit]))
+        return _answer(request, Returns(returns=shown, next=more))
 
     @router.get(
         "/accounts/{account}/balances", response_model=Balances, summary="Equity at periods' ends"
@@ -127,10 +127,9 @@ def _add_disclosed(router: APIRouter, interface: Interface) -> None:
         listing = window.listing("balances", account)
         span = _from(window, listing, cursors)
         found = reader.balances(admitted.access, account, span, window.limit + 1)
-        shown, more = found[: window.limit], None
-        if len(found) > window.limit:
-            more = cursors.write(listing, str(found[window.limit].at_ms))
-        return _answer(request, Balances(balances=tuple(map(balance_row, shown)), next=more))
+        more = _next(found, window, listing, cursors, lambda row: row.at_ms)
+        shown = tuple(map(balance_row, found[: window.limit]))
+        return _answer(request, Balances(balances=shown, next=more))
 
 
 def _add_computed(router: APIRouter, interface: Interface) -> None:
@@ -284,6 +283,19 @@ def _from(window: ListingWindow, listing: tuple[str, ...], cursors: Cursors) -> 
     if window.cursor is None:
         return window.span
     return Span(int(cursors.read(listing, window.cursor)), window.until_ms)
+
+
+def _next(
+    found: Sequence[_Row],
+    window: ListingWindow,
+    listing: tuple[str, ...],
+    cursors: Cursors,
+    time_of: Callable[[_Row], int],
+) -> str | None:
+    """The cursor at the row that was one too many; None where there is no such."""
+    if len(found) <= window.limit:
+        return None
+    return cursors.write(listing, str(time_of(found[window.limit])))
 
 
 def _answer(request: Request, shown: Answer) -> Response:

@@ -147,7 +147,7 @@ class HeadMemory:
                 if line.abandons is not None:
                     found.clear()
                 each = line.remembered()
-                if each.begins:
+                if each.begins and line.abandons is None:  # which may not have reached its boot
                     found.setdefault(each.boot, each)
         return tuple(found.values())
 

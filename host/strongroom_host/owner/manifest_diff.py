@@ -280,6 +280,7 @@ def _key(where: str, old: Key, new: Key) -> Iterator[Change]:
     if old.per_boot != new.per_boot:
         effect = Effect.NARROWER if new.per_boot else Effect.WIDER
         yield Change(effect, f"{where}: per boot", str(old.per_boot), str(new.per_boot))
+    yield from _number(f"{where}: nonces made ahead", old.nonce_pool, new.nonce_pool)
     yield from _policy(where, old.policy, new.policy)
 
 

@@ -33,6 +33,7 @@ from strongroom_host.private_files import read_file
 
 __all__ = [
     "ALL_CALLS",
+    "MAX_NONCE_POOL",
     "finished",
     "new_account",
     "new_policy",
@@ -49,10 +50,13 @@ __all__ = [
     "rotated",
     "with_account",
     "with_key",
+    "with_nonce_pool",
 ]
 
 NameT = TypeVar("NameT", bound=str)
 ShapeT = TypeVar("ShapeT")
+MAX_NONCE_POOL: Final = 4096
+"""The most that the manifest takes; a strategy that sends faster than they are made empties any."""
 ALL_CALLS: Final[tuple[Call, ...]] = get_args(Call)
 _SIDES: Final[tuple[Side, ...]] = get_args(Side)
 _ACCOUNT: Final = (
@@ -213,6 +217,33 @@ def with_key(manifest: Manifest, key: Key, egress: Egress | None = None) -> Mani
     if egress is not None and egress.host not in {known.host for known in venues}:
         venues = (*venues, egress)
     return msgspec.structs.replace(manifest, keys=(*manifest.keys, key), egress=venues)
+
+
+def with_nonce_pool(manifest: Manifest, text: str) -> Manifest:
+    """Returns the manifest with so many nonces made ahead for a key, from KEY=N; 0 for none.
+
+    Raises:
+        DocumentInvalid: another shape or number.
+        UnknownManifestKey: it names no such key.
+    """
+    name, equals, count = text.partition("=")
+    size = int(count) if equals and re.fullmatch(r"[0-9]{1,4}", count) else -1
+    if not 0 <= size <= MAX_NONCE_POOL:
+        raise DocumentInvalid(
+            f"{text!r} is not a nonce pool",
+            expected=f"KEY=N, with N from 0 to {MAX_NONCE_POOL}, for instance main=64",
+        )
+    if name not in {key.name for key in manifest.keys}:
+        raise UnknownManifestKey(
+            f"the manifest names no key {name!r}",
+            expected=", ".join(key.name for key in manifest.keys) or "a manifest with keys",
+            remedy="name one of its keys in --nonce-pool",
+        )
+    keys = (
+        msgspec.structs.replace(key, nonce_pool=size) if key.name == name else key
+        for key in manifest.keys
+    )
+    return msgspec.structs.replace(manifest, keys=tuple(keys))
 
 
 def new_tier(

@@ -114,7 +114,7 @@ def explain_key(key: Key, budget: Budget | None = None) -> KeySummary:
         name=key.name,
         what=f"{_SOURCES[key.source]}; trades for {_WALLETS[key.wallet]}{funder} on {key.venue},"
         f" {chain}",
-        may=tuple(_permissions(policy)),
+        may=(*_permissions(policy), *_nonces(key)),
         per_order=f"{policy.order_notional} pUSD",
         per_window=tuple(f"{w.notional} pUSD in any {span(w.seconds)}" for w in policy.windows)
         or ("no limit of its own",),
@@ -159,6 +159,15 @@ def _permissions(policy: Policy) -> list[str]:
     if "GTC" in policy.order_types:
         lines.append("GTC orders rest until cancelled")
     return lines
+
+
+def _nonces(key: Key) -> list[str]:
+    if not key.nonce_pool:
+        return []
+    return [
+        f"signs with up to {key.nonce_pool} nonces made ahead: faster, but who copies one, or the"
+        " memory around them, has the key"
+    ]
 
 
 def _permit(budget: Budget | None) -> str:

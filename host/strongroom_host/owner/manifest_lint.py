@@ -234,6 +234,15 @@ def _custody(key: Key) -> Iterator[_Remark]:
             "generate it inside instead",
         )
 
+    if key.nonce_pool:
+        yield (
+            Severity.WARNING,
+            f"up to {key.nonce_pool} nonces are made ahead and kept in the enclave's memory: whoever"
+            " copies one, or runs a copy of that memory, can compute the private key",
+            "leave the pool off unless 25 microseconds an order are worth it; an image outside Nitro"
+            " refuses it in production (enclave/decisions/0010)",
+        )
+
 
 def _limits(policy: Policy) -> Iterator[_Remark]:
     if not policy.windows:

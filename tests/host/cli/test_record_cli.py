@@ -134,7 +134,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, venues: Exchanges) -> Iterat
             with Service(
                 *("record", "serve", "--db", database, "--record", made.record),
                 *("--manifest", owner / "manifest.signed.json", "--trust", owner / "trust.json"),
-                *("--listen-metrics", "127.0.0.1:0", "--with-stdin"),
+                *("--listen-metrics", "127.0.0.1:0", "--listen-http", "127.0.0.1:0"),
+                "--with-stdin",
                 env={"STRONGROOM_ENCLAVE": host.address},
             ) as service:
                 made.ready = service.ready  # type: ignore[attr-defined]
@@ -192,6 +193,17 @@ def test_its_owner_remembers_how_far_its_log_was(synced: World) -> None:
     [*_, newest] = owner.heads.known(log)
     assert newest.head == stored.head
     assert newest.how is How.SHOWN
+
+
+def test_its_log_is_shown_to_whoever_keeps_a_copy(synced: World) -> None:
+    owner, url = synced.folder / "owner", synced.ready["log_url"]  # type: ignore[attr-defined]
+    copy = ("--role", "record", "--log", owner / "record-log")
+    known = ("--trust", owner / "trust.json", "--manifest", owner / "manifest.signed.json")
+    assert "new leaves and the evidence of 1 boots" in synced.run("log", "mirror", url, *copy).out
+    assert "in order" in synced.run("log", "verify", *copy, *known).out
+    assert not (owner / "record-log" / "openings.db").exists()
+    assert httpx.get(f"{url}/openings.db").status_code == 404
+    assert "is in force" in synced.run("permit").out, "with the copy in its place"
 
 
 def test_one_return_is_proved_offline(synced: World) -> None:

@@ -88,6 +88,29 @@ def test_a_key_is_shown_once_and_whom_it_sees_has_to_be_said(folder: Path) -> No
     assert made.stdout.strip() not in told("key", "list", "--folder", folder).stdout
 
 
+def test_a_key_for_a_reader_that_is_not_there_is_not_made(
+    database: Database, tmp_path: Path, folder: Path
+) -> None:
+    """It would look like any other, and open nothing."""
+    db = logins(database, tmp_path)
+    base = ("key", "create", "x", "--scope", "returns", "--user", "ada", "--folder", folder)
+    refused = told(*base, "--login", "press", "--db", db)
+    assert refused.exit_code == 2
+    assert "no reader 'press'" in refused.stderr
+    assert "strongroom db reader press --user" in refused.stderr
+    assert json.loads(told("key", "list", "--folder", folder, "--json").stdout) == []
+    for name in ("reader_press", "reader_audit"):
+        write_private(db / f"{name}.dsn", database.gateway.encode())
+    refused = told(*base, "--login", "pres", "--db", db)
+    assert "audit, press" in refused.stderr
+    for name in ("../reader_press", "*", "gateway"):
+        assert told(*base, "--login", name, "--db", db).exit_code == 2
+    made = told(*base, "--login", "press", "--db", db)
+    assert made.exit_code == 0, made.stderr
+    [kept] = json.loads(told("key", "list", "--folder", folder, "--json").stdout)
+    assert kept["login"] == "press"
+
+
 def test_it_does_not_start_with_a_login_that_can_do_more(
     filled: Database, tmp_path: Path, folder: Path
 ) -> None:

@@ -163,7 +163,8 @@ def test_metrics_have_no_default_convention(world: World) -> None:
 @pytest.mark.parametrize(
     ("path", "status"),
     [("/v1/completeness", 200), ("/v1/key", 401), ("/nothing", 404), ("/v1/tokens", 405),
-     ("/v1/completeness?x=1", 422), ("/openapi.json", 200), ("/health/live", 200), ("/docs", 404)],
+     ("/v1/completeness?x=1", 422), ("/openapi.json", 200), ("/health/live", 200), ("/docs", 404),
+     ("/", 200)],
 )  # fmt: skip
 def test_every_answer_wears_what_it_should(world: World, path: str, status: int) -> None:
     answer = world.get(path)
@@ -273,3 +274,16 @@ def test_the_interface_describes_itself(world: World) -> None:
     assert told["components"]["schemas"]["ReturnRow"]["examples"]
     schemes = told["components"]["securitySchemes"]
     assert {scheme["type"] for scheme in schemes.values()} == {"http", "apiKey"}
+
+
+def test_the_front_names_what_is_there(world: World) -> None:
+    """For whoever opens the address: plain text, no scripts."""
+    answer = world.get("/")
+    assert answer.headers["content-type"].startswith("text/plain")
+    paths = [line.split()[0] for line in answer.text.splitlines() if line.startswith("/")]
+    assert "/openapi.json" in paths
+    for path in paths:
+        found = world.get(path)
+        known = path != "/v1/log/checkpoint"  # this world has none
+        assert (found.status_code == 404) is not known, path
+    assert world.client.post("/").status_code == 405

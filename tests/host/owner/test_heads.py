@@ -71,6 +71,30 @@ def test_a_log_can_be_given_up_for_an_empty_one(memory: HeadMemory) -> None:
     assert memory.abandoned(LOG)[0].head == head(9).head
 
 
+def test_which_boots_began_an_empty_log_is_remembered_apart(
+    memory: HeadMemory, tmp_path: Path
+) -> None:
+    def empty(boot: int, how: How = How.PERMIT) -> RememberedHead:
+        return RememberedHead(EMPTY_LOG, how, 8, bytes([boot]) * 32)
+
+    memory.remember(LOG, [empty(1), empty(2, How.SHOWN)])
+    memory.remember(
+        LOG, [empty(2, How.SHOWN), RememberedHead(EMPTY_LOG, How.PERMIT, 8)], begins=True
+    )
+    assert not (tmp_path / "owner" / "heads").exists()
+    memory.remember(LOG, [head(5, how=How.PERMIT)], begins=True)
+    assert memory.begun(LOG) == (), "it goes on with five leaves"
+    for boot in (1, 2, 1):
+        memory.remember(LOG, [empty(boot)], begins=True)
+    assert [each.boot[0] for each in memory.begun(LOG)] == [1, 2]
+    assert memory.begun(OTHER) == ()
+    assert memory.known(LOG) == (head(5, how=How.PERMIT),)
+    memory.remember(LOG, [empty(3)], abandons=head(5).head, reason="all lost")
+    assert memory.begun(LOG) == (), "a permit that gives up may not have reached its boot"
+    memory.remember(LOG, [empty(3)], begins=True)
+    assert [each.boot[0] for each in memory.begun(LOG)] == [3]
+
+
 def test_the_file_is_its_owners_alone(memory: HeadMemory, tmp_path: Path) -> None:
     memory.remember(LOG, [head(1)])
     assert (tmp_path / "owner" / "heads").stat().st_mode & 0o777 == 0o600

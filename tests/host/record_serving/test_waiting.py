@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 from strongroom_host.cli import record_sync
+from strongroom_host.record_serving import service as service_module
 from strongroom_host.record_serving.waiting import why_it_waits
 from strongroom_host.record_store.connecting import connect
 from strongroom_host.record_store.failures import _CODES, REASONS, failure, remedy, shown
 from strongroom_host.record_store.queue import JobQueue, Limits
+from strongroom_host.record_store.rows import JobKind
 from strongroom_wire.errors import Code
 
 from tests.host.cli.world import Machine
-from tests.host.record_serving.test_calls import World, running
+from tests.host.record_serving.test_calls import World, _first_job, running
 from tests.host.record_store.databases import Database
 
 REFUSED = failure(Code.VENUE_REFUSED, 3)
@@ -34,6 +36,7 @@ def world(database: Database, folder: Path) -> Iterator[World]:
         with world.record.connection() as port:
             world.record.boot(port)
             world.record.connect(port, "ada")
+            _first_job(port, "ada")
         yield world
 
 
@@ -41,7 +44,9 @@ def world(database: Database, folder: Path) -> Iterator[World]:
 def queue(database: Database, world: World) -> Iterator[JobQueue]:
     assert world.database is database
     with connect(database.enclave, "test") as open_:
-        yield JobQueue(open_, "test", Limits(lease_seconds=60, attempts=3, first_wait=600))
+        queue = JobQueue(open_, "test", Limits(lease_seconds=60, attempts=3, first_wait=600))
+        queue.enqueue("ada", JobKind.INCREMENTAL)
+        yield queue
 
 
 def test_every_failure_has_something_to_do() -> None:
@@ -55,17 +60,20 @@ def test_every_failure_has_something_to_do() -> None:
     assert "strongroom explain 999" in remedy(99_900)
 
 
-def test_without_a_service_it_says_so(world: World, database: Database, tmp_path: Path) -> None:
-    assert world.record.ends
+@pytest.mark.usefixtures("queue")
+def test_without_a_service_it_says_so(database: Database, tmp_path: Path) -> None:
     told = why_it_waits(tmp_path / "elsewhere", database.enclave, "ada")
     assert "`strongroom record serve` does not answer" in told
     assert "no such account" in why_it_waits(tmp_path, database.enclave, "eve")
 
 
+@pytest.mark.usefixtures("queue")
 def test_without_an_enclave_that_asks_it_says_what_one_needs(
-    world: World, database: Database, folder: Path
+    world: World, database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(service_module, "_HEARD_S", 0.0)  # it asked when the account was connected
     assert "no enclave asks for work" in why_it_waits(folder, database.enclave, "ada")
+    monkeypatch.undo()
     with world.record.connection() as port:
         port.send(b"job", b"eve")
         _until(lambda: world.service.status().enclave)
@@ -136,8 +144,11 @@ def works(world: World, code: int, reason: int = 0) -> Iterator[None]:
     thread.join(20)
 
 
-def test_time_is_up_and_it_says_why(world: World, machine: Machine) -> None:
+def test_time_is_up_and_it_says_why(
+    world: World, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert world.record.ends
+    monkeypatch.setattr(service_module, "_HEARD_S", 0.0)
     told = sync(machine, 5, 2)
     assert "ada: queued" in told
     assert "ada: still queued: no enclave asks for work" in told
