@@ -7,7 +7,7 @@ BIN := .venv/bin
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo image audit test test-image lint bench soak format proto prisma lock pins clean env env-dev
+.PHONY: help demo demo-trade image audit test test-image lint bench soak format proto prisma lock pins clean env env-dev
 
 help: ## Show what there is to run
 	@echo "Strongroom. First run: make demo"; echo
@@ -15,6 +15,9 @@ help: ## Show what there is to run
 
 demo: env ## Boot an attested enclave here: an order signed and filled, a track record proved
 	@$(BIN)/strongroom demo
+
+demo-trade: env ## Let a strategy trade here: feed, ring, enclave, relay, fills on a test venue (a minute)
+	@$(BIN)/strongroom demo-trade
 
 image: env ## Build the measured image, its release record and SBOM into build/image (a minute; the first time ten)
 	@$(BIN)/strongroom image build $(if $(INPUTS),--inputs $(INPUTS)) $(if $(FRESH),--fresh)

@@ -74,7 +74,9 @@ def rows(iterations: int = 20_000) -> list[dict[str, object]]:
 class Desk:
     """A configured signer process and an open channel to it."""
 
-    def __init__(self, folder: Path, busy: bool) -> None:
+    def __init__(self, folder: Path, busy: bool, pool: int = 0) -> None:
+        """Starts it; with `pool`, that many nonces are made ahead."""
+        self._pool = pool
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(folder / "frames.sock"))
         listener.listen()
@@ -106,7 +108,8 @@ class Desk:
             clients=(manifest.Client("bot", b"none", frame_key, ("order", "log")),),
             keys=(
                 manifest.Key(
-                    "main", "generate", "eoa", "", 137, "clob.polymarket.com", True, policy()
+                    *("main", "generate", "eoa", "", 137, "clob.polymarket.com", True, policy()),
+                    nonce_pool=self._pool,
                 ),
             ),
             egress=(manifest.Egress("clob.polymarket.com", 443, (), ()),),
@@ -173,13 +176,17 @@ class Desk:
 
     def exchange(self) -> frames.Reply:
         """Sends one intent and returns the reply with the signed request."""
-        self._count += 1
-        if self._count % 500 == 0:
-            self.anchor()
         now = time.time_ns() // 1_000_000
         order = frames.OrderIntent(TOKEN, 0, 0, 1, 0, 570_000, 12_340_000, 0, now, 0)
         intent = frames.Intent(frames.Kind.ORDERS, 0, now // 1000, now + 5000, (order,))
-        frame = self._channel.seal(intent_bytes(intent))
+        return self.ask(intent_bytes(intent))
+
+    def ask(self, intent: bytes) -> frames.Reply:
+        """Sends an intent that is encoded already, and returns the reply."""
+        self._count += 1
+        if self._count % 500 == 0:
+            self.anchor()
+        frame = self._channel.seal(intent)
         reply = frames.Reply.parse(self._channel.open(swap(self._stream, frame, self._busy)))
         if reply.code is not Code.OK:
             raise RuntimeError(f"the signer refused: {reply}")
@@ -207,10 +214,10 @@ class Desk:
 
 
 @contextmanager
-def signer(busy: bool) -> Iterator[Desk]:
+def signer(busy: bool, pool: int = 0) -> Iterator[Desk]:
     """Yields a signer process with an open channel, and ends it."""
     with TemporaryDirectory() as folder:
-        desk = Desk(Path(folder), busy)
+        desk = Desk(Path(folder), busy, pool)
         try:
             yield desk
         finally:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from strongroom_host.cli.latency import print_budget
 from strongroom_host.cli.order import (
     DEFAULT_CLIENT,
     ClientOption,
@@ -29,7 +30,7 @@ from strongroom_host.enclave_client.address import parse_enclave_address
 from strongroom_host.errors import BadInput, HostError
 from strongroom_host.latency.stages import Stage
 from strongroom_host.latency.stats import Counter
-from strongroom_host.latency.table import shown
+from strongroom_host.latency.table import budget, shown
 from strongroom_host.strategy.port import Strategy
 from strongroom_host.trading.ending import end_session
 from strongroom_host.trading.errors import SessionUnclear
@@ -141,7 +142,7 @@ def run_command(
         with _stopping(loop):
             _trade(session, loop)
         view.close()
-        _report(session)
+        _report(session, decisions)
 
 
 def _trade(session: Session, loop: TradingLoop) -> None:
@@ -170,15 +171,17 @@ def _trade(session: Session, loop: TradingLoop) -> None:
         raise failure
 
 
-def _report(session: Session) -> None:
+def _report(session: Session, named: Path | None) -> None:
     counters, stages = session.figures.counters, session.figures.stages
     say(
         f"{counters[Counter.TICKS]:,} ticks, {counters[Counter.DECISIONS]} decisions:"
         f" {counters[Counter.SENT]} orders sent, {counters[Counter.FILLS]} fills,"
         f" {counters[Counter.DENIED]} denied, {counters[Counter.HELD]} held back;"
-        f" tick -> request out p50 {shown(stages[Stage.OUT].at(0.5))}"
+        f" nothing is open; tick to sent p50 {shown(stages[Stage.OUT].at(0.5))}"
     )
-    say(f"nothing is open; decisions are in {session.decisions}")
+    print_budget("where the time went", budget(stages), explained=False)
+    if named is None:
+        say(f"decisions are in {session.decisions}")
 
 
 @contextmanager

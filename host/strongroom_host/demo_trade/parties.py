@@ -77,7 +77,7 @@ def moving_venue(folder: Path) -> Child[MovingVenueReady]:
 def feed(ring: str, venue: MovingVenueReady, token: str, folder: Path) -> Child[FeedReady]:
     """Returns a starting `strongroom feed run` of the testnet's market channel."""
     arguments = ["feed", "run", "--ring", ring, "--polymarket", token]
-    arguments += ["--polymarket-url", venue.market_url, "--ca", str(venue.ca)]
+    arguments += ["--polymarket-url", venue.market_url, "--polymarket-ca", str(venue.ca)]
     arguments += ["--with-stdin", "--json"]
     return Child("the feed", CLI, arguments, folder / "feed.log")
 
@@ -102,7 +102,9 @@ def trader_arguments(
     """Returns `strongroom trade run` with what it needs, without a way to show itself."""
     arguments = ["trade", "run", "--ring", ring, "--strategy", "baseline"]
     arguments += ["--option", f"market=polymarket:{token}", "--option", "edge=0"]
-    arguments += ["--option", "rest_ms=150", "--market", token, "--name", ring]
+    arguments += ["--option", "size=20000000", "--option", "rest_ms=150"]
+    arguments += ["--option", "most=2000000000"]
+    arguments += ["--market", token, "--name", ring]
     arguments += ["--relay", relayed.address, "--psk-file", str(psk)]
     arguments += ["--client", str(folders.bot), "--enclave", f"unix:{folders.run}"]
     arguments += ["--journal-only", "--decisions", str(folders.bot / "decisions.jsonl")]

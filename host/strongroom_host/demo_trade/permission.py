@@ -40,12 +40,14 @@ from strongroom_host.owner.statements import (
 from strongroom_host.private_files import write_atomic
 from strongroom_host.trust.record import EvidencePolicy
 
-__all__ = ["WINDOW", "permit_trading"]
+__all__ = ["BAND", "WINDOW", "permit_trading"]
 
 _FUNDS: Final = "1000"
 _ORDER: Final = "40"
-WINDOW: Final = Decimal(150)
+WINDOW: Final = Decimal(100)
 """pUSD that may be signed for in a minute: little enough that an eager strategy meets it."""
+BAND: Final = "0.43-0.70"
+"""Prices that may be signed for: the market leaves them now and then."""
 _BUDGET: Final = "2000:2000"
 _PERMIT_MS: Final = 3_600_000
 _BOT: Final = "order,template,cancel,heartbeat,query,health,log"
@@ -79,7 +81,7 @@ def permit_trading(folders: Folders, venue: VenueReady, host: HostReady, market:
 def _draft(owners: dict[str, OwnerFolder], card: Path, market: Market, venue_ca: Path) -> Manifest:
     keys = tuple(folder.public_key.hex() for folder in owners.values())
     policy = new_policy(
-        (parse_market(f"{market.tokens[0]}:v2:buy,sell:0.05-0.95"),),
+        (parse_market(f"{market.tokens[0]}:v2:buy,sell:{BAND}"),),
         order_notional=_ORDER,
         windows=(parse_window(f"60={WINDOW}"),),
         order_types="GTC,FOK,FAK",

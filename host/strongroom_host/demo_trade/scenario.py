@@ -33,7 +33,7 @@ from strongroom_host.demo_trade.parties import (
     trade_folders,
     trader_arguments,
 )
-from strongroom_host.demo_trade.permission import WINDOW, permit_trading
+from strongroom_host.demo_trade.permission import BAND, WINDOW, permit_trading
 from strongroom_host.runners.console import quoted, tail
 from strongroom_host.strategy.decisions import AnswerRecord, EventRecord, read_decisions
 
@@ -41,6 +41,8 @@ __all__ = ["Told", "perform"]
 
 _PATIENCE_S: Final = 30.0
 _LOOK_S: Final = 0.5
+_MORE_S: Final = 60.0
+"""How much longer a machine that is busy with other things may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Told:
 
 
 def perform(console: Console | None, seconds: float, keep: Path | None, *, plain: bool) -> Told:
-    """Trades for `seconds`, or until something was filled and denied if that takes longer.
+    """Trades for `seconds`, or longer, until something was filled and something denied.
 
     Args:
         console: Where progress is told; None for nowhere.
@@ -98,8 +100,8 @@ def perform(console: Console | None, seconds: float, keep: Path | None, *, plain
         ready_s = round(time.perf_counter() - started, 1)
         _say(
             console,
-            f"key {address} made inside, at most {WINDOW} pUSD a minute; ready in {ready_s} s."
-            f" Trading for {seconds:.0f} s.",
+            f"key {address} made inside; at most {WINDOW} pUSD a minute, at {BAND}. Ready in"
+            f" {ready_s} s, trading for {seconds:.0f} s.",
         )
         arguments = trader_arguments(folders, ring, token, relayed, psk)
         shown = console is not None
@@ -149,11 +151,11 @@ def _trade(
 
 
 def _wait(process: subprocess.Popen[bytes], folders: Folders, seconds: float) -> None:
-    """Returns when the time is over and there is something to tell, or after twice the time."""
+    """Returns when the time is over and there is something to tell, or nothing will come of it."""
     began = time.monotonic()
     while process.poll() is None:
         spent = time.monotonic() - began
-        if spent > 2 * seconds or (spent > seconds and _something(folders)):
+        if spent > seconds + _MORE_S or (spent > seconds and _something(folders)):
             return
         time.sleep(_LOOK_S)
 

@@ -29,7 +29,7 @@ class _Facts:
 class Stage(Enum):
     """One stage; its place is that in the statistics file."""
 
-    FEED = _Facts("feed and ring", "frame arrived -> tick read", Where.LIVE)
+    FEED = _Facts("feed, ring", "frame arrived -> tick read", Where.LIVE)
     DECIDE = _Facts("decide", "tick -> decision", Where.LIVE)
     INTENT = _Facts("intent", "gates, and the decision as 168 bytes", Where.LIVE)
     SEAL = _Facts("seal", "AES-256-GCM of the intent", Where.LIVE)
@@ -40,8 +40,8 @@ class Stage(Enum):
     RELAY = _Facts("relay", "inside the relay, the venue's time left out", Where.LIVE)
     UPSTREAM = _Facts("TLS and venue", "relay -> venue -> relay", Where.LIVE)
     ANSWER = _Facts("answer", "request out -> answer here, all of the above two", Where.LIVE)
-    SIGNED = _Facts("tick -> signed request", "frame arrived -> request complete", Where.LIVE)
-    OUT = _Facts("tick -> request out", "frame arrived -> request with the network", Where.LIVE)
+    SIGNED = _Facts("tick to signed", "frame arrived -> request complete", Where.LIVE)
+    OUT = _Facts("tick to sent", "frame arrived -> request with the network", Where.LIVE)
     DECODE = _Facts("feed decode", "one message -> ticks", Where.APART)
     RING = _Facts("ring", "published -> read, by another process", Where.APART)
     POLICY = _Facts("policy", "all rules of one order", Where.APART)

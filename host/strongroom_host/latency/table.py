@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from strongroom_host.latency.histogram import POINTS, Histogram
 from strongroom_host.latency.stages import PARTS, Stage, Where
 
-__all__ = ["COLUMNS", "Row", "budget", "jitter", "shown"]
+__all__ = ["COLUMNS", "Row", "budget", "cells", "jitter", "legend", "shares", "shown"]
 
-COLUMNS = ("stage", "what", "from", "n", *POINTS, "share", "jitter")
+COLUMNS = ("stage", "n", *POINTS, "max", "share", "jitter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Row:
         stage: Which.
         count: How many were timed.
         points: By the names of `POINTS`.
+        longest: The longest of all.
         share: Of the median of tick -> request out, 0 to 1; only for its parts.
         jitter: p99.99 - p50 in ns: what the worst order in ten thousand pays more than the usual
             one; of the furthest percentile there is, where that is not known.
@@ -29,6 +30,7 @@ class Row:
     stage: Stage
     count: int
     points: Mapping[str, int | None]
+    longest: int
     share: float | None = None
     jitter: int | None = None
 
@@ -36,7 +38,7 @@ class Row:
 def budget(histograms: Mapping[Stage, Histogram]) -> list[Row]:
     """Returns the rows of every stage that was timed, in the order of the way."""
     rows = [
-        _row(stage, histogram.total(), histogram.points())
+        _row(stage, histogram.total(), histogram.points(), histogram.at(1.0))
         for stage in Stage
         if (histogram := histograms.get(stage)) is not None and histogram.total()
     ]
@@ -48,7 +50,7 @@ def shares(rows: Iterable[Row]) -> list[Row]:
     found = list(rows)
     whole = sum(row.points["p50"] or 0 for row in found if row.stage in PARTS)
     return [
-        Row(row.stage, row.count, row.points, (row.points["p50"] or 0) / whole, row.jitter)
+        replace(row, share=(row.points["p50"] or 0) / whole)
         if whole and row.stage in PARTS
         else row
         for row in found
@@ -61,8 +63,8 @@ def jitter(points: Mapping[str, int | None]) -> int | None:
     return known[-1] - known[0] if len(known) > 1 else None
 
 
-def _row(stage: Stage, count: int, points: Mapping[str, int | None]) -> Row:
-    return Row(stage, count, points, None, jitter(points))
+def _row(stage: Stage, count: int, points: Mapping[str, int | None], longest: int) -> Row:
+    return Row(stage, count, points, longest, None, jitter(points))
 
 
 def shown(duration_ns: int | None) -> str:
@@ -76,9 +78,20 @@ def shown(duration_ns: int | None) -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """Returns one row's cells for `COLUMNS`."""
+    """Returns one row's cells for `COLUMNS`; stages that were measured apart have a star."""
+    title = row.stage.title + ("*" if row.stage.where is Where.APART else "")
     figures = [shown(row.points[name]) for name in POINTS]
     share = "" if row.share is None else f"{row.share:.0%}"
-    origin = "live" if row.stage.where is Where.LIVE else "apart"
-    head = (row.stage.title, row.stage.what, origin, f"{row.count:,}")
-    return (*head, *figures, share, shown(row.jitter))
+    return (title, f"{row.count:,}", *figures, shown(row.longest), share, shown(row.jitter))
+
+
+def legend(rows: Iterable[Row]) -> list[str]:
+    """Returns what each row means, and how the last two columns are computed."""
+    found = list(rows)
+    width = max((len(row.stage.title) for row in found), default=0)
+    lines = [f"{row.stage.title:{width}}  {row.stage.what}" for row in found]
+    if any(row.stage.where is Where.APART for row in found):
+        lines.append("*: measured apart on this machine; nobody outside sees into the enclave")
+    lines.append("share: of the sum of the parts' medians, up to the request being out")
+    lines.append("jitter: p99.99 - p50, or as far up as there are enough orders to tell")
+    return lines

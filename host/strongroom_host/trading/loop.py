@@ -44,6 +44,8 @@ __all__ = ["Said", "TickSource", "Timed", "TradingLoop"]
 
 _BURST: Final = 32
 _KEPT: Final = 64
+_UNIT: Final = 100
+"""A tick's price counts 1e-8, an order's 1e-6."""
 
 
 class TickSource(Protocol):
@@ -144,8 +146,11 @@ class TradingLoop:
         figures.counters[Counter.TICKS] += 1
         if gap:
             self._missed(gap, view, read_ns)
-        if view.kind >= Kind.STATUS:
+        kind = view.kind
+        if kind >= Kind.STATUS:
             self._status(view)
+        elif kind == Kind.TRADE and self.path.book.open:
+            self.path.look(view.instrument, view.price // _UNIT)
         received_ns = view.received_ns
         decisions = self.strategy.on_tick(view)
         self._last = view.sequence

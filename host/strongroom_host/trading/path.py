@@ -25,6 +25,7 @@ from strongroom_host.enclave_client.errors import EnclaveRefused
 from strongroom_host.errors import HostError
 from strongroom_host.latency.stages import Stage
 from strongroom_host.latency.stats import Counter, Figures
+from strongroom_host.ring.tick import Side
 from strongroom_host.store import (
     AbsenceRule,
     Journal,
@@ -402,6 +403,15 @@ class OrderPath:
             self.run(self._standing(order) if settled else self._reconcile(order))
         if len(self._asked) > 2 * len(self.book.open) + 64:
             self._asked = {key: at for key, at in self._asked.items() if key in self.book.open}
+
+    def look(self, instrument: int, price: int) -> None:
+        """Has the orders asked about soon that a trade at `price` (1e-6) may have filled."""
+        for order_hash, order in self.book.open.items():
+            intent = order.intent
+            if intent.instrument == instrument and (
+                price <= intent.price if intent.side == Side.BUY else price >= intent.price
+            ):
+                self._asked.pop(order_hash, None)
 
     def _land(self, flight: _Flight) -> None:
         order, signed, now_ns = flight.order, flight.signed, monotonic_ns()

@@ -52,8 +52,8 @@ class Screen:
             self._state = text[1:]
             return
         shown_line = Text(text[1:], _STYLES.get(text[:1], ""), no_wrap=True, overflow="ellipsis")
-        if text[:1] == "h" and self._lines and self._lines[-1].plain == shown_line.plain:
-            return
+        if text[:1] == "h" and self._lines and self._lines[-1].plain[:1] != "#":
+            self._lines.pop()  # of decisions that went nowhere, the last one is enough
         self._lines.append(shown_line)
 
     def drawn(self, now: float) -> Group:
@@ -76,7 +76,11 @@ class Screen:
         for stage in _TIMED:
             points = self._figures.stages[stage].points()
             times.add_row(stage.title, *(shown(points[name]) for name in POINTS))
-        said = Text("\n").join(self._lines) if self._lines else Text("nothing yet", "dim")
+        said = (
+            Text("\n", no_wrap=True, overflow="ellipsis").join(self._lines)
+            if self._lines
+            else Text("nothing yet", "dim")
+        )
         return Group(head, counts, times, Panel(said, title="decisions", title_align="left"))
 
 

@@ -63,6 +63,8 @@ def line(said: Said, names: dict[int, TradedMarket]) -> str:
         return f"{said.missed} ticks missed"
     if said.event is not None:
         event = said.event
+        if event.outcome in (Outcome.NOT_SENT, Outcome.DENIED) and not any(event.order_hash):
+            return ""  # the decision's own line said so
         return f"#{event.number} {outcome_words(event)}"
     decision = said.decision
     if isinstance(decision, Cancel):
