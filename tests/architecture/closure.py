@@ -31,6 +31,7 @@ _PROVIDED_BY = {
     "google": "protobuf",
     "grpc": "grpcio",
     "sha3": "safe-pysha3",
+    "zmq": "pyzmq",
 }
 
 _PIN = re.compile(r"(?m)^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?P<rest>(?:.*\\\n)*.*)$")

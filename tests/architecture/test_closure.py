@@ -21,7 +21,7 @@ FOLDERS = {
     "attestation": ["attestation"],
     ".": ["enclave", "attestation", "eif", "host"],
 }
-EXTRAS = {".": ("archive", "fast", "record")}
+EXTRAS = {".": ("archive", "fast", "record", "torch", "trading")}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -42,7 +42,7 @@ def test_the_development_install_takes_the_same_ranges(folder: str) -> None:
 
 
 LOCKS = {
-    "requirements.lock": (".", ("build", "fast", "record")),
+    "requirements.lock": (".", ("build", "fast", "record", "trading")),
     "requirements-dev.lock": (".", ("dev",)),
     "enclave/requirements.lock": ("enclave", ()),
 }
