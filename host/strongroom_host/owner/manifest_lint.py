@@ -237,10 +237,10 @@ def _custody(key: Key) -> Iterator[_Remark]:
     if key.nonce_pool:
         yield (
             Severity.WARNING,
-            f"up to {key.nonce_pool} nonces are made ahead and kept in the enclave's memory: whoever"
-            " copies one, or runs a copy of that memory, can compute the private key",
-            "leave the pool off unless 25 microseconds an order are worth it; an image outside Nitro"
-            " refuses it in production (enclave/decisions/0010)",
+            f"up to {key.nonce_pool} nonces are made ahead and kept in the enclave's memory:"
+            " whoever copies one, or runs a copy of that memory, can compute the private key",
+            "leave the pool off unless some 20 microseconds an order are worth it; where memory can"
+            " be copied, the enclave refuses it in production (enclave/decisions/0010)",
         )
 
 

@@ -41,6 +41,41 @@ def test_a_new_manifest_is_valid_and_careful(machine: Machine) -> None:
     assert all(finding["severity"] != "error" for finding in findings)
 
 
+def test_a_nonce_pool_is_asked_for_by_key_and_warned_of(machine: Machine) -> None:
+    path, pooled = machine.folder / "m.json", machine.folder / "pooled.json"
+    options = ("manifest", "new", "--account", "fund", "--template", path, "--out")
+    machine.run(*options, pooled, "--nonce-pool", "main=64")
+    assert Manifest.parse(pooled.read_bytes()).keys[0].nonce_pool == 64
+    assert b'"nonce_pool": 64' in pooled.read_bytes()
+    assert b"nonce_pool" not in path.read_bytes(), "off unless asked for"
+    findings = machine.run("manifest", "lint", pooled, "--json").json
+    (warned,) = [finding for finding in findings if "nonces" in finding["text"]]
+    assert (warned["severity"], warned["where"]) == ("warning", "key main")
+    assert "private key" in warned["text"]
+    assert "64 nonces made ahead" in machine.run("manifest", "explain", pooled).out
+    assert "nonces" not in machine.run("manifest", "explain", path).out
+    wider = machine.run("manifest", "diff", path, pooled).out
+    assert "WIDER" in wider
+    assert "nonces made ahead" in wider
+    machine.run(*options, machine.folder / "off.json", "--nonce-pool", "main=0")
+    assert (machine.folder / "off.json").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("main", "KEY=N"), ("main=", "KEY=N"), ("main=x", "KEY=N"), ("main=-1", "KEY=N"),
+        ("main=4097", "0 to 4096"), ("main=1.5", "KEY=N"), ("other=8", "main"), ("=8", "main"),
+    ],
+)  # fmt: skip
+def test_a_nonce_pool_that_is_none_is_explained(machine: Machine, text: str, says: str) -> None:
+    options = ("manifest", "new", "--account", "fund", "--template", machine.folder / "m.json")
+    refused = machine.run(*options, "--out", machine.folder / "n.json", "--nonce-pool", text,
+                          expect=2)  # fmt: skip
+    assert says in refused.err
+    assert not (machine.folder / "n.json").exists()
+
+
 def test_lint_fixes_the_spelling_and_nothing_else(machine: Machine) -> None:
     path = machine.folder / "m.json"
     canonical = path.read_bytes()

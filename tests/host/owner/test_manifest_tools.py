@@ -149,6 +149,8 @@ def test_impossible_policies_and_owners_are_refused() -> None:
         with_first_key(venue="nowhere.example"),
         with_first_key(wallet="eoa"),
         with_first_key(per_boot=False),
+        with_first_key(nonce_pool=4097),
+        edit(BASE, keys=(BASE.keys[0], edit(BASE.keys[1], per_boot=False, nonce_pool=1))),
         with_market(max_price=Decimal(1)),
         with_market(min_price=Decimal("0.9")),
         edit(BASE, genesis=edit(BASE.genesis, quorum=4)),
@@ -328,6 +330,7 @@ WIDER: list[Any] = [
     with_first_key(chain_id=80002),
     with_first_key(source="import"),
     with_first_key(wallet="proxy"),
+    with_first_key(nonce_pool=1),
     edit(BASE, keys=(BASE.keys[0], edit(BASE.keys[1], name="new"))),
     edit(BASE, keys=(*BASE.keys, edit(BASE.keys[1], name="new"))),
     with_client(calls=("order", "template", "cancel", "query")),
@@ -527,6 +530,7 @@ def test_every_field_of_the_schema_is_compared() -> None:
     assert fields["window"] == ("seconds", "notional")
     assert type(BASE.keys[0]).__struct_fields__ == (
         "name", "source", "wallet", "funder", "chain_id", "venue", "per_boot", "policy",
+        "nonce_pool",
     )  # fmt: skip
     assert type(BASE.keys[0].policy).__struct_fields__ == (
         "markets", "order_types", "order_notional", "windows", "orders_per_minute",
