@@ -17,14 +17,13 @@ from typing import Annotated, Final
 
 import typer
 
-from strongroom_host.cli.daemon import WithStdinOption
 from strongroom_host.cli.orphans import end_with_stdin
 from strongroom_host.cli.output import print_json, say, warn
-from strongroom_host.egress.targets import Target, parse_target
 from strongroom_host.errors import BadInput
 from strongroom_host.pins import PinSet, pinned_context, verifying_context
 from strongroom_host.private_files import read_private, write_private
 from strongroom_host.relay import ClientLimits, RelayClient
+from strongroom_host.relay.addresses import parse_address, show_address
 from strongroom_host.relay.core import CoreLimits
 from strongroom_host.relay.counters import prometheus
 from strongroom_host.relay.dialing import Venue
@@ -32,7 +31,6 @@ from strongroom_host.relay.keys import MIN_PSK, PskRefused, fingerprint, parse_p
 from strongroom_host.relay.reasons import WORDS, Reason
 from strongroom_host.relay.server import Relay, RelayLimits
 from strongroom_host.relay.upstream import PoolLimits
-from strongroom_host.runners.forward import parse_listen
 
 __all__ = ["VARIABLE", "app", "read_psk"]
 
@@ -57,6 +55,9 @@ PskFileOption = Annotated[
 ]
 AddressArgument = Annotated[
     str, typer.Argument(metavar="ADDRESS:PORT", help="Where the relay listens.")
+]
+WithStdinOption = Annotated[
+    bool, typer.Option("--with-stdin", help="Also stop when stdin closes (no orphan).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -142,13 +143,13 @@ def run(
 ) -> None:
     """Forward requests until SIGINT or SIGTERM; SIGUSR1 prints the counters on stderr."""
     psk = read_psk(psk_file)
-    target = _target(upstream)
+    host, port = parse_address(upstream, default_port=443)
     context = verifying_context(ca)
     if pin:
-        context = pinned_context(PinSet.of(target.host, pin), cafile=ca)
+        context = pinned_context(PinSet.of(host, pin), cafile=ca)
     else:
-        warn(f"{target.host} is verified, but not pinned: name its keys with --pin")
-    venue = Venue(target.host, target.port, context, [_dial(text) for text in dial or []])
+        warn(f"{host} is verified, but not pinned: name its keys with --pin")
+    venue = Venue(host, port, context, [parse_address(text) for text in dial or []])
     limits = RelayLimits(
         core=CoreLimits(sessions=sessions, v1=not no_v1, v1_memory=v1_memory),
         pool=PoolLimits(connections=connections),
@@ -157,13 +158,13 @@ def run(
     )
     # The thread that connects must not hold up the one that carries orders.
     sys.setswitchinterval(_SWITCH_S)
-    with Relay(psk, venue, parse_listen(listen), log=_log, limits=limits) as relay:
+    with Relay(psk, venue, parse_address(listen, any_port=True), log=_log, limits=limits) as relay:
         _handle_signals(relay)
         if with_stdin:
             end_with_stdin()
         gc.collect()
         gc.freeze()
-        relay.run(lambda: _ready(relay, psk, target, as_json=as_json))
+        relay.run(lambda: _ready(relay, psk, show_address(host, port), as_json=as_json))
         _stopped(relay, as_json=as_json)
 
 
@@ -269,19 +270,8 @@ class _Numbers:
 
 
 def _client(address: str, key: bytes) -> RelayClient:
-    target = parse_target(address)
-    return RelayClient(
-        (target.host, target.port), key, _Numbers(), host="-", limits=ClientLimits(handshake_s=3)
-    )
-
-
-def _target(text: str) -> Target:
-    return parse_target(text if ":" in text else f"{text}:443")
-
-
-def _dial(text: str) -> tuple[str, int]:
-    target = parse_target(text)
-    return target.host, target.port
+    limits = ClientLimits(handshake_s=3)
+    return RelayClient(parse_address(address), key, _Numbers(), host="-", limits=limits)
 
 
 def _checked_path(path: str) -> str:
@@ -308,14 +298,13 @@ def _log(line: str) -> None:
     sys.stderr.flush()
 
 
-def _ready(relay: Relay, key: bytes, target: Target, *, as_json: bool) -> None:
-    host, port = relay.address
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _ready(relay: Relay, key: bytes, upstream: str, *, as_json: bool) -> None:
+    shown = show_address(*relay.address)
     if as_json:
-        told = {"ready": True, "address": shown, "upstream": str(target)}
+        told = {"ready": True, "address": shown, "upstream": upstream}
         typer.echo(json.dumps({**told, "key": fingerprint(key), "boot": relay.boot.name.hex()}))
     else:
-        say(f"takes requests for {target} at {shown} (UDP), key {fingerprint(key)}")
+        say(f"takes requests for {upstream} at {shown} (UDP), key {fingerprint(key)}")
     sys.stdout.flush()
 
 

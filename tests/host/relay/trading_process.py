@@ -1,6 +1,6 @@
 """A bot that dies: places orders over the relay, one after the other, until it is killed.
 
-Arguments: journal, counter file, relay port, PSK in hex, plan. Prints `ready` when it has a session.
+Arguments: journal, counter file, relay port, PSK in hex, plan. It prints `ready` when it is.
 """
 
 from __future__ import annotations
