@@ -23,7 +23,7 @@ from strongroom_host.feeds.backoff import Backoff
 from strongroom_host.feeds.core import RESYNC, Feed
 from strongroom_host.feeds.endpoints import Endpoint
 from strongroom_host.feeds.errors import Reason
-from strongroom_host.feeds.listener import MAX_MESSAGE, FeedListener
+from strongroom_host.feeds.listener import BOUND, MAX_MESSAGE, FeedListener
 
 __all__ = ["Keeper", "Patience"]
 
@@ -31,7 +31,7 @@ log = logging.getLogger("strongroom.feeds")
 E = TypeVar("E")
 
 _quiet = logging.getLogger("strongroom.feeds.picows")
-_quiet.disabled = True  # what matters of it is counted and said by us
+_quiet.setLevel(logging.CRITICAL + 1)  # what matters of it is counted and said by us
 
 _TOO_BIG: Final = 1009
 
@@ -129,19 +129,22 @@ class Keeper:
             pins=self._endpoint.pins,
             max_message=self._max,
         )
-        transport, _ = await ws_connect(
+        transport, made = await ws_connect(
             lambda: listener,
             self._endpoint.url,
             ssl_context=self._endpoint.context(),
             socket_factory=None if self._endpoint.address is None else self._dial,
             max_redirects=0,
             # A message that is only somewhat too long is dropped and the connection kept.
-            max_frame_size=4 * self._max,
+            max_frame_size=BOUND * self._max,
             websocket_handshake_timeout=self._patience.connect,
             enable_auto_pong=False,
             logger_name=_quiet,
             server_hostname=self._endpoint.host if self._dials_elsewhere else None,
         )
+        if made is not listener:  # closed before an answer, which picows does not call a failure
+            self._say(number, "handshake: closed without an answer")
+            return "handshake"
         if listener.failure is not None:
             transport.disconnect(False)
             with contextlib.suppress(WSError, OSError):

@@ -18,10 +18,13 @@ from strongroom_host.errors import HostError
 from strongroom_host.feeds.errors import Reason
 from strongroom_host.pins import PinSet, check_peer
 
-__all__ = ["MAX_MESSAGE", "FeedListener", "valid_close_code"]
+__all__ = ["BOUND", "MAX_MESSAGE", "FeedListener", "valid_close_code"]
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 """Bytes of a message that is taken; snapshots of many books come in one."""
+
+BOUND: Final = 4
+"""How many times longer than that a frame may be without ending the connection."""
 
 _ASSIGNED: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
@@ -79,6 +82,9 @@ class FeedListener(WSListener):
         """One frame; its payload is valid during this call only."""
         received_ns = time.monotonic_ns()
         if self._over:
+            return
+        if frame.payload_size > BOUND * self._max:
+            self._over = True  # picows is about to end it, and says so
             return
         if frame.rsv1 or frame.rsv2 or frame.rsv3:  # no extension was agreed on
             self._end(transport, "protocol_error", WSCloseCode.PROTOCOL_ERROR)

@@ -30,7 +30,7 @@ PATH: Final = "/ws/market"
 _MAX_REQUEST: Final = 64 * 1024
 
 _quiet = logging.getLogger("strongroom.testnet.picows")
-_quiet.disabled = True
+_quiet.setLevel(logging.CRITICAL + 1)
 
 
 class _Client(WSListener):
