@@ -12,10 +12,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import count
 from time import perf_counter_ns
 from typing import Any
+
+from strongroom_enclave.signer.nonces import NoncePool
 
 __all__ = ["PEERS", "ours", "peers", "rows", "summary"]
 
@@ -31,7 +34,26 @@ PEERS = ("py-clob-client-v2", "polymarket-client")
 ROUNDS = 5
 """Ours and the peers take turns, so that a busy moment of the machine does not hit only one."""
 
+POOL = 4096
+"""Nonces made ahead before each turn of a job that uses them; no turn asks for more."""
+
 Job = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """A job whose key signs with nonces made ahead, and what makes them."""
+
+    job: Job
+    pool: NoncePool
+
+    def __call__(self) -> object:
+        return self.job()
+
+    def refill(self) -> None:
+        """Fills the pool, off the clock."""
+        while self.pool.refill():
+            pass
 
 
 def ours() -> dict[str, Job]:
@@ -44,7 +66,9 @@ def ours() -> dict[str, Job]:
     from strongroom_enclave.signer.orders import Account, Order, SignatureType
     from strongroom_wire.frames import OrderIntent
 
-    key = SigningKey(bytes.fromhex(SECRET[2:]))
+    secret = bytes.fromhex(SECRET[2:])
+    key, pool = SigningKey(secret), NoncePool(secret, POOL)
+    quick, spare = SigningKey(secret, pool), NoncePool(secret, 1)
     account = Account(key.address, SignatureType.EOA, key.address)
     credential = ApiCredential(API_KEY, API_SECRET, PASSPHRASE)
     builder = RequestBuilder("clob.polymarket.com", account, credential)
@@ -66,11 +90,17 @@ def ours() -> dict[str, Job]:
     def order_to_request() -> bytes:
         return builder.post([(key.sign_order(fixed, exchange, account), terms)], TIMESTAMP)
 
+    def price_and_size_to_request_by_pool() -> bytes:
+        return builder.post([(quick.sign_order(order(), exchange, account), terms)], TIMESTAMP)
+
     digest = signed.order_hash
     return {
         "price and size -> complete signed request": price_and_size_to_request,
+        "same, nonce pool": Pooled(price_and_size_to_request_by_pool, pool),
         "order -> complete signed request": order_to_request,
         "of which libsecp256k1 (RFC 6979)": lambda: key._sign(digest, None),
+        "of which nonce pool": Pooled(lambda: pool.sign(digest), pool),
+        "making one nonce and using it": lambda: (spare.refill(), spare.sign(digest)),
         "of which EIP-712 digest": lambda: exchange.digest(fixed.struct_hash()),
         "of which body, HMAC, head": lambda: builder.post([(signed, terms)], TIMESTAMP),
     }
@@ -161,7 +191,9 @@ def summary(samples: Iterable[int]) -> dict[str, float]:
 
 def _measure(job: Job, times: int) -> list[int]:
     samples = []
-    for _ in range(times):
+    for done in range(times):
+        if isinstance(job, Pooled) and done % (POOL // 2) == 0:
+            job.refill()
         start = perf_counter_ns()
         job()
         samples.append(perf_counter_ns() - start)
@@ -217,12 +249,14 @@ def rows(iterations: int = 20_000) -> list[dict[str, Any]]:
     samples = _take_turns({**our_jobs, **peer_jobs}, times)
     figures = {name: summary(taken) for name, taken in samples.items()}
     bare = {n: summary(t) for n, t in _default_install(max(20, iterations // 200)).items()}
-    whole, *parts = our_jobs
+    whole, pooled, *parts = our_jobs
     found = [
         _row(whole, figures[whole], f"{peer}, {install}", medians[peer]["p50"])
         for medians, install in ((figures, "coincurve installed"), (bare, "default install"))
         for peer in PEERS
     ]
+    plain = figures[whole]["p50"]
+    found.append(_row(pooled, figures[pooled], "ours, RFC 6979", plain))
     return found + [_row(part, figures[part], "", None) for part in parts]
 
 
