@@ -165,6 +165,7 @@ def test_before_the_first_anchor_there_is_no_time() -> None:
 
 def test_a_connection_that_vanishes_is_not_waited_for(signer: Signer) -> None:
     """One can be gone before it is taken; signing must not wait for another."""
+    signer.settle()
     assert not signer.service._listener.getblocking()
 
 
