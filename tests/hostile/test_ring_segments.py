@@ -7,6 +7,7 @@ neither be read as ticks nor end the process.
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,8 +181,8 @@ def test_a_refused_claim_leaves_no_lock(left: Path) -> None:
 
 @given(st.binary(min_size=0, max_size=200), st.integers(0, 600))
 def test_only_our_own_errors_leave_the_header(data: bytes, offset: int) -> None:
-    descriptor = os.memfd_create("ring")
-    path = Path("ring")
+    stream = tempfile.TemporaryFile()
+    descriptor, path = stream.fileno(), Path("ring")
     try:
         header = bytearray(layout.HEADER_SIZE)
         fixed = (layout.MAGIC, layout.VERSION, layout.DIGEST, SLOTS, 4, bytes(16), 0)
@@ -196,12 +197,13 @@ def test_only_our_own_errors_leave_the_header(data: bytes, offset: int) -> None:
     except (RingAbsent, RingInvalid):
         pass
     finally:
-        os.close(descriptor)
+        stream.close()
 
 
 @given(st.binary(min_size=1, max_size=128), st.integers(0, 5 * 128 - 1))
 def test_consumers_that_scribbled_over_their_entries_stop_nobody(data: bytes, at: int) -> None:
-    descriptor = os.memfd_create("ring")
+    stream = tempfile.TemporaryFile()
+    descriptor = stream.fileno()
     memory = bytearray(layout.SLOTS_OFFSET - layout.CONSUMERS_OFFSET)
     memory[at : at + len(data)] = data
     consumers = Consumers(memoryview(memory), 4, descriptor)
@@ -218,7 +220,7 @@ def test_consumers_that_scribbled_over_their_entries_stop_nobody(data: bytes, at
         pass
     finally:
         consumers.release()
-        os.close(descriptor)
+        stream.close()
 
 
 def test_a_circle_scribbled_into_the_entries_does_not_hang(left: Path) -> None:

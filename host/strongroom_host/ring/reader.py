@@ -3,6 +3,7 @@
 import os
 import time
 import weakref
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,6 +24,7 @@ __all__ = ["RingReader"]
 _FOLLOW_S: Final = 0.02
 _LOOK_S: Final = 1.0
 _NAP_S: Final = 0.00005
+_YIELD: Final[Callable[[], None]] = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
 class RingReader(Cursor):
@@ -221,7 +223,7 @@ class RingReader(Cursor):
         """Polls for some tens of microseconds."""
         for _ in range(64):
             if pause:
-                os.sched_yield()
+                _YIELD()
             tick = self.poll()
             if tick is not None:
                 return tick

@@ -330,3 +330,24 @@ def test_a_ring_removed_while_a_new_producer_waits_is_made_anew() -> None:
         assert writer.position == 0
     with pytest.raises(RingAbsent):
         remove_ring("ring")
+
+
+def test_a_ring_that_its_producer_removes_while_another_waits_for_it_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second one has opened the first one's file, and gets its lock when that file is gone."""
+    from strongroom_host.ring import claiming
+
+    first = RingWriter.create("ring")
+    real = claiming.try_lock
+
+    def ends_first(descriptor: int, byte: int, patience: float = 0.0) -> bool:
+        first.close()
+        return real(descriptor, byte, patience)
+
+    monkeypatch.setattr(claiming, "try_lock", ends_first)
+    with RingWriter.create("ring") as second:
+        assert second._segment.is_current()
+        with RingReader.attach("ring") as reader:
+            publish(second, 1)
+            assert reader.poll() is not None
