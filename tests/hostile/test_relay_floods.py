@@ -1,7 +1,7 @@
 """Floods at a relay: forged, replayed, cut and stale packets, none of which gets anywhere.
 
-A few ten thousand, or a million with STRONGROOM_SOAK=1, most of them against the relay's core: there
-are no sockets in the way, so none is lost uncounted. Others over real sockets, while somebody trades.
+A few ten thousand, or a million with STRONGROOM_SOAK=1. Most go to the relay's core: no sockets
+are in the way, so none is lost uncounted. Others go over real sockets, while somebody trades.
 """
 
 from __future__ import annotations

@@ -12,18 +12,28 @@ from typing import Final, Protocol
 
 import msgspec
 
-from strongroom_host.relay.pending import Pending
 from strongroom_host.venue import NotSent, OutcomeUnknown, VenueResponse
 
-__all__ = ["Beating", "Heartbeats", "Sender"]
+__all__ = ["Beating", "Heartbeats", "Sender", "UnderWay"]
 
 _LIFETIME_NS: Final = 2_000_000_000
+
+
+class UnderWay(Protocol):
+    """A request that was sent; `Pending` is one."""
+
+    @property
+    def done(self) -> bool:
+        """Whether there is something certain to say."""
+
+    def result(self) -> VenueResponse:
+        """The venue's answer; raises `NotSent` or `OutcomeUnknown` where there is none."""
 
 
 class Sender(Protocol):
     """What heartbeats are sent with; `RelayClient` is one."""
 
-    def begin(self, request: bytes, deadline_ns: int) -> Pending:
+    def begin(self, request: bytes, deadline_ns: int) -> UnderWay:
         """Sends a request without waiting for its answer."""
 
 
@@ -55,7 +65,7 @@ class Heartbeats:
         self._sign, self._sender, self._period_ns = sign, sender, period_ns
         self._id = ""
         self._due_ns = 0
-        self._pending: Pending | None = None
+        self._pending: UnderWay | None = None
         self.state = Beating()
 
     def turn(self, now_ns: int) -> None:
@@ -77,7 +87,7 @@ class Heartbeats:
         except NotSent as error:
             self._failed(str(error), now_ns)
 
-    def _settle(self, pending: Pending, now_ns: int) -> None:
+    def _settle(self, pending: UnderWay, now_ns: int) -> None:
         try:
             response = pending.result()
         except (NotSent, OutcomeUnknown) as error:
