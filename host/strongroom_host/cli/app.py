@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "panic": "strongroom_host.cli.panic:panic",
     "order": "strongroom_host.cli.order:app",
     "trade": "strongroom_host.cli.trade:app",
+    "latency": "strongroom_host.cli.latency:latency",
     "log": "strongroom_host.cli.log:app",
     "archive": "strongroom_host.cli.archive:app",
     "witness": "strongroom_host.cli.witness:app",

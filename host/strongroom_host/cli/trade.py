@@ -26,6 +26,7 @@ from strongroom_host.cli.order import (
 from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.relay import VARIABLE, read_psk
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
+from strongroom_host.cli.strategy import paper
 from strongroom_host.enclave_client.address import parse_enclave_address
 from strongroom_host.errors import BadInput, HostError
 from strongroom_host.latency.stages import Stage
@@ -46,6 +47,9 @@ app = typer.Typer(
 )
 
 _PATIENCE_S = 20.0
+
+
+app.command("paper")(paper)
 
 
 @app.command("run")

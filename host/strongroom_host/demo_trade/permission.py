@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -38,22 +39,37 @@ from strongroom_host.owner.statements import (
     parse_budget,
 )
 from strongroom_host.private_files import write_atomic
+from strongroom_host.testnet.contracts import is_protocol_v2_position
 from strongroom_host.trust.record import EvidencePolicy
 
-__all__ = ["BAND", "WINDOW", "permit_trading"]
+__all__ = ["BAND", "WINDOW", "Allowance", "permit_trading"]
 
-_FUNDS: Final = "1000"
-_ORDER: Final = "40"
+_FUNDS: Final = "100000"
 WINDOW: Final = Decimal(100)
 """pUSD that may be signed for in a minute: little enough that an eager strategy meets it."""
 BAND: Final = "0.43-0.70"
 """Prices that may be signed for: the market leaves them now and then."""
-_BUDGET: Final = "2000:2000"
 _PERMIT_MS: Final = 3_600_000
 _BOT: Final = "order,template,cancel,heartbeat,query,health,log"
 
 
-def permit_trading(folders: Folders, venue: VenueReady, host: HostReady, market: Market) -> str:
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the owners allow: pUSD an order and a minute, a price band, pUSD and orders in all."""
+
+    order: str = "40"
+    minute: Decimal = WINDOW
+    band: str = BAND
+    budget: str = "2000:2000"
+
+
+def permit_trading(
+    folders: Folders,
+    venue: VenueReady,
+    host: HostReady,
+    market: Market,
+    allowed: Allowance = Allowance(),
+) -> str:
     """Has three owners allow one bot to trade one market; returns the trading key's address.
 
     The bot's folder then has its identity, the trust file and the signed manifest.
@@ -63,7 +79,7 @@ def permit_trading(folders: Folders, venue: VenueReady, host: HostReady, market:
     """
     owners = make_owners(folders)
     card = ClientIdentity.generate("bot").save(folders.bot)
-    draft = _draft(owners, card, market, venue.ca)
+    draft = _draft(owners, card, market, venue.ca, allowed)
     write_atomic(folders.manifest, draft.serialise())
     sign_manifest(draft, owners, OWNERS[:2], folders.signed_manifest)
     manifest, statement = read_manifest(folders.signed_manifest)
@@ -75,15 +91,19 @@ def permit_trading(folders: Folders, venue: VenueReady, host: HostReady, market:
     trust.save(folders.bot / "trust.json")
     write_atomic(folders.bot / "manifest.signed.json", folders.signed_manifest.read_bytes())
     desk = OwnersDesk(owners, manifest, policy, address)
-    return _make_key(desk, owners[OWNERS[0]], manifest, venue)
+    return _make_key(desk, owners[OWNERS[0]], manifest, venue, allowed)
 
 
-def _draft(owners: dict[str, OwnerFolder], card: Path, market: Market, venue_ca: Path) -> Manifest:
+def _draft(
+    owners: dict[str, OwnerFolder], card: Path, market: Market, venue_ca: Path, allowed: Allowance
+) -> Manifest:
     keys = tuple(folder.public_key.hex() for folder in owners.values())
+    token = market.tokens[0]
+    exchange = "v3" if is_protocol_v2_position(int(token)) else "v2"
     policy = new_policy(
-        (parse_market(f"{market.tokens[0]}:v2:buy,sell:{BAND}"),),
-        order_notional=_ORDER,
-        windows=(parse_window(f"60={WINDOW}"),),
+        (parse_market(f"{token}:{exchange}:buy,sell:{allowed.band}"),),
+        order_notional=allowed.order,
+        windows=(parse_window(f"60={allowed.minute}"),),
         order_types="GTC,FOK,FAK",
         orders_per_minute=1200,
     )
@@ -108,7 +128,11 @@ def _draft(owners: dict[str, OwnerFolder], card: Path, market: Market, venue_ca:
 
 
 def _make_key(
-    desk: OwnersDesk, first: OwnerFolder, manifest: VerifiedManifest, venue: VenueReady
+    desk: OwnersDesk,
+    first: OwnerFolder,
+    manifest: VerifiedManifest,
+    venue: VenueReady,
+    allowed: Allowance,
 ) -> str:
     evidence = desk.evidence()
     with desk.control(evidence) as client:
@@ -124,7 +148,7 @@ def _make_key(
         now_ms = time.time_ns() // 1_000_000
         permit = draft_permit(
             evidence,
-            (parse_budget(f"{KEY}={_BUDGET}", manifest.manifest),),
+            (parse_budget(f"{KEY}={allowed.budget}", manifest.manifest),),
             serial=first.next_serial(now_ms // 1000),
             not_after=now_ms + _PERMIT_MS,
             share=first.share(),

@@ -43,10 +43,11 @@ class Stage(Enum):
     SIGNED = _Facts("tick to signed", "frame arrived -> request complete", Where.LIVE)
     OUT = _Facts("tick to sent", "frame arrived -> request with the network", Where.LIVE)
     DECODE = _Facts("feed decode", "one message -> ticks", Where.APART)
-    RING = _Facts("ring", "published -> read, by another process", Where.APART)
+    RING = _Facts("ring", "published and read again, in one process", Where.APART)
     POLICY = _Facts("policy", "all rules of one order", Where.APART)
     HASH = _Facts("hash", "EIP-712 digest", Where.APART)
-    SIGN = _Facts("sign", "secp256k1", Where.APART)
+    SIGN = _Facts("sign", "secp256k1, RFC 6979", Where.APART)
+    SIGN_AHEAD = _Facts("sign, nonce ahead", "secp256k1 with a nonce of the pool", Where.APART)
     BUILD = _Facts("build", "body, HMAC, head", Where.APART)
     LOG = _Facts("log", "leaf and tree", Where.APART)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from strongroom_host.latency.histogram import POINTS, Histogram
 from strongroom_host.latency.stages import PARTS, Stage, Where
 
-__all__ = ["COLUMNS", "Row", "budget", "cells", "jitter", "legend", "shares", "shown"]
+__all__ = ["COLUMNS", "Row", "aligned", "budget", "cells", "jitter", "legend", "shares", "shown"]
 
 COLUMNS = ("stage", "n", *POINTS, "max", "share", "jitter")
 
@@ -83,6 +83,19 @@ def cells(row: Row) -> tuple[str, ...]:
     figures = [shown(row.points[name]) for name in POINTS]
     share = "" if row.share is None else f"{row.share:.0%}"
     return (title, f"{row.count:,}", *figures, shown(row.longest), share, shown(row.jitter))
+
+
+def aligned(rows: Iterable[Row]) -> list[str]:
+    """Returns the table as lines of text, the figures one under the other."""
+    lines = [COLUMNS, *map(cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
 
 
 def legend(rows: Iterable[Row]) -> list[str]:
