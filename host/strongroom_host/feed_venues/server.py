@@ -268,10 +268,10 @@ class FeedVenue:
             if answer is None or self.refusing:
                 writer.transport.abort()
                 return
-            writer.write(answer)
             self.accepted += 1
             link = Link(self.accepted, writer)
             self.links.append(link)
+            writer.write(answer)
             self.opened(link)
             buffer = bytearray()
             while data := await reader.read(1 << 16):
