@@ -5,48 +5,21 @@ enclave, `Site` holds the database and the port, and a test may put anything bet
 """
 
 import socket
-import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from strongroom_host.venues.defaults import (
-    Login,
-    default_market,
-    default_venues,
-    make_account,
-    plan_for,
-)
-from strongroom_host.venues.history import History
-from strongroom_host.venues.server import VenuesServer
-from strongroom_host.venues.world import VenueClock, World
+from tests.fakes.exchanges import DAY_MS, HOUR_MS, LocalExchanges, local_exchanges
 
 __all__ = ["DAY_MS", "HOUR_MS", "Exchanges", "Tap", "exchanges"]
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 _CHUNK = 1 << 16
 
 
-@dataclass(frozen=True)
-class Exchanges:
-    """A running server of venues whose truth is known, and how to log in."""
-
-    server: VenuesServer
-    logins: Mapping[str, Login]
-    since_ms: int
-    """A full hour before anything happened."""
-
-    @property
-    def root(self) -> bytes:
-        """The CA's certificate, DER."""
-        return ssl.PEM_cert_to_DER_cert(self.server.ca_path.read_text())
-
-    def truth(self, venue: str) -> History:
-        """What really happened in the account at that venue."""
-        return self.server.world.named(venue, "main").history
+class Exchanges(LocalExchanges):
+    """Local exchanges, and what of them must not be seen."""
 
     def marks(self, venue: str) -> set[bytes]:
         """What of the account must be seen nowhere: ids, amounts and prices of its trades, long
@@ -68,19 +41,8 @@ def exchanges(
     folder: Path, *venues: str, days: int = 4, orders: int = 40, seed: str = "hostile"
 ) -> Iterator[Exchanges]:
     """Serves these venues, each with one account that traded for some days up to a minute ago."""
-    clock = VenueClock()
-    now = clock() - 60_000  # before what counts as too fresh
-    market = default_market(seed, now)
-    accounts, logins = [], {}
-    start = now - days * DAY_MS
-    for venue in venues:
-        account, logins[venue] = make_account(
-            venue, market, plan_for(venue, market, start, now, orders=orders), seed
-        )
-        accounts.append(account)
-    world = World(market, accounts)
-    with VenuesServer(world, default_venues(world, limits=False), folder, clock=clock) as server:
-        yield Exchanges(server, logins, start // HOUR_MS * HOUR_MS)
+    with local_exchanges(folder, *venues, days=days, orders=orders, seed=seed) as made:
+        yield Exchanges(made.server, made.logins, made.since_ms)
 
 
 @dataclass

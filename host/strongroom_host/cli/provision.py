@@ -11,6 +11,7 @@ from strongroom_wire.owners import Statement
 from strongroom_wire.statements import Action, OwnerOrder
 
 from strongroom_host.cli.output import print_json, say, warn
+from strongroom_host.cli.record_memory import remember_attested
 from strongroom_host.cli.session import (
     DEFAULT_ENCLAVE,
     DEFAULT_OWNER,
@@ -249,6 +250,7 @@ def _submit(
         say(f"key {order.key} is enrolled; API key id {answer.decode('ascii', 'replace')}")
     elif order.action is Action.CONNECT:
         say(f"account {order.key} is connected")
+        remember_attested(session, session.evidence())
     return answer
 
 

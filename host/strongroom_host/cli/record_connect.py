@@ -9,7 +9,6 @@ from strongroom_wire.errors import Code
 
 from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.provision import carry_out
-from strongroom_host.cli.record_memory import remember_attested
 from strongroom_host.cli.record_options import AccountArgument
 from strongroom_host.cli.session import (
     DEFAULT_ENCLAVE,
@@ -97,7 +96,6 @@ def connect(
             f"{account} was not connected: {what}", actual=error.code.name, remedy=remedy
         ) from error
     if answer is not None:
-        remember_attested(session, session.evidence())
         say("the log has a leaf of it, and the key is in the record's sealed state alone")
         say(f"next: strongroom record sync {account} --wait")
 

@@ -161,14 +161,15 @@ def print_kept(console: Console, kept: Path, hand: ByHand) -> None:
     """Prints where everything is, and how to do each step by hand there."""
     console.print(Text.assemble(("\nKept in ", "bold"), str(kept)), soft_wrap=True)
     console.print(
-        "Each step by hand, in that folder. Venue and host take terminals of their own. Owners and"
+        "Each step by hand, in that folder. What stays takes a terminal of its own. Owners and"
         " bot are made already; trust files and manifest are made anew, since a venue has a new CA"
         " at each start."
     )
     _print_line(console, f"cd {shlex.quote(str(kept))}")
     _print_line(console, f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     for step in (*hand.servers(), *hand.steps()):
-        _print_line(console, f"# {step.who}: {step.what}", "dim")
+        stays = " (stays)" if step.stays else ""
+        _print_line(console, f"# {step.who}: {step.what}{stays}", "dim")
         _print_line(console, step.line)
 
 

@@ -4,14 +4,27 @@ Wider means that something becomes possible which was not: for the trading keys,
 network, or for fewer owners than before.
 """
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from typing import TypeVar
 
-from strongroom_wire.manifest import Account, Egress, Key, Manifest, Market, OwnerSet, Policy, Tier
+from strongroom_wire.manifest import (
+    Account,
+    Client,
+    Egress,
+    Key,
+    Manifest,
+    Market,
+    OwnerSet,
+    Policy,
+    Tier,
+)
 
 __all__ = ["Change", "Effect", "diff"]
+
+_Part = TypeVar("_Part")
 
 
 class Effect(Enum):
@@ -103,6 +116,23 @@ def _owners(old: Manifest, new: Manifest) -> Iterator[Change]:
             )
 
 
+def _each(
+    where: Callable[[str], str],
+    before: Mapping[str, _Part],
+    after: Mapping[str, _Part],
+    shown: Callable[[_Part], str],
+    compare: Callable[[str, _Part, _Part], Iterator[Change]],
+) -> Iterator[Change]:
+    """Compares what has names: one more is wider, one less narrower, and those in both are compared
+    one by one. `where` says how a name is shown."""
+    for name in _only(after, before):
+        yield Change(Effect.WIDER, where(name), "-", shown(after[name]))
+    for name in _only(before, after):
+        yield Change(Effect.NARROWER, where(name), shown(before[name]), "-")
+    for name in [name for name in before if name in after]:
+        yield from compare(where(name), before[name], after[name])
+
+
 def _only(these: Iterable[str], others: Container[str]) -> list[str]:
     """In the order of the document, so that a comparison always reads the same."""
     return [name for name in these if name not in others]
@@ -120,20 +150,19 @@ def _marks(count: int) -> str:
 def _clients(old: Manifest, new: Manifest) -> Iterator[Change]:
     before = {client.name: client for client in old.clients}
     after = {client.name: client for client in new.clients}
-    for name in _only(after, before):
-        calls = ", ".join(after[name].calls) or "no calls"
-        yield Change(Effect.WIDER, f"client {name}", "-", calls)
-    for name in _only(before, after):
-        yield Change(Effect.NARROWER, f"client {name}", ", ".join(before[name].calls), "-")
-    for name in [name for name in before if name in after]:
-        one, two = before[name], after[name]
-        yield from _set(f"client {name}: calls", one.calls, two.calls)
-        if one.certificate != two.certificate or one.frame_key != two.frame_key:
-            # Whoever holds the new keys could do nothing before.
-            yield Change(
-                Effect.WIDER, f"client {name}: keys", one.frame_key[:16], two.frame_key[:16]
-            )
+    yield from _each("client {}".format, before, after, _calls, _client)
     yield from _order("clients", list(before), list(after))
+
+
+def _calls(client: Client) -> str:
+    return ", ".join(client.calls) or "no calls"
+
+
+def _client(where: str, old: Client, new: Client) -> Iterator[Change]:
+    yield from _set(f"{where}: calls", old.calls, new.calls)
+    if old.certificate != new.certificate or old.frame_key != new.frame_key:
+        # Whoever holds the new keys could do nothing before.
+        yield Change(Effect.WIDER, f"{where}: keys", old.frame_key[:16], new.frame_key[:16])
 
 
 def _witnesses(old: Manifest, new: Manifest) -> Iterator[Change]:
@@ -161,15 +190,13 @@ def _witnesses(old: Manifest, new: Manifest) -> Iterator[Change]:
 def _egress(old: Manifest, new: Manifest) -> Iterator[Change]:
     before = {venue.host: venue for venue in old.egress}
     after = {venue.host: venue for venue in new.egress}
-    for host in _only(after, before):
-        yield Change(Effect.WIDER, f"egress {host}", "-", _venue(after[host]))
-    for host in _only(before, after):
-        yield Change(Effect.NARROWER, f"egress {host}", _venue(before[host]), "-")
-    for host in [host for host in before if host in after]:
-        one, two = before[host], after[host]
-        if one != two:
-            yield Change(_egress_effect(one, two), f"egress {host}", _venue(one), _venue(two))
+    yield from _each("egress {}".format, before, after, _venue, _way)
     yield from _order("egress", list(before), list(after))
+
+
+def _way(where: str, old: Egress, new: Egress) -> Iterator[Change]:
+    if old != new:
+        yield Change(_egress_effect(old, new), where, _venue(old), _venue(new))
 
 
 def _egress_effect(old: Egress, new: Egress) -> Effect:
@@ -193,26 +220,16 @@ def _venue(egress: Egress) -> str:
 def _keys(old: Manifest, new: Manifest) -> Iterator[Change]:
     before = {key.name: key for key in old.keys}
     after = {key.name: key for key in new.keys}
-    for name in _only(after, before):
-        yield Change(Effect.WIDER, f"key {name}", "-", _kind(after[name]))
-    for name in _only(before, after):
-        yield Change(Effect.NARROWER, f"key {name}", _kind(before[name]), "-")
-    for name in [name for name in before if name in after]:
-        yield from _key(f"key {name}", before[name], after[name])
+    yield from _each("key {}".format, before, after, _kind, _key)
     yield from _order("keys", list(before), list(after))
 
 
 def _accounts(old: Manifest, new: Manifest) -> Iterator[Change]:
-    """Compares the track records: an account more, and more of one to be seen, is wider."""
+    """Compares the track records: an account more, and more of one to be seen, is wider. Whoever
+    relies on the record sees an account of it leave."""
     before = {account.name: account for account in old.accounts}
     after = {account.name: account for account in new.accounts}
-    for name in _only(after, before):
-        yield Change(Effect.WIDER, f"account {name}", "-", _place(after[name]))
-    for name in _only(before, after):
-        # Whoever relies on the record sees an account of it leave.
-        yield Change(Effect.NARROWER, f"account {name}", _place(before[name]), "-")
-    for name in [name for name in before if name in after]:
-        yield from _account(f"account {name}", before[name], after[name])
+    yield from _each("account {}".format, before, after, _place, _account)
     yield from _order("accounts", list(before), list(after))
 
 
@@ -294,12 +311,7 @@ def _policy(where: str, old: Policy, new: Policy) -> Iterator[Change]:
     yield from _windows(where, old, new)
     before = {market.token: market for market in old.markets}
     after = {market.token: market for market in new.markets}
-    for token in _only(after, before):
-        yield Change(Effect.WIDER, f"{where}: market {token[:12]}", "-", _band(after[token]))
-    for token in _only(before, after):
-        yield Change(Effect.NARROWER, f"{where}: market {token[:12]}", _band(before[token]), "-")
-    for token in [token for token in before if token in after]:
-        yield from _market(f"{where}: market {token[:12]}", before[token], after[token])
+    yield from _each(lambda token: f"{where}: market {token[:12]}", before, after, _band, _market)
     yield from _order(f"markets of {where}", list(before), list(after))
 
 

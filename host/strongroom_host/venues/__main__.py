@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from strongroom_host.errors import HostError
+from strongroom_host.private_files import write_private
 from strongroom_host.venues.app import ADMIN_HEADER, ADMIN_HOST
 from strongroom_host.venues.defaults import (
     VENUES,
@@ -65,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         "--flows", type=int, default=24, help="how often money came, went or moved, in each"
     )
     parser.add_argument("--venue", action="append", choices=VENUES, help="default: all of them")
+    parser.add_argument(
+        "--write-keys",
+        action="store_true",
+        help="leave each account's key as VENUE.key in that folder, for `record connect --from`",
+    )
     parser.add_argument("--no-limits", action="store_true", help="count no calls")
     parser.add_argument(
         "--with-stdin", action="store_true", help="also stop when stdin closes (no orphan)"
@@ -108,6 +114,10 @@ def main(arguments: list[str] | None = None) -> int:
             for venue, login in logins.items()
         },
     }
+    if options.write_keys:
+        for venue, login in ready["logins"].items():
+            data = json.dumps(login).encode()
+            write_private(options.dir / f"{venue}.key", data, replace=True)
     sys.stdout.write(_readable(ready) if sys.stdout.isatty() else json.dumps(ready) + "\n")
     sys.stdout.flush()
     if options.with_stdin:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -40,13 +39,7 @@ from strongroom_host.runners.local import LocalRunner
 from strongroom_host.trust.record import EvidencePolicy
 from strongroom_host.venues.defaults import (
     Login,
-    default_market,
-    default_venues,
-    make_account,
-    plan_for,
 )
-from strongroom_host.venues.server import VenuesServer
-from strongroom_host.venues.world import VenueClock, World
 from strongroom_wire.bundle import Role
 from strongroom_wire.checkpoint import log_origin
 from strongroom_wire.errors import WireError
@@ -57,21 +50,16 @@ from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.record import Credentials
 from strongroom_wire.statements import OwnerOrder, Permit
 
+from tests.fakes.exchanges import HOUR_MS, LocalExchanges, local_exchanges
 from tests.host.record_store.databases import Database
 
 __all__ = ["Exchanges", "Site", "exchanges", "waited"]
 
-_HOUR_MS = 3_600_000
 STORE = "store.strongroom:1"
 
 
-@dataclass
-class Exchanges:
-    """Local venues with an account at each, and what really happened there."""
-
-    server: VenuesServer
-    logins: dict[str, Login]
-    root: bytes
+class Exchanges(LocalExchanges):
+    """Local exchanges, and what really happened there in the record's own words."""
 
     def egress(self) -> tuple[Egress, ...]:
         names = sorted(name.removesuffix(":443") for name in self.server.mapping)
@@ -79,7 +67,7 @@ class Exchanges:
         return tuple(Egress(name, 443, (), (self.root,)) for name in real)
 
     def events(self, venue: str) -> list[Event]:
-        history = self.server.world.named(venue, "main").history
+        history = self.truth(venue)
         events: list[Event] = [
             Trade(
                 fill.time_ms,
@@ -125,18 +113,10 @@ class Exchanges:
 
 @contextmanager
 def exchanges(folder: Path, *venues: str, days: int = 4, orders: int = 60) -> Iterator[Exchanges]:
-    clock = VenueClock()
-    now = clock() - 2 * _HOUR_MS
-    market = default_market("service", now)
-    accounts, logins = [], {}
-    for venue in venues:
-        start = now - days * 24 * _HOUR_MS
-        plan = plan_for(venue, market, start, now, orders=orders)
-        account, logins[venue] = make_account(venue, market, plan, "service")
-        accounts.append(account)
-    world = World(market, accounts)
-    with VenuesServer(world, default_venues(world, limits=False), folder, clock=clock) as server:
-        yield Exchanges(server, logins, ssl.PEM_cert_to_DER_cert(server.ca_path.read_text()))
+    with local_exchanges(
+        folder, *venues, days=days, orders=orders, seed="service", quiet_ms=2 * HOUR_MS
+    ) as made:
+        yield Exchanges(made.server, made.logins, made.since_ms)
 
 
 @dataclass
