@@ -7,6 +7,7 @@ a signature made for one purpose from being valid for another.
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 
 from strongroom_wire.errors import Malformed, TooLarge
@@ -82,19 +83,15 @@ def digest(domain: bytes, *fields: bytes) -> bytes:
     return sha256(pack(domain, *fields)).digest()
 
 
-def u32(value: int) -> bytes:
-    """Returns `value` as 4 bytes, big-endian; `Malformed` when it does not fit."""
-    return _big_endian(value, 4)
+def _big_endian(value: int, size: int) -> bytes:
+    """Returns `value` in so many bytes; `Malformed` when it does not fit."""
+    try:
+        return value.to_bytes(size, "big")
+    except OverflowError as error:
+        raise Malformed("integer", f"0 to 2**{8 * size} - 1", value) from error
 
 
-def u64(value: int) -> bytes:
-    """Returns `value` as 8 bytes, big-endian; `Malformed` when it does not fit."""
-    return _big_endian(value, 8)
-
-
-def u256(value: int) -> bytes:
-    """Returns `value` as 32 bytes, big-endian; `Malformed` when it does not fit."""
-    return _big_endian(value, 32)
+u32, u64, u256 = (partial(_big_endian, size=size) for size in (4, 8, 32))
 
 
 def uint(field: bytes, size: int) -> int:
@@ -106,10 +103,3 @@ def uint(field: bytes, size: int) -> int:
     if len(field) != size:
         raise Malformed("integer field", f"{size} bytes", len(field))
     return int.from_bytes(field, "big")
-
-
-def _big_endian(value: int, size: int) -> bytes:
-    try:
-        return value.to_bytes(size, "big")
-    except OverflowError as error:
-        raise Malformed("integer", f"0 to 2**{8 * size} - 1", value) from error

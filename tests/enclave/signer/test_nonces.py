@@ -161,13 +161,24 @@ def in_a_child(check: Callable[[], bool]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork, with pytest's threads around
-def test_a_fork_leaves_the_child_nothing() -> None:
-    pool = full(3)
+def test_a_fork_leaves_the_child_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = NoncePool(SECRET, 4)
+    for _ in range(3):
+        assert pool.refill()
     key = SigningKey(SECRET, pool)
     account = Account(key.address, SignatureType.EOA, key.address)
     in_a_child(lambda: not any(pool._memory))
     in_a_child(lambda: pool.sign(DIGEST) == b"")
-    in_a_child(lambda: not pool.refill() and pool.sign(DIGEST) == b"")
+    in_a_child(lambda: not pool.refill())
+
+    def computes_nothing() -> bool:
+        def computed(*_: bytes, **__: bytes) -> bytes:
+            raise AssertionError("the parent's entries are not there, and not looked for")
+
+        monkeypatch.setattr(nonces, "_combined", computed)
+        return pool.sign(DIGEST) == b""
+
+    in_a_child(computes_nothing)
     plain = SigningKey(SECRET).sign_order(an_order(), Exchange.POLYGON_V2, account)
     in_a_child(lambda: key.sign_order(an_order(), Exchange.POLYGON_V2, account) == plain)
     assert all(pool.sign(DIGEST) for _ in range(3)), "the parent has all of them"

@@ -11,6 +11,7 @@ from strongroom_enclave.signer import nonces
 from strongroom_enclave.signer.nonces import NoncePool
 from strongroom_wire.errors import Code
 from strongroom_wire.frames import Reply
+from strongroom_wire.statements import Action
 
 from tests.enclave.signer_service.harness import started
 from tests.hostile.driver import Desk
@@ -101,7 +102,9 @@ def test_it_is_off_unless_the_manifest_says_so(pools: list[NoncePool]) -> None:
 def test_a_key_has_one_pool_however_often_it_is_asked_for(pools: list[NoncePool]) -> None:
     """Another pool for the same key would number its nonces from the start again."""
     with started(desk(2)) as signer:
-        assert signer.order_ok("main") == signer.order_ok("main")
+        address = signer.order_ok("main")
+        code, again = signer.order(Action.GENERATE, "main", b"another order for the same")
+        assert (code, again) == (Code.OK, address)
         signer.make_ready()
         signer.give(signer.permit(2))
         assert signed_by(signer.channel().buy(1))
