@@ -130,7 +130,9 @@ class Polymarket(Feed[str, Event]):
     def _salvage(self, connection: int, message: str, received_ns: int) -> list[Event]:
         """The events that can be read of a message that holds others as well."""
         try:
-            parts = msgspec.json.decode(message, type=list[msgspec.Raw] | msgspec.Raw)
+            several = message.lstrip().startswith("[")
+            kind = list[msgspec.Raw] if several else msgspec.Raw
+            parts: list[msgspec.Raw] | msgspec.Raw = msgspec.json.decode(message, type=kind)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise Refused(Reason.MALFORMED, "not JSON", actual=message[:80]) from error
         found: list[Event] = []
