@@ -11,8 +11,7 @@ from typing import Final
 from strongroom_host.ring.tick import Flag, Kind, Side
 from strongroom_host.strategy.book import Book
 from strongroom_host.strategy.options import PRICE_UNIT, Option, instrument, number, read
-from strongroom_host.strategy.orders import Orders
-from strongroom_host.strategy.port import Decision, Intent, OrderEvent, OrderType, Reason, TickView
+from strongroom_host.strategy.port import Decision, Intent, OrderType, Reason, TickView
 from strongroom_host.strategy.told import NOTHING, Told
 
 __all__ = ["OPTIONS", "Baseline"]
@@ -41,7 +40,7 @@ class Baseline(Told):
         self._size, self._most = number(values, "size"), number(values, "most")
         self._memory, self._edge = number(values, "memory"), number(values, "edge")
         self._rest_ns = number(values, "rest_ms") * 1_000_000
-        self._book, self._orders = Book(), Orders()
+        self._book = Book()
         self._feed = -1
         self._mean: int | None = None
         self._quoted_ns = {Side.BUY: 0, Side.SELL: 0}
@@ -106,12 +105,3 @@ class Baseline(Told):
         if feed in (0, self._feed):
             self._book.clear()
             self._mean = None
-
-    def _resting(self) -> bool:
-        return any(not order.cancelling for order in self._orders.open.values())
-
-    def _learn(self, event: OrderEvent) -> None:
-        self._orders.learn(event)
-
-    def _made(self, number: int, decision: Decision) -> None:
-        self._orders.made(number, decision)

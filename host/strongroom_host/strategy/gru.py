@@ -14,8 +14,7 @@ from strongroom_host.ring.tick import Side
 from strongroom_host.strategy.features import Features
 from strongroom_host.strategy.model import SHIPPED, load_model
 from strongroom_host.strategy.options import PRICE_UNIT, Option, instrument, number, read
-from strongroom_host.strategy.orders import Orders
-from strongroom_host.strategy.port import Decision, Intent, OrderEvent, OrderType, Reason, TickView
+from strongroom_host.strategy.port import Decision, Intent, OrderType, Reason, TickView
 from strongroom_host.strategy.runtimes import Stepper, stepper
 from strongroom_host.strategy.steps import LONGEST, Steps
 from strongroom_host.strategy.told import NOTHING, Told
@@ -69,7 +68,6 @@ class Gru(Told):
         self._silence_ns = LONGEST * model.description.step_ms * 1_000_000
         self._stepped_ns = 0
         self._ordered_ns = {Side.BUY: -self._rest_ns, Side.SELL: -self._rest_ns}
-        self._orders = Orders()
 
     def _decide(self, view: TickView) -> Sequence[Decision]:
         features = self._steps.tick(view)
@@ -117,12 +115,3 @@ class Gru(Told):
         self._steps.reset()
         self._network.reset()
         self._seen = 0
-
-    def _resting(self) -> bool:
-        return bool(self._orders.open)
-
-    def _learn(self, event: OrderEvent) -> None:
-        self._orders.learn(event)
-
-    def _made(self, number: int, decision: Decision) -> None:
-        self._orders.made(number, decision)

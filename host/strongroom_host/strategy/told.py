@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from strongroom_host.strategy.inputs import Inputs
+from strongroom_host.strategy.orders import Orders
 from strongroom_host.strategy.port import (
     NO_MODEL,
     Cancel,
@@ -35,6 +36,7 @@ class Told(ABC):
         self._parameters = dict(parameters)
         self._inputs = Inputs(name, model_sha256, parameters)
         self._epochs: dict[int, int] = {}
+        self._orders = Orders()
         self._decided = 0
 
     @property
@@ -73,18 +75,18 @@ class Told(ABC):
     def on_order_event(self, event: OrderEvent) -> None:
         """See `Strategy`."""
         self._inputs.event(event)
-        self._learn(event)
+        self._orders.learn(event)
 
     def _aside(self, feed: int) -> Sequence[Decision]:
         self._forget(feed)
-        if not self._resting():
+        if all(order.cancelling for order in self._orders.open.values()):
             return NOTHING
         return (CancelAll(Reason.GAP, self._inputs.digest()),)
 
     def _numbered(self, decisions: Sequence[Decision]) -> Sequence[Decision]:
         for decision in decisions:
             self._decided += 1
-            self._made(self._decided, decision)
+            self._orders.made(self._decided, decision)
         return decisions
 
     def _cancel(self, order_hash: bytes, reason: Reason) -> Cancel:
@@ -97,15 +99,3 @@ class Told(ABC):
     @abstractmethod
     def _forget(self, feed: int) -> None:
         """Forgets what it knew of a feed's markets; of all feeds', if it is 0."""
-
-    @abstractmethod
-    def _resting(self) -> bool:
-        """Whether any order may rest at the venue."""
-
-    @abstractmethod
-    def _learn(self, event: OrderEvent) -> None:
-        """Takes what became of an order."""
-
-    @abstractmethod
-    def _made(self, number: int, decision: Decision) -> None:
-        """Takes the number that a decision of its own was given."""

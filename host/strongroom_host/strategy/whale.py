@@ -17,8 +17,7 @@ from typing import Final
 from strongroom_host.ring.tick import SCALE, Flag, Kind, Side
 from strongroom_host.strategy.book import Book
 from strongroom_host.strategy.options import PRICE_UNIT, Option, instrument, number, read
-from strongroom_host.strategy.orders import Orders
-from strongroom_host.strategy.port import Decision, Intent, OrderEvent, OrderType, Reason, TickView
+from strongroom_host.strategy.port import Decision, Intent, OrderType, Reason, TickView
 from strongroom_host.strategy.told import NOTHING, Told
 
 __all__ = ["OPTIONS", "Whale"]
@@ -68,7 +67,6 @@ class Whale(Told):
         self._feeds: dict[int, int] = {}
         self._ready_ns = 0
         self._until_ns = self._asked_ns = 0
-        self._orders = Orders()
 
     def _decide(self, view: TickView) -> Sequence[Decision]:
         wanted, now_ns, token = Side.NONE, view.received_ns, view.instrument
@@ -143,12 +141,3 @@ class Whale(Told):
                 book.clear()
         # A transfer that was missed is missed; one that comes twice must still count once.
         self._trades.clear()
-
-    def _resting(self) -> bool:
-        return bool(self._orders.open)
-
-    def _learn(self, event: OrderEvent) -> None:
-        self._orders.learn(event)
-
-    def _made(self, number: int, decision: Decision) -> None:
-        self._orders.made(number, decision)
