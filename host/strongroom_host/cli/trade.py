@@ -35,6 +35,7 @@ from strongroom_host.latency.table import budget, shown
 from strongroom_host.strategy.port import Strategy
 from strongroom_host.trading.ending import end_session
 from strongroom_host.trading.errors import SessionUnclear
+from strongroom_host.trading.gate import GateLimits
 from strongroom_host.trading.live import PipedView, PlainLines, state_words
 from strongroom_host.trading.loop import Said, TradingLoop
 from strongroom_host.trading.session import RelayWay, Session, SessionOptions, open_session
@@ -83,6 +84,10 @@ def run_command(
             help="Do not wait for the log's keeper before an order leaves: the journal has it.",
         ),
     ] = False,
+    replayed: Annotated[
+        bool,
+        typer.Option("--replayed", help="The ring replays a tape: do not compare clocks."),
+    ] = False,
     name: Annotated[str, typer.Option(help="Of the session, for `strongroom latency`.")] = "trade",
     decisions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where decisions are recorded.")
@@ -118,6 +123,7 @@ def run_command(
         journal_only=journal_only,
         busy_poll=busy_poll,
         decisions=decisions,
+        gate=GateLimits(skew_s=0.0) if replayed else GateLimits(),
     )
     heard: list[PlainLines | PipedView] = []
 

@@ -104,7 +104,7 @@ def rehearse(
         arguments += ["--market", f"{venue.markets[0].tokens[0]}={instrument}"]
         arguments += ["--relay", relaying.ready(RelayReady).address, "--psk-file", str(psk)]
         arguments += ["--client", str(folders.bot), "--enclave", f"unix:{folders.run}"]
-        arguments += ["--journal-only", "--plain", *(["--busy-poll"] * busy_poll)]
+        arguments += ["--journal-only", "--plain", "--replayed", *(["--busy-poll"] * busy_poll)]
         return _traded(ring, arguments, folders)
 
 

@@ -26,6 +26,7 @@ class Held(Enum):
     FEED = "a feed is down"
     RESOLVED = "the market is resolved"
     LATE = "the tick came late"
+    CLOCK = "the venue's time is another: this clock is off, or the ring replays the past"
     BUSY = "an order is under way in this market"
     RATE = "too many orders in a second"
     PAUSED = "the enclave has just denied one in this market"
@@ -36,10 +37,12 @@ class Held(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GateLimits:
-    """Times in seconds. `late_s` bounds the age of the tick that a decision rests on; `pause_s` is
-    how long a market is left alone after a denial."""
+    """Times in seconds. `late_s` bounds the age of the tick that a decision rests on; `skew_s` how
+    far the venue's own time of it may be from this machine's, 0 for not comparing them; `pause_s`
+    is how long a market is left alone after a denial."""
 
     late_s: float = 0.25
+    skew_s: float = 5.0
     per_second: int = 20
     pause_s: float = 0.25
 
@@ -74,8 +77,15 @@ class Gate:
         """Takes the news of a denial in a market."""
         self._paused[instrument] = now_ns + int(self.limits.pause_s * 1e9)
 
-    def held(self, instrument: int, received_ns: int, now_ns: int) -> Held | None:
-        """Returns why an order must not go out now, or None, and counts it as gone."""
+    def held(self, instrument: int, received_ns: int, now_ns: int, skew_ns: int = 0) -> Held | None:
+        """Returns why an order must not go out now, or None, and counts it as gone.
+
+        Args:
+            instrument: Where.
+            received_ns: When the tick that it rests on arrived.
+            now_ns: Now.
+            skew_ns: This machine's wall clock less the venue's time of that tick, if it gave one.
+        """
         if self.killed:
             return Held.KILLED
         if self.closing:
@@ -88,6 +98,8 @@ class Gate:
             return Held.BUSY
         if now_ns - received_ns > self.limits.late_s * 1e9:
             return Held.LATE
+        if self.limits.skew_s and abs(skew_ns) > self.limits.skew_s * 1e9:
+            return Held.CLOCK
         if self._paused.get(instrument, 0) > now_ns:
             return Held.PAUSED
         per_second = self.limits.per_second

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from typing import Final, Protocol
 
 from strongroom_wire.errors import Rule
@@ -44,6 +44,7 @@ __all__ = ["Said", "TickSource", "Timed", "TradingLoop"]
 
 _BURST: Final = 32
 _KEPT: Final = 64
+_SILENCE_NS: Final = 10_000_000_000
 _UNIT: Final = 100
 """A tick's price counts 1e-8, an order's 1e-6."""
 
@@ -107,6 +108,10 @@ class TradingLoop:
     _number: int = 0
     _last: int = 0
     _view: TickView | None = None
+    _memory: memoryview | None = None
+    _venue_ns: int = 0
+    _tick_ns: int = 0
+    _quiet: bool = False
 
     def run(self, idle_s: float = 0.001) -> None:
         """Trades until `stop` is set.
@@ -140,8 +145,9 @@ class TradingLoop:
         """Takes one tick."""
         read_ns = monotonic_ns()
         view = self._view
-        if view is None:
-            view = self._view = TickView(tick)
+        if view is None or tick is not self._memory:
+            view, self._memory = TickView(tick), tick
+            self._view = view
         figures, gap = self.figures, self.source.gap
         figures.counters[Counter.TICKS] += 1
         if gap:
@@ -152,6 +158,7 @@ class TradingLoop:
         elif kind == Kind.TRADE and self.path.book.open:
             self.path.look(view.instrument, view.price // _UNIT)
         received_ns = view.received_ns
+        self._venue_ns, self._tick_ns, self._quiet = view.venue_ns, read_ns, False
         decisions = self.strategy.on_tick(view)
         self._last = view.sequence
         if decisions:
@@ -214,7 +221,7 @@ class TradingLoop:
         held = (
             Held.UNKNOWN_MARKET
             if market is None
-            else self.gate.held(intent.instrument, received_ns, now_ns)
+            else self.gate.held(intent.instrument, received_ns, now_ns, self._skew_ns())
         )
         if market is None or held is not None:
             self.figures.count(Counter.HELD)
@@ -232,6 +239,9 @@ class TradingLoop:
         self._say(Said(now_ns, intent, market, None, answered))
         return answered
 
+    def _skew_ns(self) -> int:
+        return time_ns() - self._venue_ns if self._venue_ns else 0
+
     def _between(self) -> None:
         """What is due when there is no tick."""
         path = self.path
@@ -239,6 +249,10 @@ class TradingLoop:
         now_ns = monotonic_ns()
         self.told()
         path.poll()
+        if self._tick_ns and not self._quiet and now_ns - self._tick_ns > _SILENCE_NS:
+            # Nobody sees the market any more: the feed died, or hangs without saying so.
+            self._quiet = True
+            path.cancel(path.resting())
         for each in self.timed:
             each.turn(now_ns)
 

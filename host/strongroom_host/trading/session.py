@@ -133,7 +133,7 @@ def open_session(
         figures = stack.enter_context(StatsFile(options.name))
         path_of_decisions = options.decisions or _decisions_path(options)
         decisions = stack.enter_context(
-            DecisionWriter(path_of_decisions, _record(options, strategy, names))
+            DecisionWriter(path_of_decisions, _record(options, strategy, names, ring.position))
         )
         writer = IntentWriter(key_index(trader.manifest, options.key), strategy.model_sha256)
         path = OrderPath(trader.channel, writer, journal, outlet, figures, options.path, kept)
@@ -226,7 +226,9 @@ def _decisions_path(options: SessionOptions) -> Path:
     return folder / f"{started}-{time.monotonic_ns() % 1_000_000:06d}-{options.name}.jsonl"
 
 
-def _record(options: SessionOptions, strategy: Strategy, names: Sequence[str]) -> SessionRecord:
+def _record(
+    options: SessionOptions, strategy: Strategy, names: Sequence[str], after: int
+) -> SessionRecord:
     return SessionRecord(
         strategy.name,
         strategy.model_sha256.hex(),
@@ -234,4 +236,5 @@ def _record(options: SessionOptions, strategy: Strategy, names: Sequence[str]) -
         ("", *names),
         f"ring {options.ring}",
         time.time_ns(),
+        after=after,
     )

@@ -1,5 +1,6 @@
 """Ticks to orders at a venue that checks everything, through the loop as it runs."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -33,7 +34,7 @@ def test_a_tick_becomes_a_fill_at_the_venue(world: World) -> None:
     assert world.submissions() == {event.order_hash: 1}
     assert world.journal.get(event.order_hash).state is OrderState.ACCEPTED
     stages = world.figures.stages
-    timed = [stage for stage in (*PARTS, Stage.SIGNED, Stage.OUT, Stage.ANSWER)]
+    timed = (*PARTS, Stage.SIGNED, Stage.OUT, Stage.ANSWER)
     assert {stage.name: stages[stage].total() for stage in timed} == {s.name: 1 for s in timed}
     kinds = [line["record"] for line in world.lines()]
     assert kinds == ["session", "decision", "answer", "event"]
@@ -181,6 +182,25 @@ def test_a_tick_that_is_late_moves_nothing(world: World) -> None:
     assert any(item.held is Held.LATE for item in world.loop.said)
 
 
+def test_ticks_of_the_past_move_nothing(world: World) -> None:
+    """As when a ring replays a tape, or this machine's clock is off."""
+    world.decide(buy(), venue_ns=time.time_ns() - 6_000_000_000)
+    world.run(lambda: world.count(Counter.HELD) == 1)
+    assert any(item.held is Held.CLOCK for item in world.loop.said)
+    world.decide(buy(), venue_ns=time.time_ns())
+    world.run(lambda: world.count(Counter.SENT) == 1)
+
+
+def test_when_no_tick_comes_any_more_what_rests_is_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.decide(buy("0.55", "5", GTC))
+    world.run(lambda: "LIVE" in world.strategy.outcomes())
+    monkeypatch.setattr("strongroom_host.trading.loop._SILENCE_NS", 50_000_000)
+    world.run(lambda: "CANCELLED" in world.strategy.outcomes())
+    assert world.count(Counter.CANCELS) == 1
+
+
 def test_a_gap_is_told_before_the_tick_and_may_cancel(world: World) -> None:
     world.decide(buy("0.55", "5", GTC))
     world.run(lambda: "LIVE" in world.strategy.outcomes())
@@ -189,7 +209,7 @@ def test_a_gap_is_told_before_the_tick_and_may_cancel(world: World) -> None:
     world.run(lambda: "CANCELLED" in world.strategy.outcomes())
     assert world.strategy.gaps == [17]
     assert (world.count(Counter.GAPS), world.count(Counter.MISSED)) == (1, 17)
-    assert [line for line in world.lines() if line["record"] == "gap"][0]["missed"] == 17
+    assert [line["missed"] for line in world.lines() if line["record"] == "gap"] == [17]
 
 
 def test_no_more_than_so_many_orders_in_a_second(world: World) -> None:

@@ -214,6 +214,17 @@ def buy(price: str = "0.61", size: str = "10", kind: OrderType = OrderType.FAK) 
     )
 
 
+@dataclass
+class Watch:
+    """Stops a loop once something holds."""
+
+    loop: TradingLoop
+    until: Callable[[], bool]
+
+    def turn(self, now_ns: int) -> None:
+        self.loop.stop = self.until()
+
+
 class World:
     """A trader at a testnet, and everything between a tick and its order."""
 
@@ -268,11 +279,8 @@ class World:
         """Runs the loop until something holds."""
         deadline = time.monotonic() + patience_s
 
-        class Watch:
-            def turn(_, now_ns: int) -> None:
-                self.loop.stop = until() or time.monotonic() > deadline
-
-        before, self.loop.timed = self.loop.timed, (*self.loop.timed, Watch())
+        watch = Watch(self.loop, lambda: until() or time.monotonic() > deadline)
+        before, self.loop.timed = self.loop.timed, (*self.loop.timed, watch)
         self.loop.stop = False
         self.loop.run()
         self.loop.timed = before
