@@ -181,7 +181,7 @@ def test_a_refused_claim_leaves_no_lock(left: Path) -> None:
 
 @given(st.binary(min_size=0, max_size=200), st.integers(0, 600))
 def test_only_our_own_errors_leave_the_header(data: bytes, offset: int) -> None:
-    stream = tempfile.TemporaryFile()
+    stream = tempfile.TemporaryFile()  # noqa: SIM115  (closed below)
     descriptor, path = stream.fileno(), Path("ring")
     try:
         header = bytearray(layout.HEADER_SIZE)
@@ -202,7 +202,7 @@ def test_only_our_own_errors_leave_the_header(data: bytes, offset: int) -> None:
 
 @given(st.binary(min_size=1, max_size=128), st.integers(0, 5 * 128 - 1))
 def test_consumers_that_scribbled_over_their_entries_stop_nobody(data: bytes, at: int) -> None:
-    stream = tempfile.TemporaryFile()
+    stream = tempfile.TemporaryFile()  # noqa: SIM115  (closed below)
     descriptor = stream.fileno()
     memory = bytearray(layout.SLOTS_OFFSET - layout.CONSUMERS_OFFSET)
     memory[at : at + len(data)] = data

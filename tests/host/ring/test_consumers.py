@@ -67,6 +67,27 @@ def test_a_gap_is_told_once_before_the_tick_that_follows_it(writer: RingWriter) 
         assert reader.missed == first - 1
 
 
+def test_what_is_published_between_two_looks_is_not_taken_for_lost(writer: RingWriter) -> None:
+    """The slot is looked at, then two ticks come, then the next slot is looked at."""
+
+    class Meanwhile:
+        def __init__(self, words: memoryview) -> None:
+            self.words, self.looks = words, 0
+
+        def __getitem__(self, at: int) -> int:
+            found = int(self.words[at])
+            self.looks += 1
+            if self.looks == 2:
+                publish(writer, 2)
+            return found
+
+    with RingReader.attach("ring") as reader:
+        reader._words = Meanwhile(reader._words)  # type: ignore[assignment]
+        assert sequence(reader.poll()) == 1
+        assert (reader.gap, reader.missed) == (0, 0)
+        assert sequence(reader.poll()) == 2
+
+
 def test_a_reader_without_a_name_leaves_no_trace_and_cannot_write(writer: RingWriter) -> None:
     with RingReader.attach("ring") as reader:
         assert look_at("ring").consumers == ()

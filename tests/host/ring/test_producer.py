@@ -20,6 +20,7 @@ from strongroom_host.ring.errors import (
     TickInvalid,
 )
 from strongroom_host.ring.listing import look_at, remove_ring, ring_names
+from strongroom_host.ring.locks import try_lock
 from strongroom_host.ring.places import ring_path
 from strongroom_host.ring.reader import RingReader
 from strongroom_host.ring.tick import SIZE, Tick
@@ -336,18 +337,33 @@ def test_a_ring_that_its_producer_removes_while_another_waits_for_it_is_not_used
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The second one has opened the first one's file, and gets its lock when that file is gone."""
-    from strongroom_host.ring import claiming
-
     first = RingWriter.create("ring")
-    real = claiming.try_lock
 
     def ends_first(descriptor: int, byte: int, patience: float = 0.0) -> bool:
         first.close()
-        return real(descriptor, byte, patience)
+        return try_lock(descriptor, byte, patience)
 
-    monkeypatch.setattr(claiming, "try_lock", ends_first)
+    monkeypatch.setattr("strongroom_host.ring.claiming.try_lock", ends_first)
     with RingWriter.create("ring") as second:
         assert second._segment.is_current()
         with RingReader.attach("ring") as reader:
             publish(second, 1)
             assert reader.poll() is not None
+
+
+def test_a_ring_that_a_third_producer_has_made_meanwhile_is_that_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = RingWriter.create("ring")
+    third: list[RingWriter] = []
+
+    def meanwhile(descriptor: int, byte: int, patience: float = 0.0) -> bool:
+        monkeypatch.setattr("strongroom_host.ring.claiming.try_lock", try_lock)
+        first.close()
+        third.append(RingWriter.create("ring"))
+        return try_lock(descriptor, byte, patience)
+
+    monkeypatch.setattr("strongroom_host.ring.claiming.try_lock", meanwhile)
+    with pytest.raises(RingTaken):
+        RingWriter.create("ring")
+    third[0].close()
