@@ -120,7 +120,7 @@ def test_a_failure_costs_the_nonce(
     monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     pool = full(2)
-    doomed = slots(pool)[97 + 64 : 97 + 96]  # r of the last one, which is the first to go
+    doomed = slots(pool)[97 + 65 :]  # r of the last one, which is the first to go
 
     def fail(*_: bytes, **__: bytes) -> bytes:
         raise error
@@ -230,18 +230,17 @@ def test_a_scalar_out_of_range_makes_no_entry(spoilt: bytes) -> None:
     good = secrets.token_bytes(32)
     assert len(nonces._prepared(good, good, SECRET)) == 97
     for scalars in ((spoilt, good, SECRET), (good, spoilt, SECRET), (good, good, spoilt)):
-        with pytest.raises(ValueError, match="out of range"):
+        with pytest.raises(ValueError, match=r"out of range|[Ii]nvalid"):
             nonces._prepared(*scalars)
 
 
 @given(digests, digests, digests, digests)
 def test_an_entry_is_the_algebra_by_hand(k: bytes, blind: bytes, d: bytes, z: bytes) -> None:
     entry = nonces._prepared(k, blind, d)
-    point = PrivateKey(k).public_key.format(compressed=False)
+    point = PrivateKey(k).public_key.format()
     r, nonce = int.from_bytes(point[1:33], "big") % ORDER, int.from_bytes(k, "big")
     inverse = pow(nonce, -1, ORDER)
     share = inverse * r * int.from_bytes(d, "big") % ORDER
-    by_hand = b"".join(n.to_bytes(32, "big") for n in (inverse, share, r)) + bytes([point[64] & 1])
-    assert entry == by_hand
+    assert entry == inverse.to_bytes(32, "big") + share.to_bytes(32, "big") + point
     s = inverse * (int.from_bytes(z, "big") + r * int.from_bytes(d, "big")) % ORDER
     assert nonces._combined(entry[:32], z, plus=entry[32:64]) == s.to_bytes(32, "big")
