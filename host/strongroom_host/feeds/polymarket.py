@@ -5,7 +5,8 @@ What is checked of a book, each time after its ticks are out:
 * the hash of a ``book`` message, where the message carries all that goes into it;
 * the best prices that the venue states beside each change, against those of the book kept here;
 * the hash beside each change, once one was seen to be the book's: the venue does not say what it
-  is;
+  is; and from then on, that a whole book shows nothing that no change has told of;
+* the last trade's price in a whole book, against the last one that came;
 * that nothing comes in an order that the venue's own times contradict.
 
 A check that fails ends the epoch (`Status.BOOK_MISMATCH`) and gets a fresh snapshot. If that shows
@@ -130,13 +131,14 @@ class Polymarket(Feed[str, Event]):
     def _salvage(self, connection: int, message: str, received_ns: int) -> list[Event]:
         """The events that can be read of a message that holds others as well."""
         try:
-            several = message.lstrip().startswith("[")
-            kind = list[msgspec.Raw] if several else msgspec.Raw
-            parts: list[msgspec.Raw] | msgspec.Raw = msgspec.json.decode(message, type=kind)
+            if message.lstrip().startswith("["):
+                parts = msgspec.json.decode(message, type=list[msgspec.Raw])
+            else:
+                parts = [msgspec.json.decode(message, type=msgspec.Raw)]
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise Refused(Reason.MALFORMED, "not JSON", actual=message[:80]) from error
         found: list[Event] = []
-        for part in parts if isinstance(parts, list) else [parts]:
+        for part in parts:
             text = bytes(part).decode()
             try:
                 found.extend(read_events(text))
@@ -302,6 +304,7 @@ class Polymarket(Feed[str, Event]):
             return
         halves = self._halves(book, event)
         flags = Flag.DERIVED
+        told = event.last_trade_price in (None, book.last_trade_price)
         book.learn(event)
         book.last_ns = venue_ns
         changes: list[tuple[Side, int, int]] = []
@@ -329,7 +332,12 @@ class Polymarket(Feed[str, Event]):
             )
         if moved:
             self._show(book, received_ns, venue_ns, last=True)
-        self._check_book_hash(book, event)
+        if not told:
+            self._doubt(book, "trade")
+        elif changes and self._change_hashes:
+            self._doubt(book, "unexplained")
+        else:
+            self._check_book_hash(book, event)
 
     def _base(self, book: TokenBook, event: Book, connection: int, received_ns: int) -> None:
         """A snapshot to build on: all its levels are published as such."""
