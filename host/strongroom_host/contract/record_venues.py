@@ -17,6 +17,7 @@ RECORD_HOSTS: Final[Mapping[str, tuple[str, ...]]] = {
     "bitget": ("api.bitget.com",),
     "bybit": ("api.bybit.com",),
     "coinbase": ("api.coinbase.com",),
+    "ibkr": ("ndcdyn.interactivebrokers.com", "gdcdyn.interactivebrokers.com"),
     "kraken": ("api.kraken.com",),
     "mexc": ("api.mexc.com",),
 }

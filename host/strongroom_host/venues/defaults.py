@@ -21,7 +21,7 @@ from strongroom_host.venues.bitget import Bitget
 from strongroom_host.venues.bybit import Bybit
 from strongroom_host.venues.coinbase import Coinbase
 from strongroom_host.venues.history import Fill, Flow, History, Move
-from strongroom_host.venues.ibkr_flex import IbkrFlex
+from strongroom_host.venues.ibkr_flex import DAILY, IbkrFlex
 from strongroom_host.venues.kraken import Kraken
 from strongroom_host.venues.market import HOUR_MS, Instrument, Kind, Market, draw
 from strongroom_host.venues.mexc import Mexc
@@ -235,6 +235,8 @@ def _login(venue: str, seed: str) -> tuple[Login, Credentials]:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         return login, Credentials(login.key, public.decode())
+    if venue == "ibkr":  # a token, and the number of a query
+        return Login(key, DAILY), Credentials(key, DAILY)
     login = Login(key, secret, words[0])
     return login, Credentials(login.key, login.secret, login.passphrase)
 

@@ -1,8 +1,10 @@
 """IBKR's Flex Web Service, version 3, on two hosts of interactivebrokers.com.
 
 A statement is ordered with a token and a query, and fetched under a reference some seconds later.
-The activity query (1) knows everything up to the end of the last day in New York; the confirmation
-query (2) knows trades, ten minutes late. Times are New York's, to the second. Each order stands in
+The activity query (1) knows everything up to the end of the last day in New York, and so does the
+daily one (3), which tells each day by itself, and without a span the newest; the confirmation query
+(2) knows trades, ten minutes late. What is held is priced at what it cost when exchanges closed, at
+four. Times are New York's, to the second. Each order stands in
 the trades beside its executions, so only rows of level EXECUTION count. A client without a
 User-Agent is turned away, and so is a token used more than once a second.
 """
@@ -24,10 +26,11 @@ from strongroom_host.venues.market import HOUR_MS
 from strongroom_host.venues.venue import Call, Handler, Reply, text
 from strongroom_host.venues.world import Account, World
 
-__all__ = ["ACTIVITY", "CONFIRMATIONS", "IbkrFlex"]
+__all__ = ["ACTIVITY", "CONFIRMATIONS", "DAILY", "IbkrFlex"]
 
 ACTIVITY: Final = "1"
 CONFIRMATIONS: Final = "2"
+DAILY: Final = "3"
 _ZONE: Final = ZoneInfo("America/New_York")
 _DAY_MS: Final = 24 * HOUR_MS
 _READY_MS: Final = 3_000
@@ -82,7 +85,11 @@ def _failed(call: Call, code: int) -> Reply:
 
 
 class IbkrFlex:
-    """Statements of one brokerage account per token; the token is the account's key."""
+    """Statements of one brokerage account per token; the token is the account's key.
+
+    Attributes:
+        ready_ms: How long it takes to make one.
+    """
 
     name = "ibkr"
     hosts: tuple[str, ...] = ("ndcdyn.interactivebrokers.com", "gdcdyn.interactivebrokers.com")
@@ -90,6 +97,7 @@ class IbkrFlex:
     def __init__(self, world: World, *, limits: bool = True) -> None:
         self._world = world
         self._meter = Meter(1, 1_000, limits)
+        self.ready_ms = _READY_MS
         self._orders: dict[str, _Order] = {}
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
@@ -129,7 +137,7 @@ class IbkrFlex:
         if isinstance(asked, int):
             return _failed(call, asked)
         account, given = asked
-        if given["q"] not in (ACTIVITY, CONFIRMATIONS):
+        if given["q"] not in (ACTIVITY, CONFIRMATIONS, DAILY):
             return _failed(call, 1014)
         try:
             start, end = (_date(given.get(name)) for name in ("fd", "td"))
@@ -153,7 +161,7 @@ class IbkrFlex:
         order = self._orders.get(given["q"])
         if order is None or order.account is not account:
             return _failed(call, 1017)
-        if call.now_ms - order.at_ms < _READY_MS:
+        if call.now_ms - order.at_ms < self.ready_ms:
             return _failed(call, 1019)
         return Reply(self._written(call, order).encode(), media_type="text/xml")
 
@@ -162,8 +170,26 @@ class IbkrFlex:
         known = int(midnight.timestamp()) * 1_000 - 1
         if order.query == CONFIRMATIONS:
             known = order.at_ms - _LATE_MS
-        last = order.end or _local(known).date()
-        first = order.start or last - datetime.timedelta(days=365)
+        newest = _local(known).date()
+        last = order.end or newest
+        usual = 0 if order.query == DAILY else 365
+        first = order.start or last - datetime.timedelta(days=usual)
+        spans = [(first, last)]
+        if order.query == DAILY:
+            count = (min(last, newest) - first).days + 1
+            days = [first + datetime.timedelta(days=place) for place in range(count)]
+            spans = [(day, day) for day in days]
+        statements = [self._statement_of(call, order, known, *span) for span in spans]
+        kind = "TCF" if order.query == CONFIRMATIONS else "AF"
+        return _element(
+            "FlexQueryResponse",
+            {"queryName": "strongroom", "type": kind},
+            _element("FlexStatements", {"count": len(spans)}, "".join(statements)),
+        )
+
+    def _statement_of(
+        self, call: Call, order: _Order, known: int, first: datetime.date, last: datetime.date
+    ) -> str:
         start, end = _midnight_ms(first), _midnight_ms(last + datetime.timedelta(days=1)) - 1
         span = start, min(end, known)
         account = order.account
@@ -173,22 +199,16 @@ class IbkrFlex:
             inside = _element("TradeConfirms", {}, "".join(confirms)) if confirms else ""
         else:
             inside = self._activity(call, account, trades, span)
-        statement = _element(
+        return _element(
             "FlexStatement",
             {
-                "accountId": account.name,
+                "accountId": f"U{account.number}",
                 "fromDate": first.strftime("%Y%m%d"),
                 "toDate": last.strftime("%Y%m%d"),
                 "period": "",
                 "whenGenerated": _local(order.at_ms).strftime("%Y%m%d;%H%M%S"),
             },
             inside,
-        )
-        kind = "AF" if order.query == ACTIVITY else "TCF"
-        return _element(
-            "FlexQueryResponse",
-            {"queryName": "strongroom", "type": kind},
-            _element("FlexStatements", {"count": 1}, statement),
         )
 
     def _activity(
@@ -207,6 +227,9 @@ class IbkrFlex:
             + _element("Trades", {}, "".join(rows))
             + _element("CashTransactions", {}, "".join(cash))
             + _element("OpenPositions", {}, self._positions(account, span[1]))
+            + _element("CashReport", {}, _cash(account, span))
+            + _element("Transfers", {})
+            + _element("CorporateActions", {})
         )
 
     def _equity(self, account: Account, span: tuple[int, int]) -> str:
@@ -215,12 +238,14 @@ class IbkrFlex:
         while (end := _midnight_ms(day + datetime.timedelta(days=1)) - 1) <= span[1]:
             held = account.history.balances("spot", end)
             cash = held.pop("USD", Decimal(0))
-            stock = sum((self._value(a, amount, end) for a, amount in held.items()), Decimal(0))
+            stock = sum(
+                (self._value(a, amount, _close_ms(end)) for a, amount in held.items()), Decimal(0)
+            )
             rows.append(
                 _element(
                     "EquitySummaryByReportDateInBase",
                     {
-                        "accountId": account.name,
+                        "accountId": f"U{account.number}",
                         "reportDate": day.strftime("%Y%m%d"),
                         "cash": text(cash),
                         "stock": text(stock),
@@ -237,14 +262,14 @@ class IbkrFlex:
             _element(
                 "OpenPosition",
                 {
-                    "accountId": account.name,
+                    "accountId": f"U{account.number}",
                     "currency": "USD",
                     "assetCategory": "STK",
                     "symbol": asset,
                     "multiplier": 1,
                     "reportDate": _local(at_ms).strftime("%Y%m%d"),
                     "position": text(amount),
-                    "markPrice": text(self._value(asset, Decimal(1), at_ms)),
+                    "markPrice": text(self._value(asset, Decimal(1), _close_ms(at_ms))),
                     "levelOfDetail": "SUMMARY",
                 },
             )
@@ -261,6 +286,26 @@ def _date(value: str | None) -> datetime.date | None:
     return datetime.datetime.strptime(value, "%Y%m%d").date() if value else None  # noqa: DTZ007  a day
 
 
+def _close_ms(at_ms: int) -> int:
+    """When exchanges closed on that day."""
+    return int(_local(at_ms).replace(hour=16, minute=0, second=0).timestamp()) * 1_000
+
+
+def _cash(account: Account, span: tuple[int, int]) -> str:
+    before = account.history.balances("spot", span[0] - 1).get("USD", Decimal(0))
+    after = account.history.balances("spot", span[1]).get("USD", Decimal(0))
+    told = {"startingCash": text(before), "endingCash": text(after)}
+    dates = {"fromDate": span[0], "toDate": span[1]}
+    dated = {name: _local(at_ms).strftime("%Y%m%d") for name, at_ms in dates.items()}
+    return "".join(
+        _element(
+            "CashReportCurrency",
+            {"accountId": f"U{account.number}", "currency": currency, **dated, **told},
+        )
+        for currency in ("BASE_SUMMARY", "USD")
+    )
+
+
 def _midnight_ms(day: datetime.date) -> int:
     moment = datetime.datetime(day.year, day.month, day.day, tzinfo=_ZONE)
     return int(moment.timestamp()) * 1_000
@@ -269,7 +314,7 @@ def _midnight_ms(day: datetime.date) -> int:
 def _described(account: Account, fill: Fill) -> dict[str, object]:
     moment = _local(fill.time_ms)
     return {
-        "accountId": account.name,
+        "accountId": f"U{account.number}",
         "currency": fill.instrument.quote,
         "fxRateToBase": "1",
         "assetCategory": "STK",
@@ -297,6 +342,7 @@ def _execution(account: Account, fill: Fill) -> str:
             "proceeds": text(-sign * fill.cost),
             # Negative is paid.
             "ibCommission": text(-fill.fee),
+            "taxes": "0",
             "ibCommissionCurrency": fill.fee_asset,
             "netCash": text(-sign * fill.cost - fill.fee),
             "levelOfDetail": "EXECUTION",
@@ -346,7 +392,7 @@ def _transaction(account: Account, flow: Flow) -> str:
     return _element(
         "CashTransaction",
         {
-            "accountId": account.name,
+            "accountId": f"U{account.number}",
             "currency": flow.asset,
             "fxRateToBase": "1",
             "dateTime": _local(flow.time_ms).strftime("%Y%m%d;%H%M%S"),

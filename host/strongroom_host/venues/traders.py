@@ -287,6 +287,12 @@ def _up(time_ms: int, grain_ms: int) -> int:
     return -(-time_ms // grain_ms) * grain_ms
 
 
+def _awake(time_ms: int) -> int:
+    """A time of another hour, if New York's clocks could have been turned back in it: then a local
+    time says two things."""
+    return time_ms + HOUR_MS if time_ms // HOUR_MS % 24 in (5, 6) else time_ms
+
+
 def trade(market: Market, plan: Plan, seed: str) -> History:
     """The history that this plan and seed lead to; ids are ascending numbers, as text.
 
@@ -317,7 +323,9 @@ def trade(market: Market, plan: Plan, seed: str) -> History:
     steps += [(time_ms, 2) for time_ms in range(first, plan.end_ms, _FUNDING_MS)]
     if plan.burst:
         steps.append((_up(begin + span // 4, fine), 3))
-    for time_ms, what in sorted(steps):
+    if plan.broker:
+        steps = [(_awake(_awake(time_ms)), what) for time_ms, what in steps]
+    for time_ms, what in sorted(step for step in steps if step[0] < plan.end_ms):
         if what == 0:
             desk.order(time_ms, 1 + desk.pick(_PARTS))
         elif what == 1:

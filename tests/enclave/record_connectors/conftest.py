@@ -27,6 +27,7 @@ from strongroom_host.venues.defaults import (
 )
 from strongroom_host.venues.faults import Fault, FaultKind
 from strongroom_host.venues.history import History
+from strongroom_host.venues.ibkr_flex import IbkrFlex
 from strongroom_host.venues.market import Instrument
 from strongroom_host.venues.server import VenuesServer
 from strongroom_host.venues.world import VenueClock, World
@@ -36,7 +37,7 @@ from strongroom_wire.record import Credentials
 from tests.host.venues.reach import Proxy
 
 DAY_MS = 86_400_000
-VENUES = ("binance", "bybit", "bitget", "mexc", "kraken", "coinbase", "alpaca")
+VENUES = ("binance", "bybit", "bitget", "mexc", "kraken", "coinbase", "alpaca", "ibkr")
 # MEXC tells 30 days, and no more than 100 fills of one ms.
 DAYS = {"mexc": 25}
 BURSTS = {"mexc": 90}
@@ -44,7 +45,7 @@ SHARES = {"AAPL", "MSFT"}
 Row = tuple[object, ...]
 Json = dict[str, Any]
 TIMES = {"time", "execTime", "cTime", "timestamp", "insertTime", "applyTime"}
-TIMES |= {"trade_time"}
+TIMES |= {"trade_time", "transaction_time"}
 
 
 def changed(value: Any, change: Callable[[Json], Json]) -> Any:
@@ -131,6 +132,10 @@ class Site:
     def history(self, venue: str) -> History:
         return self.server.world.named(venue, "main").history
 
+    def until(self, line: Line) -> int:
+        """Up to when a venue tells by now."""
+        return min(self.now_ms, line.connector.time_ms())
+
     def since(self, venue: str) -> int:
         return self.history(venue).flows[0].time_ms
 
@@ -155,9 +160,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         accounts += [account, replace(other, name="other")]
         accounts.append(replace(account, credentials=again.credentials))
     world = World(market, accounts)
+    venues = default_venues(world, limits=False)
+    for each in venues:
+        if isinstance(each, IbkrFlex):
+            each.ready_ms = 0  # nobody sleeps here
     server = VenuesServer(
         world,
-        default_venues(world, limits=False),
+        venues,
         tmp_path_factory.mktemp("venues"),
         clock=clock,
     )
@@ -215,12 +224,21 @@ def named(instrument: Instrument) -> str:
     return instrument.symbol.replace(base, f"{base} STK") if base in SHARES else instrument.symbol
 
 
-def truth(history: History, *, ids: bool = True) -> tuple[list[Row], list[Row]]:
-    """The trades and flows that really were."""
+def truth(
+    history: History, until_ms: int, *, ids: bool = True, signed: bool = True
+) -> tuple[list[Row], list[Row]]:
+    """The trades and flows that really were up to then; where a venue does not name what its sign
+    says, deposits and withdrawals are transfers."""
+    kinds = {} if signed else dict.fromkeys(("DEPOSIT", "WITHDRAWAL"), "TRANSFER")
     return (
         sorted(
             (f.time_ms, f.id, named(f.instrument), f.side, f.amount, f.price, f.fee, f.fee_asset)
             for f in history.fills
+            if f.time_ms <= until_ms
         ),
-        sorted((f.time_ms, f.id if ids else "", f.asset, f.amount, f.kind) for f in history.flows),
+        sorted(
+            (f.time_ms, f.id if ids else "", f.asset, f.amount, kinds.get(f.kind, f.kind))
+            for f in history.flows
+            if f.time_ms <= until_ms
+        ),
     )

@@ -251,7 +251,7 @@ def test_an_account_is_added_with_what_readers_see_of_it(machine: Machine) -> No
         ("--name", "Main", "account Main"),
         ("--currency", "usdt", "account"),
         ("--environment", "demo", "live, paper or test"),
-        ("--venue", "ibkr", "expected alpaca, binance, bitget, bybit, coinbase, kraken, mexc"),
+        ("--venue", "ftx", "expected alpaca, binance, bitget, bybit, coinbase, ibkr, kraken, mexc"),
         ("--venue", "Binance", "no account at 'Binance'"),
         ("--hours", "5", "hours divide a day"),
         ("--grid", "2", "tier"),

@@ -16,7 +16,7 @@ def test_the_hosts_are_those_of_the_image() -> None:
 
 
 def test_each_host_is_named_once_and_none_for_a_venue_that_is_not_read() -> None:
-    named = ("binance", "mexc", "binance", "ibkr")
+    named = ("binance", "mexc", "binance", "ftx")
     accounts = [
         Account(f"a{at}", "u", venue, "live", "USD", 0, Tier()) for at, venue in enumerate(named)
     ]

@@ -469,7 +469,7 @@ def test_lint_looks_at_accounts() -> None:
     assert "note account main: test" in texts(
         edit(with_account(environment="test"), mode="development")
     )
-    assert "error account main: refused by the enclave" in texts(with_account(venue="ibkr"))
+    assert "error account main: refused by the enclave" in texts(with_account(venue="ftx"))
 
 
 def effects(changes: list[Change]) -> set[Effect]:

@@ -105,7 +105,7 @@ class Connector(Session):
     def _closes(self, symbol: str, interval_ms: int, first: int, last: int) -> dict[str, Decimal]:
         """Returns closing prices by when their candle opened. ccxt lists no shares, so the venue is
         asked for those itself."""
-        if symbol not in self.shares:
+        if not (self.venue.shares and " STK/" in symbol):
             given = symbol, _INTERVALS[interval_ms], first, _CANDLES, {"until": last}
             return {text(row, "0"): amount(row, "4") for row in self.ask("fetch_ohlcv", *given)}
         name, written = self.ids[symbol], self._exchange.iso8601

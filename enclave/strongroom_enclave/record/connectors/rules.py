@@ -53,7 +53,8 @@ class Row(_Said, frozen=True, kw_only=True):
     `day` is where a row without a `time` has its date: it was when that day, in UTC, began.
     `kind`, with a plus between if it is several, picks the event. `side` and `price` are a trade's;
     `asset` is what a flow or the fee of a trade is in, and without a path that is the market's.
-    `change` is all that a flow changes where that is not amount and fee.
+    A `fee` is the sum of what is listed. `change` is all that a flow changes where that is not
+    amount and fee.
     """
 
     id: str
@@ -65,7 +66,7 @@ class Row(_Said, frozen=True, kw_only=True):
     symbol: str = ""
     side: str = ""
     price: str = ""
-    fee: str = ""
+    fee: tuple[str, ...] = ()
     asset: str = ""
     change: str = ""
 
@@ -134,7 +135,8 @@ class Venue(_Said, frozen=True, kw_only=True):
     `listing` is sent for the list of markets. Names of spot markets end in a quote where those that
     are not listed any more are `guessable`, and what is called neither so nor listed is a share,
     for money called `shares`. Positions are asked for by each of `positions`. With `paper` there is
-    an environment of that name as well. Names of assets end at `cut`."""
+    an environment of that name as well. Names of assets end at `cut`. One that is `daily` tells of
+    days that are over."""
 
     opened: datetime
     holder: tuple[str, str]
@@ -146,6 +148,7 @@ class Venue(_Said, frozen=True, kw_only=True):
     shares: str = ""
     paper: bool = False
     cut: str = "\0"
+    daily: bool = False
     positions: tuple[dict[str, str], ...] = ()
     access: Access | None = None
 

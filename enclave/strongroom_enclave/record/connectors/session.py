@@ -26,17 +26,19 @@ from strongroom_wire.record import Credentials
 
 from strongroom_enclave import venues
 from strongroom_enclave.http import Http
+from strongroom_enclave.record.connectors import flex
 from strongroom_enclave.record.connectors.rules import VENUES, Reason, VenueFault
 from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Kind, Market
 from strongroom_enclave.tls import Proxy, connected
 
-_KINDS: Final = alpaca, binance, bitget, bybit, coinbase, kraken, mexc
+_KINDS: Final = alpaca, binance, bitget, bybit, coinbase, flex.ibkr, kraken, mexc
 _CLIENTS: Final = {kind.__name__: kind for kind in _KINDS}
 _JSON: Final = msgspec.json.Decoder(float_hook=str)
 _ATTEMPTS: Final = 5
 _LONGEST_WAIT_MS: Final = 130_000
 _MAX_SKEW_MS: Final = 30_000
+_LONGEST_PAUSE_MS: Final = 7 * 24 * 3_600_000  # between two days that a venue tells of
 _LAG_MS: Final = 10_000
 _STEP_S: Final = 20
 _TICKER: Final = 12  # letters of a share's name at most: an option has more
@@ -59,8 +61,7 @@ class Session:
     """One key at one venue, which has asked for nothing yet; the caller closes it.
 
     `markets` are those that are listed or were met, by symbol; `ids` the venue's own names of them;
-    `places` what streams can be asked for: symbols by kind, and wallets; `shares` the symbols of
-    those that were met.
+    `places` what streams can be asked for: symbols by kind, and wallets.
     """
 
     def __init__(
@@ -87,10 +88,10 @@ class Session:
         if not there or own != {environment == "test"}:
             raise Refused(Code.VENUE_NOT_ALLOWED, f"roots of {venue}", environment, sorted(own))
         self.http = Http(hosts, lambda host: connected(dial(), host, _STEP_S))
-        self.close, self._offset, self._wait = self.http.close, 0, 0
+        self.close, self._offset, self._wait, self._lag = self.http.close, 0, 0, _LAG_MS
         self.markets, self.ids = dict[str, Market](), dict[str, str]()
         self.places: dict[str, set[str]] = {kind: set() for kind in (*Kind.__members__, "WALLET")}
-        self.shares, self._pairs = set[str](), dict[str, str]()
+        self._pairs = dict[str, str]()
         self._known: dict[tuple[bool, str], Market] = {}
         key, secret, password = credentials.key, credentials.secret, credentials.passphrase
         signer = {"apiKey": key, "secret": secret, "password": password}
@@ -107,7 +108,7 @@ class Session:
 
     def settled_ms(self) -> int:
         """Returns until when a venue has booked everything: a little ago by either clock."""
-        return self._now() + min(self._offset, 0) - _LAG_MS
+        return self._now() + min(self._offset, 0) - self._lag
 
     def begin(self) -> None:
         """Learns how far the venue's clock is ahead of ours, and goes by it from now on; and its
@@ -119,11 +120,15 @@ class Session:
             VenueFault: CLOCK when clocks are too far apart for either to be believed, or why there
                 is no answer.
         """
-        self._offset = int(self.ask("fetch_time") or 0) - self._now()
-        if abs(self._offset) > _MAX_SKEW_MS:
-            raise VenueFault(Reason.CLOCK, f"within {_MAX_SKEW_MS} ms", self._offset)
+        told_ms = int(self.ask("fetch_time") or 0)
+        ahead, daily = told_ms - self._now(), self.venue.daily
+        least, most = (-_LONGEST_PAUSE_MS, 0) if daily else (-_MAX_SKEW_MS, _MAX_SKEW_MS)
+        if not least <= ahead <= most:
+            raise VenueFault(Reason.CLOCK, f"from {least} to {most} ms", ahead)
         # Less than a second is none: some tell no more, and what is signed has to rise with time.
-        self._offset = self._offset if abs(self._offset) >= 1_000 else 0
+        self._offset = ahead if abs(ahead) >= 1_000 else 0
+        if daily:  # time stands at the end of the newest day, which has nothing left to book
+            self._now, self._offset, self._lag = lambda: told_ms, 0, -1
         with _LOCKS[self.name]:  # one that stalls holds up none but its own
             since, shared = _LISTED.get(self.name, (0, None))
             if shared and self._now() - since < _SHARED_MS:
@@ -153,21 +158,19 @@ class Session:
         """
         if (found := self._known.get((contracts, name))) is not None:
             return found
-        if self.venue.shares and "/" not in name and len(name) <= _TICKER:
+        base, _, quote = name.partition("/")
+        if self.venue.shares and not quote and len(name) <= _TICKER:
             base, quote = self.asset(name), self.venue.shares
-            market = Market(f"{base}/{quote}", base, quote, quote, Kind.SPOT)
-            self._known[False, name] = self.markets[market.symbol] = market
-            self.ids[market.symbol] = name
-            self.shares.add(market.symbol)
-            return market
-        spot = [market for market in self.markets.values() if market.kind is Kind.SPOT]
-        ends = [each.quote for each in spot if name[1:].endswith(each.quote)]
-        if contracts or not ends or not self.venue.guessable:
+        elif not quote:
+            spot = [market for market in self.markets.values() if market.kind is Kind.SPOT]
+            ends = [each.quote for each in spot if name[1:].endswith(each.quote)]
+            quote = max(ends, key=len, default="")
+            base = self.asset(name.removesuffix(quote).rstrip("-_"))
+        if contracts or not quote or not self.venue.guessable:
             raise VenueFault(Reason.UNKNOWN_MARKET)
-        quote = max(ends, key=len)
-        base = self.asset(name.removesuffix(quote).rstrip("-_/"))
         market = Market(f"{base}/{quote}", base, quote, quote, Kind.SPOT)
         self._known[False, name] = self.markets[market.symbol] = market
+        self.ids[market.symbol] = name
         return market
 
     def asset(self, name: str) -> str:
@@ -201,8 +204,8 @@ class Session:
         after = answer.headers.get("retry-after", "")
         self._wait = int(after) * 1000 if after.isdecimal() and len(after) < 10 else 0
         try:
-            content = _JSON.decode(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            content = (flex.rows if self.name == "ibkr" else _JSON.decode)(answer.body)
+        except (msgspec.DecodeError, ValueError, RecursionError):
             content = None
         text, status, exchange = answer.body.decode(errors="replace"), answer.status, self._exchange
         exchange.handle_errors(status, "", url, method, answer.headers, text, content, {}, "")

@@ -12,11 +12,18 @@ from typing import Any, Final
 from msgspec import Struct
 
 from strongroom_enclave.record.connectors import rules
-from strongroom_enclave.record.connectors.rules import Cursor, Reason, Stream, VenueFault, text
+from strongroom_enclave.record.connectors.rules import (
+    Cursor,
+    Reason,
+    Stream,
+    VenueFault,
+    amount,
+    text,
+)
 from strongroom_enclave.record.connectors.session import Session
 from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Event, Flow, FlowKind, Kind, Side, Trade
-from strongroom_enclave.record.exact import exactly
+from strongroom_enclave.record.exact import ZERO, exactly
 
 _MAX_PAGES: Final = 10_000
 _AHEAD_MS: Final = 1_000
@@ -162,12 +169,12 @@ def _entry(session: Session, rule: rules.Rule, row: object) -> _Entry:
         asset = session.asset(asset) if asset else session.venue.shares
     else:
         asset = market.settle
-    size, fee = rules.amount(row, at.amount), rules.amount(row, at.fee)
+    size, fee = amount(row, at.amount), sum((amount(row, path) for path in at.fee), ZERO)
     if what == "TRADE" and market:
-        side, price = Side(_BOUGHT[text(row, at.side).lower()]), rules.amount(row, at.price)
+        side, price = Side(_BOUGHT[text(row, at.side).lower()]), amount(row, at.price)
         trade = Trade(time_ms, identifier, market.symbol, side, size, price, fee, asset)
         return _Entry(time_ms, key, trade)
-    changed = rules.amount(row, at.change) if at.change else size + fee
+    changed = amount(row, at.change) if at.change else size + fee
     changed = changed.copy_negate() if what.startswith("-") else changed
     flow = Flow(time_ms, identifier, asset, changed, FlowKind[what.removeprefix("-")])
     return _Entry(time_ms, key, flow)
