@@ -378,3 +378,34 @@ def test_a_reader_goes_over_to_the_ring_made_anew(writer: RingWriter) -> None:
         assert second.position == 2 * SLOTS + 1
         first.close()
         second.close()
+
+
+def test_the_last_tick_of_an_ended_ring_is_read_before_the_new_ring(writer: RingWriter) -> None:
+    """It comes after the reader has looked for it and before the reader sees that all has ended."""
+    anew: list[RingWriter] = []
+
+    class Meanwhile:
+        def __init__(self, words: memoryview) -> None:
+            self.words = words
+
+        def __getitem__(self, at: int) -> int:
+            if at == layout.STATE and not anew:
+                publish(writer, 1)
+                writer.close()
+                anew.append(RingWriter.create("ring", slots=SLOTS))
+                publish(anew[0], 2)
+            return int(self.words[at])
+
+        def release(self) -> None:
+            self.words.release()
+
+    publish(writer, 4)
+    with RingReader.attach("ring") as reader:
+        reader._segment.header = Meanwhile(reader._segment.header)  # type: ignore[assignment]
+        until = time.monotonic() + 20
+        seen: list[int] = []
+        while seen[-1:] != [2] and time.monotonic() < until:
+            seen += sequences(reader)
+        assert seen == [5, 1, 2]
+        assert reader.missed == 0
+    anew[0].close()
