@@ -161,3 +161,27 @@ def test_damage_beyond_doubt_is_refused_with_advice(
     with pytest.raises(SequencesBroken, match=what) as caught:
         Sequences.open(path)
     assert "move the file away" in caught.value.remedy
+
+
+def spoil(path: Path, newest: bool) -> None:
+    """Wipes the newer or the older page of the first counter, as it is on the disk now."""
+    whole = path.read_bytes()
+    pages = sorted((PAGE, 2 * PAGE), key=lambda at: whole[at + 8 : at + 16][::-1])
+    descriptor = os.open(path, os.O_RDWR)
+    os.pwrite(descriptor, bytes(PAGE), pages[1 if newest else 0])
+    os.close(descriptor)
+
+
+def test_a_second_page_that_rots_after_the_first_was_mended_repeats_nothing(
+    tmp_path: Path,
+) -> None:
+    """The raise for the first damage must not depend on the page that is lost next."""
+    path, highest = tmp_path / "counters", 0
+    for newest in (True, True, False, True, True, False, False, True):
+        with Sequences.open(path) as sequences:
+            block = sequences.block("a", 5)
+            for _ in range(6):
+                number = block.next()
+                assert number > highest
+                highest = number
+        spoil(path, newest)
