@@ -34,6 +34,8 @@ def train(
     horizon: Annotated[int, typer.Option(min=1, max=10_000, help="Steps foreseen.")] = 30,
 ) -> None:
     """Train a small recurrent network. Needs the extra `torch`; what it makes does not."""
+    if tape.resolve() == test.resolve():
+        raise BadInput("a model cannot be judged on what it learnt from", expected="another tape")
     try:
         from strongroom_host.strategy.training import Plan, quality, torch_version
         from strongroom_host.strategy.training import train as train_network
@@ -42,8 +44,6 @@ def train(
             "training needs torch, which is not installed",
             remedy="pip install 'strongroom[torch]', or .tools/torch_env.py in a checkout",
         ) from error
-    if tape.resolve() == test.resolve():
-        raise BadInput("a model cannot be judged on what it learnt from", expected="another tape")
     instruments = {"market": market, "coin": coin, "mempool": mempool}
     learnt, seen = _samples(tape, instruments, step_ms), _samples(test, instruments, step_ms)
     plan = Plan(seed=seed, hidden=hidden, horizon=horizon, epochs=epochs)

@@ -6,6 +6,7 @@ here and nowhere else.
 """
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def stepper(model: Model, runtime: str, device: str) -> Stepper:
         return _Exact(model.description.weights)
     if runtime == "onnx":
         return _onnx(model, device)
-    return _Torch(model.description.weights, device, compiled=runtime == "aoti")
+    return _Torch(model, device, compiled=runtime == "aoti")
 
 
 class _Exact:
@@ -161,7 +162,8 @@ class _Onnx:
 class _Torch:
     """torch, eager or compiled ahead of time."""
 
-    def __init__(self, network: Network, device: str, *, compiled: bool) -> None:
+    def __init__(self, model: Model, device: str, *, compiled: bool) -> None:
+        network = model.description.weights
         try:
             import torch
         except ImportError as error:
@@ -186,7 +188,8 @@ class _Torch:
         self._call: Callable[..., Any] = module
         if compiled:
             example = (torch.zeros(1, network.features, device=self._device), self._none)
-            self._call = _compiled(torch, module, example)
+            named = f"{model.sha256.hex()}-{torch.__version__}-{device}-{platform.machine()}.pt2"
+            self._call = _compiled(torch, module, example, named)
 
     def step(self, features: Sequence[int]) -> int:
         torch = self._torch
@@ -199,25 +202,37 @@ class _Torch:
         self._hidden = self._none
 
 
-def _compiled(torch: Any, module: Any, example: tuple[Any, Any]) -> Callable[..., Any]:
-    """Returns the module compiled by AOTInductor, which needs a C++ compiler."""
-    compiler = os.environ.get("CXX") or "g++"
-    if shutil.which(compiler) is None:
-        raise RuntimeAbsent(
-            "compiling a model needs a C++ compiler",
-            expected="g++, or what CXX names",
-            remedy="install one, or choose the runtime onnx: decisions are the same",
-        )
-    exported = torch.export.export(module, example)
-    with tempfile.TemporaryDirectory(prefix="strongroom-aoti-") as folder:
-        try:
-            # AOTInductor has no public name.
-            package = torch._inductor.aoti_compile_and_package(  # noqa: SLF001
-                exported, package_path=str(Path(folder) / "gru.pt2")
+def _compiled(torch: Any, module: Any, example: tuple[Any, Any], named: str) -> Callable[..., Any]:
+    """Returns the module compiled by AOTInductor, which needs a C++ compiler and a minute, once: it
+    is kept in the user's cache, by the hash of the model and the version of torch."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strongroom/models"
+    kept = cache / named
+    if not kept.exists():
+        compiler = os.environ.get("CXX") or "g++"
+        if shutil.which(compiler) is None:
+            raise RuntimeAbsent(
+                "compiling a model needs a C++ compiler",
+                expected="g++, or what CXX names",
+                remedy="install one, or choose the runtime onnx: decisions are the same",
             )
-        except (RuntimeError, subprocess.SubprocessError) as error:
-            raise RuntimeAbsent(f"the model could not be compiled: {error}") from error
-        loaded: Callable[..., Any] = torch._inductor.aoti_load_package(package)  # noqa: SLF001
+        # What is loaded from here is run: nobody else may put anything into it.
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        exported = torch.export.export(module, example)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".making-") as folder:
+            made = str(Path(folder) / "gru.pt2")
+            try:
+                # AOTInductor has no public name.
+                torch._inductor.aoti_compile_and_package(exported, package_path=made)  # noqa: SLF001
+            except (RuntimeError, subprocess.SubprocessError) as error:
+                raise RuntimeAbsent(f"the model could not be compiled: {error}") from error
+            Path(made).replace(kept)
+    status = cache.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise RuntimeAbsent(
+            f"others may write to {cache}, and what is in it would be run",
+            remedy=f"chmod go-w {cache}",
+        )
+    loaded: Callable[..., Any] = torch._inductor.aoti_load_package(str(kept))  # noqa: SLF001
     return loaded
 
 

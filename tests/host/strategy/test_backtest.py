@@ -216,9 +216,9 @@ def test_a_tape_that_was_touched_shows_without_the_strategy(
     _, records = run("baseline", tape)
     data = bytearray(tape.ticks)
     data[place * 64 + 56] ^= 1
-    with TapeReader(write_tape(tmp_path / "x.tape", data, tape.names)) as other:
-        with pytest.raises(NotReproduced, match="other inputs"):
-            explain(session("baseline", tape), records, other)
+    touched = write_tape(tmp_path / "x.tape", data, tape.names)
+    with TapeReader(touched) as other, pytest.raises(NotReproduced, match="other inputs"):
+        explain(session("baseline", tape), records, other)
 
 
 def test_a_tape_that_lacks_ticks_or_instruments_is_refused(
