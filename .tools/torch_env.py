@@ -2,8 +2,8 @@
 
 It is this environment and torch on top. PyPI's own wheel brings 2.7 GB of CUDA along, so on Linux
 nothing but a CPU wheel will do (a version "+cpu", which PyPI cannot have): from pip's own
-configuration, be that a folder or an index. Where there is none, this says so and makes nothing; the
-tests that need it are then skipped and say so too.
+configuration, be that a folder or an index. Where there is none, this says so and makes nothing;
+the tests that need it are then skipped and say so too.
 
     .tools/torch_env.py              make it, unless it is there
     .tools/torch_env.py --require    ... and fail where it cannot be made
