@@ -4,10 +4,12 @@ Commitment = SHA-512 of the bundle's canonical encoding, 64 bytes: Nitro's `user
 `report_data`. A bundle without roles is what a Booted enclave has: no keys, nothing to trust yet.
 """
 
-from dataclasses import dataclass, replace
 from enum import IntEnum
 from hashlib import sha256, sha384, sha512
 from typing import ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from strongroom_wire.canonical import B32, U64, Canonical
 from strongroom_wire.encoding import pack
@@ -24,8 +26,7 @@ class Role(IntEnum):
     RECORD = 3
 
 
-@dataclass(frozen=True, slots=True)
-class LogHead(Canonical):
+class LogHead(Struct, Canonical, frozen=True):
     """RFC 6962 tree head: number of leaves and 32-byte root."""
 
     domain: ClassVar = b"strongroom/head/v1"
@@ -37,8 +38,7 @@ class LogHead(Canonical):
 EMPTY_LOG = LogHead(0, sha256(b"").digest())
 
 
-@dataclass(frozen=True, slots=True)
-class RoleKeys:
+class RoleKeys(Struct, frozen=True):
     """One role's public keys (X25519 for HPKE, Ed25519 for receipts; 32 bytes each) and log."""
 
     role: Role
@@ -47,8 +47,7 @@ class RoleKeys:
     head: LogHead = EMPTY_LOG
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle(Canonical):
+class Bundle(Struct, Canonical, frozen=True):
     """What the evidence of one boot commits to.
 
     `manifest_digest` and `owner_root` are SHA-256 values (zero before Configured), `boot_id` is 32

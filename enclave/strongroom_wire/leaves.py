@@ -5,7 +5,6 @@ to them under a salt of its own: commitment = SHA-256 over domain and *opening*,
 32 random bytes and the record. Whoever is handed the opening can check it, and nobody can guess it.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
@@ -36,8 +35,7 @@ MAX_LEAF = 1024  # bytes; the leaf of a decision has some 110
 Kind = IntEnum("Kind", "BOOT KEY SIGNED DENIED KILL PERMIT MODEL SYNC RETURNS")
 
 
-@dataclass(frozen=True, slots=True)
-class Boot(Canonical):
+class Boot(Struct, Canonical, frozen=True):
     """What a boot starts from: the head it continues, which is that of all leaves before this one,
     and SHA-256 digests (32 bytes each) of its manifest, of its keys (`Bundle.keys_digest`, which
     ties the epoch to evidence of the image) and of the signed start permit. `version` is the

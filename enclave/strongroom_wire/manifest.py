@@ -8,10 +8,9 @@ Money is in pUSD with at most six decimals, written as strings; prices are pUSD 
 """
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -279,8 +278,7 @@ class Manifest(_Strict, frozen=True):
         return current
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedManifest:
+class VerifiedManifest(NamedTuple):
     """A manifest whose quorum was checked; `digest` is SHA-256 over its exact bytes, 32 bytes."""
 
     manifest: Manifest

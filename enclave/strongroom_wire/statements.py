@@ -4,9 +4,10 @@ Each names the boot it is for, so that a recorded one is worthless against anoth
 signed by the owners of the manifest. Nothing is read in one before an owner's signature is found.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
+
+from msgspec import Struct
 
 from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role
 from strongroom_wire.canonical import B32, U32, U64, Ascii, Canonical
@@ -18,8 +19,7 @@ ORDER_DOMAIN = b"strongroom/owner-order/v2"
 _NO_LOG = Frontier().serialise()
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """Absolute allowance of one key for the whole boot: pUSD in millionths, and orders."""
 
     key: Ascii
@@ -27,8 +27,7 @@ class Budget:
     orders: U32
 
 
-@dataclass(frozen=True, slots=True)
-class Permit(Canonical):
+class Permit(Struct, Canonical, frozen=True):
     """Lets one boot sign. Budgets are totals since boot, never increments, so that replaying or
     re-issuing a permit cannot refill them; `serial` must grow within a boot.
 
@@ -80,8 +79,7 @@ Action = IntEnum(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerOrder(Canonical):
+class OwnerOrder(Struct, Canonical, frozen=True):
     """An instruction of the owners to one boot. `key` names a manifest key (empty for all) or, to
     connect it, an account; `body` is what the action needs: sealed bytes, or the ClobAuth nonce as
     u64."""

@@ -297,7 +297,7 @@ class Boot:
         head = (bundle.owner_root, bundle.manifest_digest, bundle.keys_digest)
         until, log = now_ms() + 3_600_000, Frontier().serialise()
         made = Permit(*head, serial, 0, until, log, EMPTY_LOG, b"", budgets)
-        return replace(made, **changes)  # type: ignore[arg-type]
+        return msgspec.structs.replace(made, **changes)
 
     def seal(self, plaintext: bytes, role: Role, purpose: bytes) -> bytes:
         info = hpke_info(self.bundle, role, purpose)

@@ -86,7 +86,7 @@ def test_a_bundle_with_one_key_exchanged_is_refused(first: Boot, second: Boot) -
         {"roles": (theirs.roles[0], signer)},
         {"roles": ()},
     ):
-        forged = replace(ours, **changes)
+        forged = msgspec.structs.replace(ours, **changes)
         with pytest.raises(EvidenceRefused):
             verify(Evidence(Code.OK, evidence.document, forged.serialise()), policy(first))
 

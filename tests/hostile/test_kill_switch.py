@@ -4,10 +4,10 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import grpc
 import pytest
+from msgspec.structs import replace
 from strongroom_wire import frames
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.owners import Statement

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec.structs import replace
 from strongroom_host.log.notes import Checkpoint
 from strongroom_host.log.verify import AttestedBoot, Expected, KnownHead, Problem, verify
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role

@@ -1,10 +1,10 @@
 """Start permits as the host may deliver them: another's, again, out of order, without a quorum."""
 
 import secrets
-from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from strongroom_wire.bundle import Role
 from strongroom_wire.encoding import u64
 from strongroom_wire.errors import Code, Rule

@@ -1,10 +1,10 @@
 """A good value of every type of the wire contract: tests change one thing in it and look."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 from strongroom_wire.bundle import Bundle, LogHead, Role, RoleKeys
 from strongroom_wire.encoding import pack
 from strongroom_wire.errors import Code, Rule

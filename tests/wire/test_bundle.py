@@ -1,11 +1,11 @@
 """The bundle: what an attestation commits to, against a second writing of its layout."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from hashlib import sha256, sha384, sha512
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 from strongroom_wire.bundle import (
     EMPTY_LOG,
     Bundle,

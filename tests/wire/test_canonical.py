@@ -17,7 +17,7 @@ from tests.wire.samples import bundle, byte, owner_order, permit
 from tests.wire.test_leaves import boot, decision, leaf
 from tests.wire.test_pages import page
 
-SAMPLES = [bundle(), permit(), owner_order(), boot(), leaf(), decision(), page()]
+SAMPLES: list[Canonical] = [bundle(), permit(), owner_order(), boot(), leaf(), decision(), page()]
 samples = pytest.mark.parametrize("sample", SAMPLES, ids=lambda each: type(each).__name__)
 
 

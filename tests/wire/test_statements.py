@@ -2,10 +2,10 @@
 
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role
 from strongroom_wire.encoding import MAX_STATEMENT, pack
 from strongroom_wire.errors import Malformed, TooLarge, WireError
@@ -61,7 +61,7 @@ def test_a_permit_names_the_head_of_the_history_that_it_hands_over() -> None:
 
 def test_a_permit_has_a_log_for_each_role() -> None:
     assert permit().continues(Role.RECORD).head == LogHead(2, byte(0x54))
-    without = Permit(*(getattr(permit(), name) for name in list(Permit.__slots__)[:10]))
+    without = Permit(*(getattr(permit(), name) for name in Permit.__struct_fields__[:10]))
     assert without.continues(Role.RECORD).head == without.record_abandons == EMPTY_LOG
     assert without.record_root == bytes(32)
 

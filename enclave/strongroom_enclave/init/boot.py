@@ -8,10 +8,10 @@ import select
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 
 import msgspec
 from cryptography import x509
+from msgspec.structs import replace
 from strongroom_wire import encoding, manifest, owners, statements
 from strongroom_wire.bundle import Bundle, LogHead, Role, RoleKeys, pcr16
 from strongroom_wire.errors import Code, ManifestInvalid, WireError, require

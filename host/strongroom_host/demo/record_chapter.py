@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from msgspec.structs import replace
 from strongroom_wire.record import Credentials
 
 from strongroom_host.demo.accounts import COARSE, EXACT, EXCHANGES, USER

@@ -3,10 +3,10 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from socket import recv_fds, socket, socketpair
 
 import pytest
+from msgspec.structs import replace
 from strongroom_enclave.init import boot
 from strongroom_enclave.init.lifecycle import Phase
 from strongroom_enclave.messages import Kind
@@ -53,7 +53,7 @@ def permit(harness: Harness, serial: int = 1, **changes: object) -> bytes:
     bundle = bundle_of(harness)
     names = (bundle.owner_root, bundle.manifest_digest, bundle.keys_digest, serial)
     made = Permit(*names, 0, 1 << 40, Frontier().serialise(), EMPTY_LOG, b"", ())
-    made = replace(made, **changes)  # type: ignore[arg-type]
+    made = replace(made, **changes)
     return DESK.owners.sign(PERMIT_DOMAIN, made.serialise()).serialise()
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace as replaced
 from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
+from msgspec.structs import replace as replaced
 from strongroom_enclave.signer import policy as policy_module
 from strongroom_enclave.signer.amounts import ONE
 from strongroom_enclave.signer.policy import (

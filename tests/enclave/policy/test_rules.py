@@ -6,7 +6,6 @@ same table shows that a rule does its work: with the rule taken out, the request
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from dataclasses import replace as replaced
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
@@ -41,7 +40,7 @@ from tests.enclave.policy.sample import (
 
 EXPIRES_S = NOW // 1000 + 600
 GTD = replace(BUY, order_type=OrderType.GTD, expiration=EXPIRES_S)
-WIDE = replaced(BUDGET, notional=10**12, orders=10**6)
+WIDE = replace(BUDGET, notional=10**12, orders=10**6)
 
 
 def _killed() -> PolicyEngine:
@@ -137,11 +136,11 @@ BREACHES = {
     "budget": Breach(
         Denied(Rule.BUDGET_NOTIONAL, 0, 30 * ONE, 30 * ONE + 1),
         (sized(10 * ONE + 1),),
-        _after(20 * ONE, budget=replaced(BUDGET, notional=30 * ONE)),
+        _after(20 * ONE, budget=replace(BUDGET, notional=30 * ONE)),
     ),
     "budget of orders": Breach(
         Denied(Rule.BUDGET_ORDERS, 0, 2, 3),
-        engine=_after(ONE, ONE, budget=replaced(BUDGET, orders=2)),
+        engine=_after(ONE, ONE, budget=replace(BUDGET, orders=2)),
     ),
     "rate": Breach(Denied(Rule.RATE, 0, 10, 11), (sized(ONE),), _after(*[ONE] * 10)),
 }
@@ -249,10 +248,10 @@ EDGES = {
     "largest order": (permitted(), sized(25 * ONE)),
     "window full": (_after(*[20 * ONE] * 4)(), sized(20 * ONE)),
     "budget used up": (
-        _after(20 * ONE, budget=replaced(BUDGET, notional=30 * ONE))(),
+        _after(20 * ONE, budget=replace(BUDGET, notional=30 * ONE))(),
         sized(10 * ONE),
     ),
-    "last order of the budget": (_after(ONE, budget=replaced(BUDGET, orders=2))(), sized(ONE)),
+    "last order of the budget": (_after(ONE, budget=replace(BUDGET, orders=2))(), sized(ONE)),
     "last order of the minute": (_after(*[ONE] * 9)(), sized(ONE)),
 }
 

@@ -1,12 +1,11 @@
 """States, their root, and what a boot believes of the states that it is handed."""
 
-from dataclasses import replace as altered
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import msgpack
 from msgspec.structs import replace
+from msgspec.structs import replace as altered
 from strongroom_enclave.datakeys import KeyUnknown, SealForged
 from strongroom_enclave.log import ledger
 from strongroom_enclave.record.connectors.rules import Cursor

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from hashlib import sha256
 from socket import socketpair
 from threading import Thread
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from strongroom_enclave.clock import ClockStale
 from strongroom_enclave.messages import ANSWER, Kind
 from strongroom_enclave.platform.links import Link
@@ -68,13 +68,13 @@ class Subject:
         names = self.bundle.owner_root, self.bundle.manifest_digest, self.bundle.keys_digest
         log = Frontier().serialise()
         permit = Permit(*names, 1, 0, now_ms() + 60_000, log, EMPTY_LOG, b"", ())
-        permit = replace(permit, **changes)  # type: ignore[arg-type]
+        permit = replace(permit, **changes)
         self.statement = self.desk.owners.sign(PERMIT_DOMAIN, permit.serialise()).serialise()
         return pack(b"permit", self.statement, b"sealing")
 
     def payload(self, action: Action, key: str = "main", **changes: object) -> bytes:
         order = OwnerOrder(action, self.bundle.boot_id, self.bundle.manifest_digest, key)
-        return replace(order, **changes).serialise()  # type: ignore[arg-type]
+        return replace(order, **changes).serialise()
 
     def sign(self, payload: bytes, signers: int | None = None) -> Statement:
         return self.desk.owners.sign(ORDER_DOMAIN, payload, signers)

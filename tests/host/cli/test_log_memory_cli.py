@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.folder import FolderLog
 from strongroom_host.log.tree import LogReader

@@ -1,11 +1,11 @@
 """What an owner's permit says about the record's log: his stored copy, held against his memory."""
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 from strongroom_host.cli.permit_log import (
     DraftDiffers,
     LogChoice,

@@ -2,13 +2,13 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 from strongroom_attest.freshness import Challenge
 from strongroom_host.enclave_client.errors import (
     BootNotConfigured,

@@ -6,11 +6,12 @@ security module; its leaves are laid out as the enclave lays them out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.notes import VerifierKey, signed_note
@@ -112,7 +113,7 @@ class Running:
             (Budget("main", 500_000_000, 200),),
             logs.get(Role.RECORD, Frontier()).serialise(),
         )
-        return signed(PERMIT_DOMAIN, replace(permit, **changes).serialise(), *self.signers)  # type: ignore[arg-type]
+        return signed(PERMIT_DOMAIN, replace(permit, **changes).serialise(), *self.signers)
 
     def order(
         self,
@@ -122,7 +123,7 @@ class Running:
         **changes: bytes,
     ) -> Statement:
         """An owner order to it."""
-        order = replace(OwnerOrder(action, self.boot_id, self.digest, key), **changes)  # type: ignore[arg-type]
+        order = replace(OwnerOrder(action, self.boot_id, self.digest, key), **changes)
         return signed(ORDER_DOMAIN, order.serialise(), *(signers or self.signers))
 
 

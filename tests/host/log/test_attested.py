@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from strongroom_host.enclave_client.archived import ArchivedEvidence, verify_archived_evidence
 from strongroom_host.enclave_client.errors import (
     BootNotConfigured,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from strongroom_host.log.boots import Boots, boot_path
 from strongroom_host.log.errors import OutsideLog
 from strongroom_host.log.examination import Examination, Meant

@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from strongroom_host.enclave_client.errors import ChannelBroken, Unreachable, refusal
 from strongroom_host.errors import EnvironmentFault, HostError
 from strongroom_host.log import keeper as keeper_module

@@ -1,7 +1,6 @@
 """Permits, orders, hand-overs and on-chain keys, against the enclave's own readers."""
 
 import secrets
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eth_account import Account
+from msgspec.structs import replace
 from strongroom_attest.freshness import Challenge
 from strongroom_host.enclave_client.errors import RoleMissing
 from strongroom_host.enclave_client.evidence import (

@@ -1,7 +1,6 @@
 """A record's log as its process pushes it: real leaves, signed by the key of a boot."""
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.keeper import Source
 from strongroom_host.log.notes import VerifierKey

@@ -48,7 +48,9 @@ class Recording(Running):
     def __init__(self, document: Manifest) -> None:
         super().__init__(document)
         self.machine = Machine(manifest=self.digest, roles=ROLES)
-        self.machine.bundle = replace(self.machine.bundle, owner_root=document.owner_root)
+        self.machine.bundle = msgspec.structs.replace(
+            self.machine.bundle, owner_root=document.owner_root
+        )
         self.origin = log_origin(document.owner_root, document.account, Role.RECORD)
 
     @property

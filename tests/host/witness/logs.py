@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 from strongroom_host.log.notes import VerifierKey, signed_note
 from strongroom_host.log.submissions import Introduction, Submission
 from strongroom_host.log.tree import LogReader

@@ -109,14 +109,14 @@ def test_the_parts_are_of_one_boot(station: Station) -> None:
     newer = introduction(BOOT, msgspec.structs.replace(MADE, version=8))
     bundle = Bundle.parse(good.bundle)
     allowed = Permit.parse(Statement.parse(good.permit).payload)
-    elsewhere = replace(allowed, owner_root=byte(9)).serialise()
+    elsewhere = msgspec.structs.replace(allowed, owner_root=byte(9)).serialise()
     for mixed in (
         replace(good, permit=signed(PERMIT_DOMAIN, elsewhere, 1, 2).serialise()),
         replace(good, bundle=other.bundle),  # keys that the permit does not name
         replace(good, permit=other.permit),
         replace(good, manifest=newer.manifest),
         replace(good, permit=newer.permit),
-        replace(good, bundle=replace(bundle, owner_root=byte(9)).serialise()),
+        replace(good, bundle=msgspec.structs.replace(bundle, owner_root=byte(9)).serialise()),
     ):
         with pytest.raises(IntroductionRefused):
             station.witness.add_boot(mixed.serialise())
