@@ -12,11 +12,18 @@ from typing import Final
 
 import msgspec
 
+from strongroom_host.feeds.codes import (
+    ASK_BEST,
+    BID_BEST,
+    BUY,
+    LAST,
+    SELL,
+    TRADE,
+)
 from strongroom_host.feeds.core import Feed, Timing
 from strongroom_host.feeds.errors import BadFeed, Reason, Refused
 from strongroom_host.feeds.fixed import fixed8
 from strongroom_host.feeds.sink import TickSink
-from strongroom_host.ring.tick import Flag, Kind, Side
 
 __all__ = ["Binance"]
 
@@ -194,9 +201,9 @@ class Binance(Feed[str, _Data]):
             symbol.first = number
         self.skew.note(received_ns, venue_ns)
         self.lane.emit(
-            Kind.TRADE,
-            Side.SELL if event.m else Side.BUY,  # who made the market did not take it
-            Flag.LAST,
+            TRADE,
+            SELL if event.m else BUY,  # who made the market did not take it
+            LAST,
             symbol.instrument,
             price,
             size,
@@ -218,8 +225,8 @@ class Binance(Feed[str, _Data]):
         emit, instrument = self.lane.emit, symbol.instrument
         asks = ask != symbol.ask
         if bid != symbol.bid:
-            flags = 0 if asks else Flag.LAST
-            emit(Kind.BEST_BID, Side.BUY, flags, instrument, *bid, received_ns, 0, number)
+            flags = 0 if asks else LAST
+            emit(BID_BEST, BUY, flags, instrument, *bid, received_ns, 0, number)
         if asks:
-            emit(Kind.BEST_ASK, Side.SELL, Flag.LAST, instrument, *ask, received_ns, 0, number)
+            emit(ASK_BEST, SELL, LAST, instrument, *ask, received_ns, 0, number)
         symbol.bid, symbol.ask = bid, ask

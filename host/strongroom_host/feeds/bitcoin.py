@@ -12,10 +12,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from strongroom_host.feeds.bitcoin_transaction import Transaction, read_transaction
+from strongroom_host.feeds.codes import (
+    LAST,
+    NO_SIDE,
+    TRANSFER,
+)
 from strongroom_host.feeds.core import Feed, Timing
 from strongroom_host.feeds.errors import BadFeed, Reason, Refused
 from strongroom_host.feeds.sink import TickSink
-from strongroom_host.ring.tick import Flag, Kind, Side
 
 __all__ = ["Bitcoin"]
 
@@ -105,9 +109,9 @@ class Bitcoin(Feed[Sequence[bytes], Transaction]):
         if event.largest < self._least:
             return
         self.lane.emit(
-            Kind.TRANSFER,
-            Side.NONE,
-            Flag.LAST,
+            TRANSFER,
+            NO_SIDE,
+            LAST,
             self._instrument,
             0,
             event.largest,

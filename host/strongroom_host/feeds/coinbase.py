@@ -15,16 +15,26 @@ from typing import Final
 
 import msgspec
 
+from strongroom_host.feeds.codes import (
+    ASK_BEST,
+    BID_BEST,
+    BUY,
+    LAST,
+    LEVEL,
+    NO_SIDE,
+    SELL,
+    SNAPSHOT,
+    TRADE,
+)
 from strongroom_host.feeds.core import Feed, Timing
 from strongroom_host.feeds.errors import BadFeed, Reason, Refused
 from strongroom_host.feeds.fixed import fixed8, whole
 from strongroom_host.feeds.sink import TickSink
-from strongroom_host.ring.tick import Flag, Kind, Side
 
 __all__ = ["Coinbase", "iso_ns"]
 
-_MAKER: Final = {"BUY": Side.SELL, "SELL": Side.BUY}
-_BOOK: Final = {"bid": Side.BUY, "offer": Side.SELL}
+_MAKER: Final = {"BUY": SELL, "SELL": BUY}
+_BOOK: Final = {"bid": BUY, "offer": SELL}
 _LAST_SECOND: Final = ((1 << 64) - 1) // 1_000_000_000
 
 
@@ -71,7 +81,7 @@ class _Message(msgspec.Struct):
 
 _READ: Final = msgspec.json.Decoder(_Message)
 
-_Item = tuple["_Product", Kind, Side, str, str, int, int]
+_Item = tuple["_Product", int, int, str, str, int, int]
 """Product, kind, side, price and size as texts, venue time, detail."""
 
 
@@ -242,7 +252,7 @@ class Coinbase(Feed[str, _Item]):
             if side is None:
                 raise Refused(Reason.MALFORMED, "no such side", actual=trade.side[:20])
             number, at = whole(trade.trade_id), iso_ns(trade.time)
-            item = self._product(trade.product_id), Kind.TRADE, side, trade.price, trade.size
+            item = self._product(trade.product_id), TRADE, side, trade.price, trade.size
             key = hash((trade.product_id, "t", number))
             self._offer(connection, key, (*item, at, number), received_ns)
 
@@ -256,12 +266,12 @@ class Coinbase(Feed[str, _Item]):
             if bid and ticker.best_bid_quantity:
                 size = ticker.best_bid_quantity
                 key = hash((product.name, "b", bid, size, timestamp))
-                item = product, Kind.BEST_BID, Side.BUY, bid, size, at, 0
+                item = product, BID_BEST, BUY, bid, size, at, 0
                 self._offer(connection, key, item, received_ns)
             if ask and ticker.best_ask_quantity:
                 size = ticker.best_ask_quantity
                 key = hash((product.name, "a", ask, size, timestamp))
-                item = product, Kind.BEST_ASK, Side.SELL, ask, size, at, 0
+                item = product, ASK_BEST, SELL, ask, size, at, 0
                 self._offer(connection, key, item, received_ns)
 
     def _read_book(self, connection: int, event: _Event, timestamp: str, received_ns: int) -> None:
@@ -279,7 +289,7 @@ class Coinbase(Feed[str, _Item]):
             at = iso_ns(update.event_time)
             level = update.price_level, update.new_quantity
             key = hash((product.name, side, *level, update.event_time))
-            self._offer(connection, key, (product, Kind.LEVEL, side, *level, at, 0), received_ns)
+            self._offer(connection, key, (product, LEVEL, side, *level, at, 0), received_ns)
 
     # --- taking -------------------------------------------------------------------------------
 
@@ -290,7 +300,7 @@ class Coinbase(Feed[str, _Item]):
         except Refused as refusal:
             self.refused(connection, refusal.reason, received_ns, refusal)
             return
-        if kind is Kind.TRADE:
+        if kind == TRADE:
             product.trade = self._count_lost(product.trade, detail)
             if detail < product.first:  # of before the epoch
                 self.counters.stale += 1
@@ -298,10 +308,10 @@ class Coinbase(Feed[str, _Item]):
             if product.first < 0:
                 product.first = detail
             self.skew.note(received_ns, at)
-        elif kind is Kind.LEVEL:
+        elif kind == LEVEL:
             if product.based and connection != product.base_from and at < product.base_ns:
                 return  # the snapshot of another connection has it
-        elif kind is Kind.BEST_BID:
+        elif kind == BID_BEST:
             if (price, size) == product.bid:
                 return
             product.bid = price, size
@@ -309,9 +319,7 @@ class Coinbase(Feed[str, _Item]):
             if (price, size) == product.ask:
                 return
             product.ask = price, size
-        self.lane.emit(
-            kind, side, Flag.LAST, product.instrument, price, size, received_ns, at, detail
-        )
+        self.lane.emit(kind, side, LAST, product.instrument, price, size, received_ns, at, detail)
 
     def _base(
         self,
@@ -321,7 +329,7 @@ class Coinbase(Feed[str, _Item]):
         at: int,
         received_ns: int,
     ) -> None:
-        halves: dict[Side, list[tuple[int, int]]] = {Side.BUY: [], Side.SELL: []}
+        halves: dict[int, list[tuple[int, int]]] = {BUY: [], SELL: []}
         for level in levels:
             side = _BOOK.get(level.side)
             if side is None:
@@ -330,11 +338,9 @@ class Coinbase(Feed[str, _Item]):
         shown = [
             (side, price, size)
             for side, half in halves.items()
-            for price, size in sorted(half, reverse=side is Side.BUY)[: self._depth]
-        ] or [(Side.NONE, 0, 0)]
+            for price, size in sorted(half, reverse=side == BUY)[: self._depth]
+        ] or [(NO_SIDE, 0, 0)]
         product.based, product.base_from, product.base_ns = True, connection, at
         for position, (side, price, size) in enumerate(shown):
-            flags = Flag.SNAPSHOT | (Flag.LAST if position == len(shown) - 1 else 0)
-            self.lane.emit(
-                Kind.LEVEL, side, flags, product.instrument, price, size, received_ns, at, 0
-            )
+            flags = SNAPSHOT | (LAST if position == len(shown) - 1 else 0)
+            self.lane.emit(LEVEL, side, flags, product.instrument, price, size, received_ns, at, 0)

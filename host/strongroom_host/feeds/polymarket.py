@@ -22,6 +22,20 @@ from typing import Final
 
 import msgspec
 
+from strongroom_host.feeds.codes import (
+    ASK_BEST,
+    BID_BEST,
+    BUY,
+    DERIVED,
+    LAST,
+    LEVEL,
+    NO_SIDE,
+    SELL,
+    SNAPSHOT,
+    STATUS,
+    TICK_SIZE,
+    TRADE,
+)
 from strongroom_host.feeds.core import Feed, Timing
 from strongroom_host.feeds.errors import BadFeed, Reason, Refused
 from strongroom_host.feeds.fixed import fixed8, millis_ns
@@ -40,11 +54,11 @@ from strongroom_host.feeds.polymarket_messages import (
     read_events,
 )
 from strongroom_host.feeds.sink import TickSink
-from strongroom_host.ring.tick import Flag, Kind, Side, Status
+from strongroom_host.ring.tick import Status
 
 __all__ = ["Polymarket"]
 
-_SIDES: Final = {"BUY": Side.BUY, "SELL": Side.SELL, "buy": Side.BUY, "sell": Side.SELL}
+_SIDES: Final = {"BUY": BUY, "SELL": SELL, "buy": BUY, "sell": SELL}
 _ONE: Final = 100_000_000
 _TRIES: Final = 16
 """How many hashes beside changes are computed before they are taken for something else."""
@@ -248,16 +262,16 @@ class Polymarket(Feed[str, Event]):
         self.skew.note(received_ns, venue_ns)
         touched: dict[str, TokenBook] = {}
         for book, side, price, size, change in wanted:
-            half = book.bids if side is Side.BUY else book.asks
+            half = book.bids if side == BUY else book.asks
             half.put(price, size, Level(change.price, change.size))
             book.last_ns = venue_ns
             touched[book.token] = book
         moved = [book for book in touched.values() if book.based and book.bests() != book.shown]
         last = len(wanted) - 1
         for position, (book, side, price, size, _) in enumerate(wanted):
-            flags = Flag.LAST if position == last and not moved else 0
+            flags = LAST if position == last and not moved else 0
             self.lane.emit(
-                Kind.LEVEL, side, flags, book.instrument, price, size, received_ns, venue_ns, 0
+                LEVEL, side, flags, book.instrument, price, size, received_ns, venue_ns, 0
             )
         for position, book in enumerate(moved):
             self._show(book, received_ns, venue_ns, last=position == len(moved) - 1)
@@ -281,9 +295,9 @@ class Polymarket(Feed[str, Event]):
         book.last_trade_price = event.price
         self.skew.note(received_ns, venue_ns)
         self.lane.emit(
-            Kind.TRADE,
+            TRADE,
             side,
-            Flag.LAST,
+            LAST,
             book.instrument,
             price,
             size,
@@ -303,11 +317,11 @@ class Polymarket(Feed[str, Event]):
         if venue_ns < book.last_ns and self._doubt(book, "order"):
             return
         halves = self._halves(book, event)
-        flags = Flag.DERIVED
+        flags = DERIVED
         told = event.last_trade_price in (None, book.last_trade_price)
         book.learn(event)
         book.last_ns = venue_ns
-        changes: list[tuple[Side, int, int]] = []
+        changes: list[tuple[int, int, int]] = []
         for side, half, levels in halves:
             before = half.sizes()
             half.replace(levels)
@@ -318,9 +332,9 @@ class Polymarket(Feed[str, Event]):
             ]
         moved = book.bests() != book.shown
         for position, (side, price, size) in enumerate(changes):
-            last = Flag.LAST if position == len(changes) - 1 and not moved else 0
+            last = LAST if position == len(changes) - 1 and not moved else 0
             self.lane.emit(
-                Kind.LEVEL,
+                LEVEL,
                 side,
                 flags | last,
                 book.instrument,
@@ -353,16 +367,14 @@ class Polymarket(Feed[str, Event]):
             half.replace(levels)
         book.settle(connection, venue_ns)
         if not (event.bids or event.asks):
-            flags = Flag.SNAPSHOT
-            self.lane.emit(
-                Kind.LEVEL, Side.NONE, flags, book.instrument, 0, 0, received_ns, venue_ns, 0
-            )
+            flags = SNAPSHOT
+            self.lane.emit(LEVEL, NO_SIDE, flags, book.instrument, 0, 0, received_ns, venue_ns, 0)
         for side, _, levels in halves:
             for price, size, _ in levels:
                 self.lane.emit(
-                    Kind.LEVEL,
+                    LEVEL,
                     side,
-                    Flag.SNAPSHOT,
+                    SNAPSHOT,
                     book.instrument,
                     price,
                     size,
@@ -375,10 +387,10 @@ class Polymarket(Feed[str, Event]):
 
     def _halves(
         self, book: TokenBook, event: Book
-    ) -> list[tuple[Side, Half, list[tuple[int, int, Level]]]]:
+    ) -> list[tuple[int, Half, list[tuple[int, int, Level]]]]:
         return [
-            (Side.BUY, book.bids, list(fixed_levels(event.bids))),
-            (Side.SELL, book.asks, list(fixed_levels(event.asks))),
+            (BUY, book.bids, list(fixed_levels(event.bids))),
+            (SELL, book.asks, list(fixed_levels(event.asks))),
         ]
 
     def _show(
@@ -393,13 +405,13 @@ class Polymarket(Feed[str, Event]):
         """Publish the best prices that changed; after a snapshot, both."""
         now, before = book.bests(), book.shown
         book.shown = now
-        flags = Flag.DERIVED | (Flag.SNAPSHOT if snapshot else 0)
+        flags = DERIVED | (SNAPSHOT if snapshot else 0)
         bid, ask = snapshot or now[:2] != before[:2], snapshot or now[2:] != before[2:]
-        end = Flag.LAST if last else 0
+        end = LAST if last else 0
         if bid:
             self.lane.emit(
-                Kind.BEST_BID,
-                Side.BUY,
+                BID_BEST,
+                BUY,
                 flags | (0 if ask else end),
                 book.instrument,
                 now[0],
@@ -410,8 +422,8 @@ class Polymarket(Feed[str, Event]):
             )
         if ask:
             self.lane.emit(
-                Kind.BEST_ASK,
-                Side.SELL,
+                ASK_BEST,
+                SELL,
                 flags | end,
                 book.instrument,
                 now[2],
@@ -429,9 +441,9 @@ class Polymarket(Feed[str, Event]):
         book.tick_size = event.new_tick_size
         venue_ns = millis_ns(event.timestamp)
         self.lane.emit(
-            Kind.TICK_SIZE,
-            Side.NONE,
-            Flag.LAST,
+            TICK_SIZE,
+            NO_SIDE,
+            LAST,
             book.instrument,
             0,
             0,
@@ -446,8 +458,8 @@ class Polymarket(Feed[str, Event]):
             if book is not None:
                 pays = _ONE if token == event.winning_asset_id else 0
                 self.lane.emit(
-                    Kind.STATUS,
-                    Side.NONE,
+                    STATUS,
+                    NO_SIDE,
                     0,
                     book.instrument,
                     pays,
@@ -506,7 +518,7 @@ class Polymarket(Feed[str, Event]):
     def _judge(
         self,
         book: TokenBook,
-        halves: list[tuple[Side, Half, list[tuple[int, int, Level]]]],
+        halves: list[tuple[int, Half, list[tuple[int, int, Level]]]],
     ) -> None:
         """The snapshot that a doubt asked for is here: was the doubt right?"""
         check = self._doubts.pop(book.token, None)

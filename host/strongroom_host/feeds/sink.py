@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from strongroom_host.ring.tick import Kind, Side, Status
+from strongroom_host.feeds.codes import (
+    NO_SIDE,
+    STATUS,
+)
+from strongroom_host.ring.tick import Status
 
 __all__ = ["Lane", "TickSink"]
 
@@ -86,7 +90,7 @@ class Lane:
 
     def status(self, status: Status, received_ns: int, instrument: int = 0) -> None:
         """Say what became of the feed, or of one instrument."""
-        self.emit(Kind.STATUS, Side.NONE, 0, instrument, 0, 0, received_ns, 0, status)
+        self.emit(STATUS, NO_SIDE, 0, instrument, 0, 0, received_ns, 0, status)
 
     def break_off(self) -> None:
         """Begin a new epoch; the next tick is its first."""
