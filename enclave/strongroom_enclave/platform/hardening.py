@@ -18,6 +18,7 @@ import resource
 import signal
 import struct
 import sys
+from pathlib import Path
 from socket import AF_UNIX
 
 from strongroom_enclave.platform import PlatformError
@@ -41,6 +42,20 @@ _X32 = 0x40000000  # the other numbering of an x86-64 kernel
 
 class HardeningFailed(PlatformError):
     """The kernel did not take a measure, so the process must not be given a secret."""
+
+
+def limit_memory(size: int) -> None:
+    """Makes this process go first where memory is short: it is refused more than `size` bytes of
+    its own, or half of the machine's, and the kernel ends it before any other. To be called before
+    `harden`, which takes /proc/self away.
+
+    Raises:
+        OSError: the kernel refused one of them.
+    """
+    size = min(size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+    if sys.platform == "linux":
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def harden(lifetime: int = 0) -> None:

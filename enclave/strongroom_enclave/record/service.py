@@ -34,6 +34,8 @@ _STORE: Final = "store.strongroom", 1
 _TIMEOUT_S: Final = 60
 _PAUSE_S: Final = 1
 _WORKERS: Final = 4
+# Venues and the host decide how much they send; what is short of it are accounts of this process.
+_MEMORY: Final = 1 << 30
 
 
 class Service(RoleProcess):
@@ -156,6 +158,7 @@ def _sleep(ms: int) -> None:
 def main(arguments: Iterable[str]) -> None:
     """Runs the record: link descriptor, descriptor for connections that init passes."""
     descriptor, passed = arguments
+    hardening.limit_memory(_MEMORY)
     hardening.harden()
     hardening.confine()
     with suppress(links.LinkClosed):

@@ -35,6 +35,24 @@ def test_core_files_have_no_size_left() -> None:
 
 
 @LINUX
+def test_memory_has_an_end_for_whoever_is_to_go_first() -> None:
+    """What cannot be had is an error there, and no reason to end anybody else."""
+    out = run(
+        """
+        limit_memory(256 << 20)
+        harden()
+        print(open("/proc/self/oom_score_adj").read().strip() if os.getuid() == 0 else "1000")
+        for size in (64 << 20, 512 << 20):
+            try:
+                print(len(bytearray(size)) == size)
+            except MemoryError:
+                print("no more")
+        """
+    ).stdout.split("\n")
+    assert out[:3] == ["1000", "True", "no more"]
+
+
+@LINUX
 def test_the_kernel_confirms() -> None:
     out = run(
         """

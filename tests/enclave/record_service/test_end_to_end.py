@@ -1,9 +1,12 @@
 """Credentials in, signed hours out: real processes, a real database, local exchanges over TLS."""
 
 import os
+import re
 import signal
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -133,6 +136,27 @@ def test_a_coarse_tier_leaves_coarse_rows_only(synced: Site) -> None:
     assert all(hour.exact is None for hour in found)
     assert all((hour.start_ms + hour.hours * HOUR_MS) % (24 * HOUR_MS) == 0 for hour in found)
     assert all(hour.value is None or hour.value.endswith("0" * 8) for hour in found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_memory_that_a_venue_could_fill_has_an_end(synced: Site) -> None:
+    """If it does, the record goes, and nobody who holds a trading key."""
+    assert synced.runner is not None
+    limits, first = dict[str, str](), dict[str, int]()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if os.getpgid(int(process.name)) == synced.runner.pid:
+                worker = b"strongroom_local.worker" in words
+                name = words[words.index(b"strongroom_local.worker") + 1].decode() if worker else ""
+                [found] = re.findall(r"Max data size +(\S+)", (process / "limits").read_text())
+                limits[name] = found
+                first[name] = int((process / "oom_score_adj").read_text())
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert limits["record"] == str(min(1 << 30, machine // 2))
+    assert first["record"] == 1000
+    assert {limits[name] for name in limits if name != "record"} == {"unlimited"}
+    assert max(first[name] for name in first if name != "record") < 1000
 
 
 def test_what_is_there_is_known_again_by_the_next_boot(synced: Site) -> None:
