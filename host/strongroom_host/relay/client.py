@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Protocol
 
+from strongroom_host.errors import HostError
 from strongroom_host.relay import frames_v2
 from strongroom_host.relay.admission import Gate
 from strongroom_host.relay.conversation import Conversation
@@ -202,7 +203,15 @@ class RelayClient:
         now_ns = self._clock()
         give_up_ns = max(deadline_ns, now_ns) + int(self._limits.answer_s * 1e9)
         identity = message_id or self._random(MESSAGE_ID_SIZE)
-        return self._talk().begin(identity, request, deadline_ns, give_up_ns, now_ns)
+        try:
+            return self._talk().begin(identity, request, deadline_ns, give_up_ns, now_ns)
+        except HostError as error:
+            # No number, no packet: at least a piece is missing, so the relay forwards nothing.
+            raise RelayUnreachable(
+                f"there is no number for a packet: {error.what}",
+                actual=error.actual,
+                remedy=error.remedy,
+            ) from error
 
     def ping(self) -> float:
         """Seconds to the relay and back, measured now.

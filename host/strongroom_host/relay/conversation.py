@@ -98,10 +98,10 @@ class Conversation:
         pending = Pending(
             message_id, request, deadline_ns, self.relay_time(deadline_ns), give_up_ns
         )
-        self.under_way[message_id] = pending
         wait_ns = max(self._timing.first_ns, 2 * self._round_trip_ns)
         for message in pending.first(now_ns, wait_ns):
             self._send(self._seal(message))
+        self.under_way[message_id] = pending
         self._spoke_ns = now_ns
         return pending
 

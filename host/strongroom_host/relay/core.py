@@ -238,6 +238,8 @@ class Core:
                 data = whole
             elif total != 1:
                 raise Rejected(Reason.FRAGMENTS_CONTRADICT)
+            if self._now_ns > deadline_ns:  # its last piece was late; polls were told that already
+                raise Rejected(Reason.EXPIRED)
             if self.draining:
                 raise Rejected(Reason.DRAINING)
             admitted = self._gate.admit(data)

@@ -28,6 +28,8 @@ __all__ = ["Boot", "Door"]
 
 _SPENT_NS: Final = 20_000_000_000
 _IDLE_NS: Final = 120_000_000_000
+_SILENT_NS: Final = 15_000_000_000
+"""Clients ping every other second: such a silence ends a session when another needs its place."""
 _RESETS_PER_TURN: Final = 100
 _TURN_NS: Final = 1_000_000_000
 
@@ -114,7 +116,7 @@ class Door:
         if session is None:
             if start.challenge.relay_salt in self._spent:
                 raise Rejected(Reason.START_REPLAYED)
-            if len(self._sessions) >= self._limit and not self._close_idle(now_ns):
+            if len(self._sessions) >= self._limit and not self._close_idle(now_ns, _SILENT_NS):
                 raise Rejected(Reason.SESSIONS_FULL)
             self._serial += 1
             session = Session(start, self._serial, address, now_ns, self._limits)
@@ -165,14 +167,14 @@ class Door:
 
     def tidy(self, now_ns: int) -> None:
         """Ends idle sessions, forgets old messages and salts that no start can use any more."""
-        self._close_idle(now_ns)
+        self._close_idle(now_ns, _IDLE_NS)
         for session in self._sessions.values():
             session.forget(now_ns)
         while self._spent_order and now_ns - self._spent_order[0][0] > _SPENT_NS:
             self._spent.discard(self._spent_order.popleft()[1])
 
-    def _close_idle(self, now_ns: int) -> bool:
-        idle = [held for held in self._sessions.values() if now_ns - held.last_ns > _IDLE_NS]
+    def _close_idle(self, now_ns: int, silence_ns: int) -> bool:
+        idle = [held for held in self._sessions.values() if now_ns - held.last_ns > silence_ns]
         for session in idle:
             self.close(session)
         return bool(idle)

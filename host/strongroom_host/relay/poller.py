@@ -52,8 +52,8 @@ class Poller:
         elif sys.platform == "linux":
             self._epoll.unregister(descriptor)
 
-    def wait(self, timeout_s: float) -> None:
-        """Waits until something is ready or the time is over, and calls back."""
+    def wait(self, timeout_s: float) -> bool:
+        """Waits until something is ready or the time is over, and calls back; whether it did."""
         if self._other is not None:
             found = [
                 (key.fd, (mask & 1) | (mask & 2) << 1)
@@ -65,6 +65,7 @@ class Poller:
             call = self._calls.get(descriptor)
             if call is not None:  # an earlier call may have ended it
                 call(events)
+        return bool(found)
 
     def close(self) -> None:
         """Frees the descriptor of its own."""

@@ -123,7 +123,7 @@ WORDS: Final[dict[Reason, Words]] = {
         "nothing, if it stays rare: the network doubled a packet",
     ),
     _R.SESSIONS_FULL: Words(
-        "as many sessions as --sessions allows, none of them idle",
+        "as many sessions as --sessions allows, none of them silent for 15 s",
         "stop clients that are not needed, or raise --sessions",
     ),
     _R.UNKNOWN_SESSION: Words(

@@ -144,29 +144,38 @@ class Relay:
     def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Serves until `stop`; then takes no new requests, and waits for answers under way."""
         started()
-        until_ns: int | None = None
-        while True:
-            now_ns = time.monotonic_ns()
-            if self._stopping:
-                if until_ns is None:
-                    until_ns = now_ns + int(self._limits.drain_s * _SECOND)
-                    self._core.draining = True
-                    if self._core.deposits:
-                        self._log(
-                            f"{self._core.deposits} deposits end with this relay: the venue's"
-                            " heartbeat is what cancels now"
-                        )
-                if self._core.idle or now_ns >= until_ns:
-                    return
-            due_ns = min(self._core.next_ns(), self._pool.next_ns(now_ns))
-            if until_ns is not None:
-                due_ns = min(due_ns, now_ns + _SECOND // 20)
-            left_s = 0.0 if self._limits.spin else max(0, due_ns - now_ns) / 1e9
-            self._poller.wait(left_s)
-            now_ns = time.monotonic_ns()
+        clock, wait, spin = time.monotonic_ns, self._poller.wait, self._limits.spin
+        due_ns = 0
+        while not self._stopping:
+            now_ns = clock()
             if now_ns >= due_ns:
-                self._core.tick(now_ns)
-                self._pool.tick(now_ns)
+                self._tick(now_ns)
+                due_ns = self._due_ns(now_ns)
+            # What has just come may be due earlier than all that was known of.
+            if wait(0.0 if spin else (due_ns - now_ns) / 1e9):
+                due_ns = self._due_ns(clock())
+        self._drain()
+
+    def _drain(self) -> None:
+        """Takes nothing new, and answers what is under way as long as that may take."""
+        self._core.draining = True
+        if self._core.deposits:
+            self._log(
+                f"{self._core.deposits} deposits end with this relay: the venue's heartbeat is what"
+                " cancels now"
+            )
+        until_ns = time.monotonic_ns() + int(self._limits.drain_s * _SECOND)
+        while not self._core.idle and (now_ns := time.monotonic_ns()) < until_ns:
+            self._tick(now_ns)
+            due_ns = min(self._due_ns(now_ns), now_ns + _SECOND // 20)
+            self._poller.wait(max(0, due_ns - now_ns) / 1e9)
+
+    def _tick(self, now_ns: int) -> None:
+        self._core.tick(now_ns)
+        self._pool.tick(now_ns)
+
+    def _due_ns(self, now_ns: int) -> int:
+        return max(now_ns, min(self._core.next_ns(), self._pool.next_ns(now_ns)))
 
     def _stopped(self, _events: int) -> None:
         os.read(self._stop, 16)

@@ -115,6 +115,9 @@ HEAD = b"POST /order HTTP/1.1\r\nHost: venue.test\r\n"
     [
         b"",
         b"POST /order HTTP/1.1\r\n\r\n",
+        b"POST /order HTTP/1.1\r\nX: y\r\n\r\n",
+        HEAD + b"Transfer-Encoding: keep-alive\r\n\r\n",
+        HEAD + b"Upgrade: keep-alive\r\n\r\n",
         HEAD + b"Host: venue.test\r\n\r\n",
         HEAD + b"Content-Length: 2\r\n\r\n",
         HEAD + b"Content-Length: 2\r\n\r\n{}x",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from strongroom_host.errors import BadInput
+from strongroom_host.errors import BadInput, EnvironmentFault
 from strongroom_host.relay import (
     ClientLimits,
     ClientMisused,
@@ -188,6 +188,33 @@ def test_a_fork_cannot_use_its_parents_session(client: RelayClient) -> None:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert client.exchange(order()).status == 200
+
+
+class UsedUp:
+    """Numbers that end, as those of a disk that is full do."""
+
+    def __init__(self, left: int) -> None:
+        self._left = iter(range(1, left + 1))
+
+    def next(self) -> int:
+        try:
+            return next(self._left)
+        except StopIteration:
+            raise EnvironmentFault("the numbers cannot be written") from None
+
+
+@pytest.mark.parametrize("left", [1, 2, 5])
+def test_without_numbers_nothing_is_sent(wire: Network, venue: Upstream, left: int) -> None:
+    """Also when only the last pieces have none: what is not whole is not forwarded."""
+    client = RelayClient(wire.address, PSK, UsedUp(left), host=HOST, limits=FAST)
+    with pytest.raises(RelayUnreachable, match="no number"):
+        client.exchange(order(10_000))
+    time.sleep(0.1)
+    assert venue.received == []
+    with pytest.raises(NotSent):
+        client.exchange(order())
+    client._conversation = None  # closing would say goodbye, for which there is no number either
+    client.close()
 
 
 def test_a_deadline_that_is_over_is_not_sent(client: RelayClient, venue: Upstream) -> None:

@@ -209,7 +209,7 @@ def test_sessions_are_limited_and_idle_ones_make_room() -> None:
     third = Client(world, name=b"c")
     assert world.give(third.start) == []
     assert world.refused() == {"sessions_full": 1}
-    world.pass_time(121, ticks=False)
+    world.pass_time(16, ticks=False)
     Client(world, name=b"d").enter()
 
 
@@ -335,6 +335,18 @@ def test_after_its_deadline_nothing_is_forwarded() -> None:
     assert world.forwarded() == []
 
 
+def test_before_its_deadline_nobody_says_that_it_was_not_sent() -> None:
+    """It may still be on its way."""
+    world = World()
+    client = Client(world).enter()
+    deadline = world.now + SECOND
+    assert client.say(Poll(ID, deadline, 0, 1).pack()) == []
+    world.now = deadline
+    assert client.say(Poll(ID, deadline, 0, 1).pack()) == []
+    assert whole(client.say(Request(ID, deadline, 0, 1, order()).pack())) == ANSWER
+    assert len(world.venue.jobs) == 1
+
+
 def test_long_after_its_deadline_nothing_is_certain() -> None:
     """The relay may have forgotten that it did forward it."""
     world = World()
@@ -431,6 +443,22 @@ def test_pieces_that_contradict_or_never_end() -> None:
     assert client.say(Request(ids[-1], world.now + 1, 0, 2, b"a").pack()) == []
     poll = client.say(Poll(ids[0], deadline, 0, 1).pack())
     assert failure(poll) == (Outcome.NOT_SENT, Reason.EXPIRED)
+    assert world.forwarded() == []
+
+
+def test_a_last_piece_that_is_late_completes_nothing() -> None:
+    """Somebody may have been told by then that nothing was sent, and nothing would be."""
+    world = World()
+    client = Client(world).enter()
+    deadline = world.now + SECOND
+    raw = order(2_000)
+    first, second = cut(raw, MAX_PIECE)
+    client.say(Request(ID, deadline, 0, 2, first).pack())
+    world.pass_time(1.001, ticks=False)
+    got = client.say(Poll(ID, deadline, 0, 1).pack())
+    assert failure(got) == (Outcome.NOT_SENT, Reason.EXPIRED)
+    got = client.say(Request(ID, deadline, 1, 2, second).pack())
+    assert failure(got) == (Outcome.NOT_SENT, Reason.EXPIRED)
     assert world.forwarded() == []
 
 

@@ -62,6 +62,15 @@ def test_what_was_overtaken_on_its_way_changes_nothing() -> None:
     assert deposits.due(31 * S) == [Due(HERE, b"next session", 60 * S)]
 
 
+def test_a_deposit_that_was_overtaken_by_another_is_not_the_one_that_is_sent() -> None:
+    deposits = held()
+    deposits.put(HERE, (1, 5), b"newer", 30 * S, 60 * S, 0)
+    deposits.put(HERE, (1, 4), b"older", 40 * S, 60 * S, 0)
+    assert [due.request for due in deposits.due(30 * S)] == [b"newer"]
+    deposits.put(HERE, (1, 4), b"older", 40 * S, 60 * S, 0)
+    assert deposits.due(40 * S) == [], "nor does it come after it"
+
+
 def test_places_are_apart() -> None:
     deposits = held()
     other, next_slot = Place(b"d" * 16, 0), Place(b"c" * 16, 1)

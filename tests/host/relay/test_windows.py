@@ -94,6 +94,23 @@ def test_the_memory_is_bounded_and_frees_itself() -> None:
     assert len(seen) == 1
 
 
+def test_a_frame_is_known_in_the_next_generation_too() -> None:
+    seen = frames()
+    assert seen.admit(b"a", 114 * S, 109_900_000_000, 9_900_000_000) is None
+    assert seen.admit(b"b", 111 * S, 110_500_000_000, 10_500_000_000) is None
+    assert seen.admit(b"a", 114 * S, 110_500_000_000, 10_500_000_000) is Reason.V1_REPLAYED
+
+
+@pytest.mark.parametrize("between", [[10_500_000_000, 20_600_000_000], [50 * S], [10_500_000_000]])
+def test_what_was_forgotten_stays_refused_when_the_clock_is_set_back(between: list[int]) -> None:
+    seen = frames()
+    assert seen.admit(b"a", 114 * S, 109_900_000_000, 9_900_000_000) is None
+    for number, monotonic in enumerate(between):
+        seen.admit(b"%d" % number, 100 * S + monotonic, 100 * S + monotonic, monotonic)
+    # The wall clock says again what it said then, whatever time has passed.
+    assert seen.admit(b"a", 114 * S, 112 * S, 60 * S) is Reason.V1_BEFORE_START
+
+
 @given(
     st.lists(
         st.tuples(

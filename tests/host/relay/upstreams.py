@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,9 +86,10 @@ class Upstream:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._accepting.join(timeout=10)
-        self.cut_all()
-        for thread in self._threads:
-            thread.join(timeout=10)
+        until = time.monotonic() + 10
+        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < until:
+            self.cut_all()  # one may have been accepted, and not be among those that stand yet
+            time.sleep(0.01)
 
 
 def reset(tls: ssl.SSLSocket) -> None:
