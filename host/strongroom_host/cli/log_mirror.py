@@ -24,6 +24,7 @@ from strongroom_host.log.files import LogFiles
 from strongroom_host.log.mirror import mirror
 from strongroom_host.log.monitor_keys import BootKeys
 from strongroom_host.log.notes import Checkpoint, Note, open_checkpoint
+from strongroom_host.log.report.words import quantity
 from strongroom_host.log.sources import LogSource, open_source
 
 __all__ = ["mirror_command"]
@@ -55,7 +56,8 @@ def mirror_command(
         found = mirror(files, shown, lambda note: _vouched(note, shown, meant))
         size = files.size
     say(
-        f"{found.leaves} new leaves and the evidence of {found.boots} boots; {size} leaves in {log}"
+        f"{quantity(found.leaves, 'new leaf', 'new leaves')} and the evidence of"
+        f" {quantity(found.boots, 'boot')}; {size} in {log}"
     )
     if found.head.size < size:
         say(f"{source} shows {found.head.size} of them")

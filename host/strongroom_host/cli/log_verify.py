@@ -155,7 +155,7 @@ def _permit(found: FoundPermit) -> str:
     gone = found.abandons.size
     abandons = f"; gives up a history of {gone} leaves" if gone else ""
     until, continued = shown_time(permit.not_after), found.continued.size
-    what = f"{permit.serial} (leaf {found.index}), until {until}: {budgets}"
+    what = f"{permit.serial} (leaf {found.index}), until {until}: {budgets or 'no budgets'}"
     return f"{what}; continues {continued} leaves{abandons}"
 
 

@@ -236,4 +236,5 @@ def _show(draft: Permit, choices: tuple[LogChoice, ...]) -> None:
             known = f"a known history{of} of {gone.size} leaves, {gone.root.hex()[:16]}"
             say(f"GIVES UP {known}, for that one")
     say(f"keys digest {draft.keys_digest.hex()}: for this boot alone")
-    table("Budgets", ("key", "total since boot", "orders"), rows)
+    if rows:
+        table("Budgets", ("key", "total since boot", "orders"), rows)

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 from strongroom_wire.errors import WireError
+from strongroom_wire.manifest import Tier
 
 from strongroom_host.charts.scales import moment
 from strongroom_host.cli.log_meant import (
@@ -41,6 +42,7 @@ from strongroom_host.log.return_proof import (
 from strongroom_host.log.sources import open_source
 from strongroom_host.log.witnessed import Quorum, witnessed
 from strongroom_host.metrics.series import Flag
+from strongroom_host.owner.manifest_explain import explain_tier
 from strongroom_host.private_files import read_file, read_private, write_atomic
 from strongroom_host.record_serving.fetching import FetchedRow, fetch_row
 from strongroom_host.record_store.logins import Logins
@@ -164,7 +166,7 @@ def _facts(proved: ProvedReturn) -> Sequence[tuple[str, str]]:
         ("from", f"{moment(hour.start_ms)} UTC, {hour.hours} h"),
         ("return", value),
         ("equity at its end", f"{hour.closing} {receipt.currency}" if hour.closing else "withheld"),
-        ("disclosure tier", receipt.tier),
+        ("readers see", explain_tier(msgspec.json.decode(receipt.tier, type=Tier))),
         ("accounts ever connected", f"{receipt.accounts}, all in this record's log"),
         ("receipt", f"number {receipt.number}, {receipt.count} rows, {receipt.completeness}"),
         (

@@ -17,17 +17,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from strongroom_host.cli.daemon import STORE, STORE_SOCKET, WithStdinOption
+from strongroom_host.cli.log_meant import OwnerFolderOption
 from strongroom_host.cli.orphans import end_with_stdin
 from strongroom_host.cli.output import say
 from strongroom_host.cli.record_options import DEFAULT_DB, DEFAULT_RECORD, DbOption, RecordOption
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, DEFAULT_OWNER, EnclaveOption
 from strongroom_host.egress import parse_target
 from strongroom_host.enclave_client.address import parse_enclave_address
+from strongroom_host.errors import BadInput
 from strongroom_host.gateway.counting import CONTENT_TYPE
 from strongroom_host.log.cosigning import parse_witness
 from strongroom_host.log.http import build_app
 from strongroom_host.log.serving import LogServer
 from strongroom_host.log.stored import FolderStorage
+from strongroom_host.owner.folder import OwnerFolder
 from strongroom_host.record_serving.listening import CallsAddress
 from strongroom_host.record_serving.service import RecordPlan, RecordService, record_service
 from strongroom_host.record_serving.telling import OperatorLog
@@ -54,12 +57,22 @@ def serve(
         typer.Option("--log", metavar="DIR", help="The record's log (default: log in --record)."),
     ] = None,
     manifest: Annotated[
-        Path,
-        typer.Option("--manifest", metavar="FILE", help="The signed manifest in force."),
-    ] = DEFAULT_OWNER / "manifest.signed.json",
+        Path | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            help="The signed manifest in force (default: the owner's, where that is this machine).",
+        ),
+    ] = None,
     trust: Annotated[
-        Path, typer.Option("--trust", metavar="FILE", help="What its evidence is held against.")
-    ] = DEFAULT_OWNER / "trust.json",
+        Path | None,
+        typer.Option(
+            "--trust",
+            metavar="FILE",
+            help="What its evidence is held against (default likewise).",
+        ),
+    ] = None,
+    owner: OwnerFolderOption = DEFAULT_OWNER,
     enclave: EnclaveOption = DEFAULT_ENCLAVE,
     listen_at: Annotated[
         str | None,
@@ -119,10 +132,17 @@ def serve(
     Lines of JSON on stderr say what happens. It holds no key: what an account's owner must not
     lose is encrypted before it comes here.
     """
+    home = OwnerFolder(owner.expanduser())
+    if manifest is None and not home.manifest_path.exists():
+        raise BadInput(
+            f"nothing says whose record it is: there is no owner in {owner}",
+            remedy="name the signed manifest and the trust file, as its owner hands them out:"
+            " --manifest FILE --trust FILE",
+        )
     vouching = EnclaveVouching(
         parse_enclave_address(enclave),
-        manifest.expanduser(),
-        trust.expanduser(),
+        (manifest or home.manifest_path).expanduser(),
+        (trust or home.trust_path).expanduser(),
         [parse_witness(text) for text in witness or []],
     )
     vouching.check()

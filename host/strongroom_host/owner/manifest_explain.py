@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from strongroom_wire.manifest import Account, Client, Key, Manifest, OwnerSet, Policy
+from strongroom_wire.manifest import Account, Client, Key, Manifest, OwnerSet, Policy, Tier
 from strongroom_wire.statements import Budget
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "explain_clients",
     "explain_key",
     "explain_owners",
+    "explain_tier",
     "explain_witnesses",
     "span",
     "worst_cases",
@@ -88,21 +89,25 @@ def explain_clients(client: Client) -> str:
 
 def explain_account(account: Account) -> str:
     """Returns whose track record is kept and what readers see of it, in a sentence or two."""
-    tier = account.tier
     since = "from the first event that the venue tells of"
     if account.since_ms:
         since = f"from {datetime.fromtimestamp(account.since_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC on"
     kind = {"live": "", "paper": ", with paper money", "test": ", a test venue"}
+    return (
+        f"at {account.venue}{kind[account.environment]}, of {account.user}, in {account.currency},"
+        f" {since}. Readers see {explain_tier(account.tier)}"
+    )
+
+
+def explain_tier(tier: Tier) -> str:
+    """Returns what readers see of an account, in words."""
     seen = "each hour" if tier.hours == 1 else f"spans of {tier.hours} hours"
     seen += f" with at least {tier.least_trades} trades" if tier.least_trades else ""
     seen += ", exact" if tier.grid is None else f", rounded to {tier.grid}"
     if tier.embargo:
         seen += ", once what was opened in them is closed"
         seen += f" or {tier.longest} hours later" if tier.longest else ""
-    return (
-        f"at {account.venue}{kind[account.environment]}, of {account.user}, in {account.currency},"
-        f" {since}. Readers see {seen}"
-    )
+    return seen
 
 
 def explain_key(key: Key, budget: Budget | None = None) -> KeySummary:

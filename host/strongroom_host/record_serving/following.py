@@ -51,7 +51,10 @@ def followed(
                 return
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.NOT_FOUND:
-                    raise AccountUnknown(f"no account {account} was ever connected") from error
+                    raise AccountUnknown(
+                        f"no account {account} was ever connected",
+                        remedy="connect it first: `strongroom record connect`",
+                    ) from error
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     return  # time is up
             finally:

@@ -42,7 +42,11 @@ def why_it_waits(folder: Path, dsn: str, account: str) -> str:
     if standing.state == "LEASED":
         if standing.silent:
             return "whoever had it is not heard of any more; it is given to the next who asks"
-        return f"an enclave has worked on it since {_time(standing.last_started_at)}"
+        return (
+            f"an enclave has worked on it since {_time(standing.last_started_at)}; the first time"
+            " takes as long as the venue needs to tell everything, and each time some seconds until"
+            " the venue has booked what happened last"
+        )
     if standing.state == "QUEUED" and standing.delayed:
         last = standing.job_failure
         why = f"; the last one: {shown(last)}; do: {remedy(last)}" if last else ""

@@ -59,6 +59,12 @@ def test_trust_file_and_manifest_have_to_be_of_the_same_owners(machine: Machine)
     assert "owner root" in serve(machine, expect=3)
 
 
+def test_without_an_owner_at_home_it_asks_for_his_files(machine: Machine) -> None:
+    told = machine.run("record", "serve", "--record", machine.folder / "record", expect=2).err
+    assert "nothing says whose record it is" in told
+    assert "--manifest FILE --trust FILE" in told
+
+
 def test_a_witness_that_the_manifest_lacks_is_told(machine: Machine) -> None:
     told = serve(machine, "--witness", "nobody.example/1=http://127.0.0.1:1", expect=2)
     assert "nobody.example/1" in told

@@ -246,3 +246,14 @@ def test_a_key_says_what_it_may_do(world: World) -> None:
     found = world.get("/v1/key", key).json()
     assert (found["scopes"], found["users"]) == (["returns"], ["ada"])
     assert (found["key"], found["expires_ms"]) == (kept.id, kept.expires_ms)
+
+
+def test_a_page_that_takes_all_is_the_last(world: World) -> None:
+    key, _ = world.key(scopes=(Scope.RETURNS, Scope.BALANCES))
+    for listing in ("returns", "balances"):
+        place = f"/v1/accounts/ada-spot/{listing}"
+        whole = world.get(f"{place}?limit=1000", key).json()
+        count = len(whole[listing])
+        assert count > 2
+        assert world.get(f"{place}?limit={count}", key).json() == whole
+        assert world.get(f"{place}?limit={count - 1}", key).json()["next"]
