@@ -199,7 +199,7 @@ def test_its_log_is_shown_to_whoever_keeps_a_copy(synced: World) -> None:
     owner, url = synced.folder / "owner", synced.ready["log_url"]  # type: ignore[attr-defined]
     copy = ("--role", "record", "--log", owner / "record-log")
     known = ("--trust", owner / "trust.json", "--manifest", owner / "manifest.signed.json")
-    assert "new leaves and the evidence of 1 boots" in synced.run("log", "mirror", url, *copy).out
+    assert "new leaves and the evidence of 1 boot;" in synced.run("log", "mirror", url, *copy).out
     assert "in order" in synced.run("log", "verify", *copy, *known).out
     assert not (owner / "record-log" / "openings.db").exists()
     assert httpx.get(f"{url}/openings.db").status_code == 404
