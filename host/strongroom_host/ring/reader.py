@@ -23,6 +23,7 @@ __all__ = ["RingReader"]
 
 _FOLLOW_S: Final = 0.02
 _LOOK_S: Final = 1.0
+_LOOKS: Final = 64
 _NAP_S: Final = 0.00005
 _YIELD: Final[Callable[[], None]] = getattr(os, "sched_yield", lambda: time.sleep(0))
 
@@ -210,7 +211,7 @@ class RingReader(Cursor):
 
     def _idle(self) -> None:
         """Looks for a new ring where this one was ended."""
-        if self._segment.header[layout.STATE] == layout.CLOSED:
+        if self._header[layout.STATE] == layout.CLOSED:
             self._follow()
 
     def _tell_gap(self) -> None:
@@ -220,14 +221,18 @@ class RingReader(Cursor):
             self._told = self._next
 
     def _look_often(self, *, pause: bool) -> memoryview | None:
-        """Polls for some tens of microseconds."""
-        for _ in range(64):
+        """Looks for the next tick for some microseconds, and then polls."""
+        words, sequence = self._words, self._next
+        at = (sequence & self._mask) << 3
+        for _ in range(_LOOKS):
+            if words[at] >= sequence:
+                break
             if pause:
                 _YIELD()
-            tick = self.poll()
-            if tick is not None:
-                return tick
-        return None
+        tick = self.poll()
+        if tick is None and pause:
+            _YIELD()
+        return tick
 
     def _sleep(self, until: float) -> memoryview | None:
         """Sleeps until there may be something, or for a while; returns what there is."""
