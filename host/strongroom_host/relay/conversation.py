@@ -67,8 +67,9 @@ class Conversation:
         self._opener = Opener(keys.to_client)
         self._window = ReplayWindow()
         self._send, self._timing = send, timing
-        self._clock: deque[int] = deque([relay_ns - now_ns], maxlen=_CLOCK_SAMPLES)
-        self._ahead_ns = relay_ns - now_ns
+        self._clock: deque[int] = deque(maxlen=_CLOCK_SAMPLES)
+        self._ahead_ns = 0
+        self._stamp(relay_ns - now_ns)
         self.under_way: dict[bytes, Pending] = {}
         self._heard_ns = self._spoke_ns = now_ns
         self._round_trip_ns = timing.first_ns // 3
