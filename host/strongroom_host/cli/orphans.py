@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 
 __all__ = ["end_with_stdin"]
@@ -14,6 +13,7 @@ def end_with_stdin() -> None:
 
 
 def _wait() -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not by way of `sys.stdin`, whose lock this thread would still hold when the process ends.
+    while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from strongroom_host.cli.daemon import WithStdinOption
 from strongroom_host.cli.latency import print_budget
 from strongroom_host.cli.order import (
     DEFAULT_CLIENT,
@@ -23,6 +24,7 @@ from strongroom_host.cli.order import (
     ManifestFile,
     TrustFile,
 )
+from strongroom_host.cli.orphans import end_with_stdin
 from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.relay import VARIABLE, read_psk
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
@@ -93,6 +95,7 @@ def run_command(
         Path | None, typer.Option(metavar="FILE", help="Where decisions are recorded.")
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False,
+    with_stdin: WithStdinOption = False,
     key: KeyOption = "main",
     client: ClientOption = DEFAULT_CLIENT,
     enclave: EnclaveOption = DEFAULT_ENCLAVE,
@@ -150,6 +153,8 @@ def run_command(
         if session.taken_over:
             warn(f"{session.taken_over} orders of an earlier session are being taken back first")
         with _stopping(loop):
+            if with_stdin:
+                end_with_stdin()
             _trade(session, loop)
         view.close()
         _report(session, decisions)

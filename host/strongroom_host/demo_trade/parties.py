@@ -107,5 +107,10 @@ def trader_arguments(
     arguments += ["--market", token, "--name", ring]
     arguments += ["--relay", relayed.address, "--psk-file", str(psk)]
     arguments += ["--client", str(folders.bot), "--enclave", f"unix:{folders.run}"]
-    arguments += ["--journal-only", "--decisions", str(folders.bot / "decisions.jsonl")]
+    arguments += [
+        "--with-stdin",
+        "--journal-only",
+        "--decisions",
+        str(folders.bot / "decisions.jsonl"),
+    ]
     return arguments

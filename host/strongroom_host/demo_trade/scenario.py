@@ -125,7 +125,7 @@ def _trade(
     with log.open("wb") as stderr, words.open("wb") as said:
         process = subprocess.Popen(  # noqa: S603  our own interpreter and modules
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # so that it ends with this process, however that ends
             stdout=None if shown else said,
             stderr=stderr,
             process_group=0,
@@ -141,6 +141,8 @@ def _trade(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
     if process.returncode:
         raise DemoFailed(
             "the trading process failed",

@@ -104,7 +104,13 @@ def rehearse(
         arguments += ["--market", f"{venue.markets[0].tokens[0]}={instrument}"]
         arguments += ["--relay", relaying.ready(RelayReady).address, "--psk-file", str(psk)]
         arguments += ["--client", str(folders.bot), "--enclave", f"unix:{folders.run}"]
-        arguments += ["--journal-only", "--plain", "--replayed", *(["--busy-poll"] * busy_poll)]
+        arguments += [
+            "--journal-only",
+            "--plain",
+            "--replayed",
+            "--with-stdin",
+            *(["--busy-poll"] * busy_poll),
+        ]
         return _traded(ring, arguments, folders)
 
 
@@ -171,7 +177,7 @@ def _traded(ring: str, arguments: list[str], folders: Folders) -> Rehearsal:
     with said.open("wb") as out, log.open("wb") as err:
         process = subprocess.Popen(  # noqa: S603  our own interpreter and modules
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # so that it ends with this process, however that ends
             stdout=out,
             stderr=err,
             process_group=0,
@@ -186,6 +192,8 @@ def _traded(ring: str, arguments: list[str], folders: Folders) -> Rehearsal:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
     if process.returncode or figures is None:
         raise RehearsalFailed(
             "the trading process failed",

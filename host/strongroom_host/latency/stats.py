@@ -151,8 +151,20 @@ def running() -> list[str]:
     prefix = stats_path("").name
     with contextlib.suppress(OSError):
         folder = stats_path("").parent
-        return sorted(path.name.removeprefix(prefix) for path in folder.glob(f"{prefix}*"))
+        found = [path for path in folder.glob(f"{prefix}*") if _alive(path)]
+        return sorted(path.name.removeprefix(prefix) for path in found)
     return []
+
+
+def _alive(path: Path) -> bool:
+    """Whether the process that made the file still runs; one that was killed left it behind."""
+    try:
+        with path.open("rb") as stream:
+            _, _, pid, _, _ = _HEAD.unpack(stream.read(_HEAD.size))
+        os.kill(pid, 0)
+    except (OSError, struct.error):
+        return False
+    return True
 
 
 def stats_path(name: str) -> Path:
