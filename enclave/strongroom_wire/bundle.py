@@ -18,12 +18,8 @@ from strongroom_wire.errors import Malformed
 _INFO = b"strongroom/hpke/v1"
 
 
-class Role(IntEnum):
-    """A process inside the enclave that holds keys of its own."""
-
-    INIT = 1
-    SIGNER = 2
-    RECORD = 3
+# A process inside the enclave that holds keys of its own; numbered from 1.
+Role = IntEnum("Role", "INIT SIGNER RECORD")
 
 
 class LogHead(Struct, Canonical, frozen=True):

@@ -36,13 +36,9 @@ ORDER = struct.Struct(">32sBBBBIQQQQQ")
 _CHANNEL = b"strongroom/channel/v1"
 
 
-class Direction(IntEnum):
-    """Which side sealed a frame; part of the associated data, and each side has its own key."""
-
-    TO_ENCLAVE = 1
-    FROM_ENCLAVE = 2
-
-
+# Which side sealed a frame, numbered from 1; part of the associated data, and each side has its own
+# key.
+Direction = IntEnum("Direction", "TO_ENCLAVE FROM_ENCLAVE")
 _TEXT = range(257)
 
 

@@ -112,7 +112,7 @@ def boot(run: Path, platform_socket: socket, sealer_path: Path, *, busy_poll: bo
 
     return Init(
         LocalPlatform(stream(platform_socket)),
-        FileSealer(sealer_path, measure_installed().pcr0),
+        FileSealer(sealer_path, measure_installed().pcr0).secret,
         Workers(command, users, _environment()),
         frames,
         egress,

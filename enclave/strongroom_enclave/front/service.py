@@ -10,6 +10,7 @@ their certificates, and here the exact certificate decides which calls it may ma
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from threading import Semaphore, Thread
@@ -18,16 +19,18 @@ from typing import Any
 import grpc
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from strongroom_wire.encoding import MAX_STATEMENT
 from strongroom_wire.errors import Code
 from strongroom_wire.manifest import Client
 from strongroom_wire.proto.strongroom_pb2 import Receipt, Request
 
-from strongroom_enclave.front import certificate
 from strongroom_enclave.messages import ANSWER, Kind, answer
 from strongroom_enclave.platform import forward, hardening, links
 
+_SERVER_NAME = "strongroom-enclave"
 _TIMEOUT = 60.0
 # Calls of one client at a time: each has a thread, and whoever calls and never ends his request
 # must not keep them from the one who says stop.
@@ -55,7 +58,7 @@ class Front:
         self._link, self._directory = link, directory
         self._waiting: dict[int, Future[bytes]] = {}
         self._numbers = count(1)
-        self._key, self._certificate = certificate.generate()
+        self._key, self._certificate = _identity()
         link.send(Kind.REGISTER, 0, self._certificate.public_bytes(Encoding.DER))
         self._servers = [self._listen("Bootstrap")]
 
@@ -143,6 +146,26 @@ class Front:
             return future.result(_TIMEOUT)
         finally:
             self._waiting.pop(number, None)
+
+
+def _identity() -> tuple[bytes, x509.Certificate]:
+    """Returns a new P-256 key (PKCS #8 PEM) and its self-signed certificate.
+
+    Clients pin exactly this certificate, which the evidence carries; names and dates in it prove
+    nothing. The dates are constants, because the host sets this process's clock.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, _SERVER_NAME)])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2049, 12, 31, tzinfo=UTC))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(_SERVER_NAME)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem, certificate
 
 
 def main(arguments: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from strongroom_wire.errors import Code, ManifestInvalid, WireError, require
 from strongroom_enclave import identity, sealing, venues
 from strongroom_enclave.init.lifecycle import ROUTES, Phase
 from strongroom_enclave.messages import Kind, answer
-from strongroom_enclave.platform import Platform, Sealer, Socket, console, links, spawn
+from strongroom_enclave.platform import Socket, console, links, nsm, spawn
 
 _MANIFEST_PCR, _ALL_PCRS = 16, 32
 _START_TIMEOUT = 30.0
@@ -39,8 +39,8 @@ class Init:
 
     def __init__(
         self,
-        device: Platform,
-        sealer: Sealer | None,
+        device: nsm.NsmPlatform,
+        sealer: Callable[[bytes], bytes] | None,
         workers: spawn.Workers,
         frames: Socket,
         egress: Callable[[], Socket],
@@ -50,8 +50,9 @@ class Init:
 
         Args:
             device: The measured machine.
-            sealer: Source of the platform half of sealing keys, where there is one: without it an
-                unlock share opens nothing, and nothing can be exported or restored.
+            sealer: Returns the platform's half of a sealing key, where there is one: 32 bytes that
+                only this image on this platform can reproduce for a context. Without it an unlock
+                share opens nothing, and nothing can be exported or restored.
             workers: How to start processes.
             frames: Listening socket of the fast channel, handed to the signer.
             egress: Connects to the host's CONNECT proxy.
@@ -215,7 +216,7 @@ class Init:
         keys = dict.fromkeys(_ROLES, b"")
         if permit.share and self._sealer:
             share = self._identity.open(b"unlock-share", permit.share)
-            secret, root = self._sealer.secret(bundle.owner_root), bundle.owner_root
+            secret, root = self._sealer(bundle.owner_root), bundle.owner_root
             keys = {name: sealing.role_key(secret, share, root, _ROLES[name]) for name in _ROLES}
         for name in _ROLES.keys() & self._workers:
             permitted = encoding.pack(b"permit", message.payload, keys[name])

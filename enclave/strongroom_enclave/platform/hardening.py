@@ -33,7 +33,6 @@ _PRCTL = (
 # without that call, has one number everywhere.
 _CALLS = {"x86_64": (0xC000003E, 59, 322, 41), "aarch64": (0xC00000B7, 221, 281, 198)}
 _IO_URING_SETUP = 425
-_WIPE_ON_FORK = 18  # MADV_WIPEONFORK of linux/mman.h
 _SET_SECCOMP, _FILTER = 22, 2
 _LOAD, _EQUAL, _ATLEAST, _RETURN = 0x20, 0x15, 0x35, 0x06  # opcodes of linux/bpf_common.h
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO | EPERM
@@ -133,5 +132,5 @@ def unforked(size: int) -> memoryview:
         OSError: this system has no such memory.
     """
     memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(_WIPE_ON_FORK)
+    memory.madvise(18)  # MADV_WIPEONFORK of linux/mman.h
     return memoryview(memory)

@@ -1,4 +1,4 @@
-"""The Nitro Secure Module as a `Platform`: CBOR requests over a transport, answers read strictly.
+"""The Nitro Secure Module as the platform: CBOR requests over a transport, answers read strictly.
 
 A transport carries one encoded request and returns one encoded answer. `device` is the kernel's
 node, the only one in the image; `strongroom_local` brings another, over a socket, from outside.
@@ -47,7 +47,7 @@ class NsmError(PlatformError):
 
 
 class NsmPlatform:
-    """A `Platform` over one NSM transport.
+    """Measured-boot registers, evidence, entropy and time, over one NSM transport.
 
     Registers and sizes are constants of the caller's; the module refuses what does not exist.
     """

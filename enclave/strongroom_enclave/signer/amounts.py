@@ -17,11 +17,8 @@ ONE = 1_000_000
 _LOT = 10_000
 
 
-class Side(IntEnum):
-    """`side` of the Order struct."""
-
-    BUY = 0
-    SELL = 1
+# `side` of the Order struct, numbered from 0.
+Side = IntEnum("Side", "BUY SELL", start=0)
 
 
 class Tick(IntEnum):

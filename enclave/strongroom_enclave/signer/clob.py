@@ -36,14 +36,8 @@ class Endpoint(Enum):
     GET_TRADES = ("GET", "/data/trades")
 
 
-class OrderType(IntEnum):
-    """Good till cancelled, good till date, fill or kill, fill and kill; in the wire's order."""
-
-    GTC = 0
-    GTD = 1
-    FOK = 2
-    FAK = 3
-
+# Good till cancelled, good till date, fill or kill, fill and kill; numbered from 0, as on the wire.
+OrderType = IntEnum("OrderType", "GTC GTD FOK FAK", start=0)
 
 # Bits of an order intent's flags that say how it rests; the other makes it a market order.
 _POST_ONLY, _DEFER = 2, 4

@@ -16,16 +16,9 @@ from strongroom_enclave.signer import amounts, contracts, eip712, errors, keccak
 _WORDS = struct.Struct(">32s 24xQ 12x20s 12x20s 32s 24xQ 24xQ 31xB 31xB 24xQ 32s 32s")
 
 
-class SignatureType(IntEnum):
-    """How the exchange checks `signature` against `maker` and `signer`.
-
-    POLY_1271: a Deposit Wallet contract checks it (ERC-1271), and maker and signer are the wallet.
-    """
-
-    EOA = 0
-    POLY_PROXY = 1
-    POLY_GNOSIS_SAFE = 2
-    POLY_1271 = 3
+# How the exchange checks `signature` against `maker` and `signer`; numbered from 0. POLY_1271: a
+# Deposit Wallet contract checks it (ERC-1271), and maker and signer are the wallet.
+SignatureType = IntEnum("SignatureType", "EOA POLY_PROXY POLY_GNOSIS_SAFE POLY_1271", start=0)
 
 
 class Order(Struct, frozen=True, gc=False):

@@ -148,7 +148,7 @@ class Harness:
         ours, self.far = socketpair()
         self.frames = self.listener or ours
         egress = self.egress or self._no_proxy
-        sealer = self.sealing if self.sealed else None
+        sealer = self.sealing.secret if self.sealed else None
         self.init = Init(self.machine, sealer, self.processes, self.frames, egress)  # type: ignore[arg-type]
         self.thread = Thread(target=self.init.serve, name="init", daemon=True)
         self.thread.start()

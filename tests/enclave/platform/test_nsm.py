@@ -8,7 +8,7 @@ import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strongroom_enclave.platform import Platform, PlatformError
+from strongroom_enclave.platform import PlatformError
 from strongroom_enclave.platform.nsm import (
     MAX_RESPONSE,
     MalformedResponse,
@@ -70,8 +70,7 @@ def test_request_and_answer_bytes(name: str) -> None:
         sent.append(data)
         return answer
 
-    platform: Platform = NsmPlatform(transport)
-    assert isinstance(platform, NsmPlatform)
+    platform = NsmPlatform(transport)
     assert call(platform) == result
     assert sent == [request]
 
