@@ -173,9 +173,11 @@ class Pool:
         self._poller.forget(self._dialer.wakes)
         self._dialer.close()
         for connection in list(self._busy):
-            self._fail(connection, Reason.UPSTREAM_BROKE, "the relay ends")
-        for connection in self._idle:
+            if connection.job is not None:
+                self._fail(connection, Reason.UPSTREAM_BROKE, "the relay ends")
+        for connection in (*self._busy, *self._idle):
             self._drop(connection, "")
+        self._busy.clear()
         self._idle.clear()
         while self._waiting:
             self._waiting.popleft().done(Failed(Outcome.NOT_SENT, Reason.DRAINING))

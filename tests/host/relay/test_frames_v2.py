@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 import itertools
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strongroom_host.relay import frames_v2
+from strongroom_host.relay import frames_v1, frames_v2
 from strongroom_host.relay.frames_v2 import (
     TO_CLIENT,
     TO_RELAY,
@@ -75,6 +77,30 @@ def test_every_bit_of_the_way_in_matters() -> None:
         assert got is (Reason.START_OUTDATED if 32 <= at < 480 else Reason.START_FORGED)
     for spoilt in flipped(KEYS.reset(b"s" * 8, 7)):
         assert reason(KEYS.read_reset, spoilt) is Reason.FORGED
+
+
+def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison that stops early tells a forger how far he got: each goes by `compare_digest`."""
+    seen: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        seen.append((one, other))
+        return one == other
+
+    checks: list[tuple[Callable[[], object], int]] = [
+        (lambda: KEYS.read_hello(KEYS.hello(CLIENT_SALT)), 32),
+        (lambda: KEYS.read_challenge(challenge(), CLIENT_SALT), 32),
+        (lambda: KEYS.read_start(COOKIE_KEY, ADDRESS, start(), 51 * S), 16),
+        (lambda: KEYS.read_reset(KEYS.reset(b"s" * 8, 7)), 16),
+        (lambda: frames_v1.open_frame(PSK, frames_v1.build(PSK, 1, 2, b"x")), 32),
+    ]
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    for check, size in checks:
+        seen.clear()
+        check()
+        [(one, other)] = seen
+        assert one == other
+        assert len(one) == size
 
 
 def test_another_psk_gets_nowhere() -> None:
