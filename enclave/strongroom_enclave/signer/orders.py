@@ -5,7 +5,6 @@ API secret can change those; see `clob.check_terms`.
 """
 
 import struct
-from dataclasses import dataclass, field
 from enum import IntEnum
 
 from msgspec import Struct, structs
@@ -57,8 +56,7 @@ class Order(Struct, frozen=True, gc=False):
         return keccak.keccak256(words)
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """Who trades: the signing key's address and the wallet that holds the funds.
 
     `session` marks a session key: an EOA that a Deposit Wallet's owner authorised on chain, which
@@ -73,15 +71,17 @@ class Account:
     signature_type: SignatureType
     maker: bytes
     session: bool = False
-    signer: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        deposit_wallet = self.signature_type == SignatureType.POLY_1271
         if self.signature_type == SignatureType.EOA and self.maker != self.key:
             raise errors.AccountMismatch("maker of an EOA", self.key.hex(), self.maker.hex())
-        if self.session and not deposit_wallet:
+        if self.session and self.signature_type != SignatureType.POLY_1271:
             raise errors.AccountMismatch("session key's wallet", "POLY_1271", self.signature_type)
-        object.__setattr__(self, "signer", self.maker if deposit_wallet else self.key)
+
+    @property
+    def signer(self) -> bytes:
+        """The address that the exchange asks about a signature."""
+        return self.maker if self.signature_type == SignatureType.POLY_1271 else self.key
 
     def check(self, order: Order, key: bytes) -> None:
         """Proves that `order` is this account's and `key` is the address that signs for it.
