@@ -40,6 +40,7 @@ from strongroom_host.feeds.core import Feed, Timing
 from strongroom_host.feeds.errors import BadFeed, Reason, Refused
 from strongroom_host.feeds.fixed import fixed8, millis_ns
 from strongroom_host.feeds.polymarket_book import Half, TokenBook, fixed_levels
+from strongroom_host.feeds.polymarket_checks import BookChecks
 from strongroom_host.feeds.polymarket_messages import (
     BestBidAsk,
     Book,
@@ -60,9 +61,6 @@ __all__ = ["Polymarket"]
 
 _SIDES: Final = {"BUY": BUY, "SELL": SELL, "buy": BUY, "sell": SELL}
 _ONE: Final = 100_000_000
-_TRIES: Final = 16
-"""How many hashes beside changes are computed before they are taken for something else."""
-_FALSE_ALARMS: Final = 3
 _MANY: Final = 4096
 
 
@@ -103,10 +101,7 @@ class Polymarket(Feed[str, Event]):
         }
         self._dumped: dict[int, set[str]] = {}
         self._prints: dict[int, dict[int, int]] = {}
-        self._doubts: dict[str, str] = {}
-        self._muted: set[str] = set()
-        self._change_hashes: bool | None = None
-        self._tried = 0
+        self._checks = BookChecks(self._suspect, self.counters)
 
     # --- subscriptions ------------------------------------------------------------------------
 
@@ -255,7 +250,7 @@ class Polymarket(Feed[str, Event]):
                 wanted.append((book, side, fixed8(change.price), fixed8(change.size), change))
         if not wanted:
             return
-        if any(venue_ns < book.last_ns for book, *_ in wanted) and self._doubt(
+        if any(venue_ns < book.last_ns for book, *_ in wanted) and self._checks.doubt(
             wanted[0][0], "order"
         ):
             return
@@ -278,10 +273,9 @@ class Polymarket(Feed[str, Event]):
         finals = {change.asset_id: change for *_, change in wanted}
         for token, book in touched.items():
             change = finals[token]
-            if book.based and not self._agrees(book, change.best_bid, change.best_ask):
-                self._doubt(book, "best")
-            elif book.based and change.hash:
-                self._check_change_hash(book, change.hash, event.timestamp)
+            if book.based and self._checks.bests(book, change.best_bid, change.best_ask):
+                if change.hash:
+                    self._checks.change_hash(book, change.hash, event.timestamp)
 
     def _take_trade(self, event: LastTrade, received_ns: int) -> None:
         book = self._books.get(event.asset_id)
@@ -314,7 +308,7 @@ class Polymarket(Feed[str, Event]):
         venue_ns = millis_ns(event.timestamp)
         if book.holds(connection, venue_ns):
             return
-        if venue_ns < book.last_ns and self._doubt(book, "order"):
+        if venue_ns < book.last_ns and self._checks.doubt(book, "order"):
             return
         halves = self._halves(book, event)
         flags = DERIVED
@@ -347,11 +341,11 @@ class Polymarket(Feed[str, Event]):
         if moved:
             self._show(book, received_ns, venue_ns, last=True)
         if not told:
-            self._doubt(book, "trade")
-        elif changes and self._change_hashes:
-            self._doubt(book, "unexplained")
+            self._checks.doubt(book, "trade")
+        elif changes and self._checks.change_hashes:
+            self._checks.doubt(book, "unexplained")
         else:
-            self._check_book_hash(book, event)
+            self._checks.book_hash(book, event)
 
     def _base(self, book: TokenBook, event: Book, connection: int, received_ns: int) -> None:
         """A snapshot to build on: all its levels are published as such."""
@@ -361,7 +355,11 @@ class Polymarket(Feed[str, Event]):
         except Refused as refusal:
             self.refused(connection, refusal.reason, received_ns, refusal)
             return
-        self._judge(book, halves)
+        same = all(
+            half.sizes() == {price: size for price, size, _ in levels if size}
+            for _, half, levels in halves
+        )
+        self._checks.judge(book, same=same)
         book.learn(event)
         for _, half, levels in halves:
             half.replace(levels)
@@ -383,7 +381,7 @@ class Polymarket(Feed[str, Event]):
                     0,
                 )
         self._show(book, received_ns, venue_ns, last=True, snapshot=True)
-        self._check_book_hash(book, event)
+        self._checks.book_hash(book, event)
 
     def _halves(
         self, book: TokenBook, event: Book
@@ -468,70 +466,6 @@ class Polymarket(Feed[str, Event]):
                     millis_ns(event.timestamp),
                     Status.MARKET_RESOLVED,
                 )
-
-    # --- checking -----------------------------------------------------------------------------
-
-    def _agrees(self, book: TokenBook, best_bid: str, best_ask: str) -> bool:
-        """Whether the venue's best prices are those of the book; it writes 0 or 1 for none."""
-        bid_right = not best_bid or fixed8(best_bid) == book.bids.best
-        ask = fixed8(best_ask) if best_ask else book.asks.best
-        return bid_right and (ask == book.asks.best or (not book.asks.best and ask in (0, _ONE)))
-
-    def _check_book_hash(self, book: TokenBook, event: Book) -> None:
-        if not event.hash:
-            return
-        made = book.hash(event.timestamp)
-        if made == event.hash:
-            self.counters.checked_books += 1
-        elif made is not None and None not in (
-            event.min_order_size,
-            event.tick_size,
-            event.neg_risk,
-            event.last_trade_price,
-        ):
-            # Filled in from memory, a part of it may be what the venue thought a moment ago.
-            self._doubt(book, "book_hash")
-
-    def _check_change_hash(self, book: TokenBook, said: str, timestamp: str) -> None:
-        if self._change_hashes is False:
-            return
-        made = book.hash(timestamp)
-        if made == said:
-            self._change_hashes = True
-            self.counters.checked_books += 1
-        elif made is not None and self._change_hashes:
-            self._doubt(book, "change_hash")
-        elif made is not None:
-            self._tried += 1
-            if self._tried >= _TRIES:
-                self._change_hashes = False
-
-    def _doubt(self, book: TokenBook, check: str) -> bool:
-        """A check has failed; True when that counts, and the epoch has ended."""
-        if check in self._muted:
-            self.counters.suspicions[check] += 1
-            return False
-        self._doubts[book.token] = check
-        self._suspect(check)
-        return True
-
-    def _judge(
-        self,
-        book: TokenBook,
-        halves: list[tuple[int, Half, list[tuple[int, int, Level]]]],
-    ) -> None:
-        """The snapshot that a doubt asked for is here: was the doubt right?"""
-        check = self._doubts.pop(book.token, None)
-        if check is None:
-            return
-        same = all(
-            half.sizes() == {price: size for price, size, _ in levels if size}
-            for _, half, levels in halves
-        )
-        alarms = self.counters.false_alarms
-        alarms[check] = alarms[check] + 1 if same else 0
-        if alarms[check] >= _FALSE_ALARMS:
-            self._muted.add(check)
 
 
 def _first_bytes(transaction_hash: str) -> int:
