@@ -80,17 +80,18 @@ def test_every_bit_of_the_way_in_matters() -> None:
 
 
 def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A comparison that stops early tells a forger how far he got: each goes by `compare_digest`."""
+    """One that stops early tells a forger how far he got: each goes by `compare_digest`."""
     seen: list[tuple[bytes, bytes]] = []
 
     def compare(one: bytes, other: bytes) -> bool:
         seen.append((one, other))
         return one == other
 
+    asked, answered = challenge(), start()
     checks: list[tuple[Callable[[], object], int]] = [
         (lambda: KEYS.read_hello(KEYS.hello(CLIENT_SALT)), 32),
-        (lambda: KEYS.read_challenge(challenge(), CLIENT_SALT), 32),
-        (lambda: KEYS.read_start(COOKIE_KEY, ADDRESS, start(), 51 * S), 16),
+        (lambda: KEYS.read_challenge(asked, CLIENT_SALT), 32),
+        (lambda: KEYS.read_start(COOKIE_KEY, ADDRESS, answered, 51 * S), 16),
         (lambda: KEYS.read_reset(KEYS.reset(b"s" * 8, 7)), 16),
         (lambda: frames_v1.open_frame(PSK, frames_v1.build(PSK, 1, 2, b"x")), 32),
     ]

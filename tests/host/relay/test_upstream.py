@@ -83,7 +83,7 @@ def to(server: Upstream, *addresses: tuple[str, int]) -> Venue:
 @pytest.fixture
 def pooled(venue: Upstream) -> Iterator[Pooled]:
     made = Pooled(to(venue))
-    made.turn_until(lambda: made.pool.ready == 2)
+    made.turn_until(lambda: made.pool.ready == len(venue.standing) == 2)
     yield made
     made.close()
 
@@ -335,7 +335,7 @@ def test_a_connection_that_gives_no_sign_of_life_is_replaced(venue: Upstream) ->
     )
     made = Pooled(to(venue), limits)
     try:
-        made.turn_until(lambda: made.pool.ready == 2)
+        made.turn_until(lambda: made.pool.ready == len(venue.standing) == 2)
         venue.deaf |= venue.standing
         made.turn_until(lambda: venue.connections >= 4 and made.pool.ready == 2)
         assert isinstance(made.exchange(), Answered)

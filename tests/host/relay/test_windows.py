@@ -111,6 +111,15 @@ def test_what_was_forgotten_stays_refused_when_the_clock_is_set_back(between: li
     assert seen.admit(b"a", 114 * S, 112 * S, 60 * S) is Reason.V1_BEFORE_START
 
 
+def test_also_when_only_its_generation_was_forgotten() -> None:
+    seen = frames()
+    assert seen.admit(b"a", 114 * S, 109_900_000_000, 9_900_000_000) is None
+    assert seen.admit(b"b", 111 * S, 110_500_000_000, 10_500_000_000) is None
+    assert seen.admit(b"c", 116 * S, 112 * S, 20_600_000_000) is None
+    assert seen.admit(b"a", 114 * S, 112 * S, 20_700_000_000) is Reason.V1_BEFORE_START
+    assert seen.admit(b"c", 116 * S, 112 * S, 20_700_000_000) is Reason.V1_REPLAYED
+
+
 @given(
     st.lists(
         st.tuples(
