@@ -100,10 +100,12 @@ class Run:
         """Keeps what is new; returns before when everything is told, and why it is not further."""
         cursors, fault, told_ms = self.state.cursors, None, list[int]()
         origin = Cursor(self._account.since_ms)
-        for stream in connector.streams():
-            name = f"{stream.rule} {stream.place}"
-            # What is listed since the last time was not traded before.
-            had = cursors.get(name, Cursor(max(self._sync.until_ms, origin.next_ms)))
+        # What is listed since the last time was not traded before.
+        listed = Cursor(max(self._sync.until_ms, origin.next_ms))
+        streams = {f"{stream.rule} {stream.place}": stream for stream in connector.streams()}
+        # Those that are far behind come first: a run may end before the last of them.
+        for name in sorted(streams, key=lambda name: cursors.get(name, listed).next_ms):
+            stream, had = streams[name], cursors.get(name, listed)
             cursor = origin if full else had
             for page in connector.pages(stream, cursor, until_ms):
                 self._keep(page.events)

@@ -24,6 +24,7 @@ REASONS: Final = {
     10: "money is on its way",
     11: "the venue does not take the key: wrong, expired, or not allowed to read this",
     12: "the venue refused",
+    13: "it took too long: the next one goes on from there",
 }
 _KEY: Final = 11
 _CODES: Final = {

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from strongroom_enclave.http import Answer
@@ -391,6 +393,45 @@ def test_half_an_answer_is_no_list_of_nothing(site: Site, venue: str) -> None:
             with pytest.raises(VenueFault) as caught:
                 ask()
             assert caught.value.reason is Reason.MALFORMED
+
+
+@pytest.mark.parametrize("way", ["by cursor", "below an id"])  # windows of a call or two
+def test_a_run_that_takes_too_long_ends_and_the_next_one_goes_on(site: Site, way: str) -> None:
+    """A venue that is slow, or answers each call late and never wrong, keeps nobody for hours."""
+    venue, stream, _ = STREAMS[way]
+    whole = [event for page in read(site, site.line(venue), stream) for event in page.events]
+    found, cursor, runs = list(whole[:0]), Cursor(site.since(venue)), 0
+    while True:
+        runs += 1
+        line, passed = site.line(venue), [0]
+        request, start = line.http.request, time.monotonic()
+
+        def slowly(*given: Any, passed: list[int] = passed, request: Any = request) -> Any:
+            passed[0] += 900
+            return request(*given)
+
+        with patch(
+            "strongroom_enclave.record.connectors.session.time.monotonic",
+            lambda at=start, s=passed: at + s[0],
+        ):
+            line.http.request = slowly  # type: ignore[method-assign, assignment]
+            pages = read(site, line, stream, cursor)
+        found += [event for page in pages for event in page.events]
+        assert passed[0] <= 3_600 + 900
+        if pages[-1].gap is None:
+            break
+        assert pages[-1].gap is Reason.LATE
+        assert pages[-1].cursor.next_ms > cursor.next_ms
+        cursor = pages[-1].cursor
+        assert runs < 99
+        line.slept.clear()
+        line.connector._end_s = 0
+        with pytest.raises(VenueFault) as caught:  # nothing else is asked for in that run either
+            line.connector.balances()
+        assert caught.value.reason is Reason.LATE
+        assert line.slept == []
+    assert found == whole
+    assert runs > 1
 
 
 def test_calls_are_paced_as_the_venue_wants(site: Site) -> None:

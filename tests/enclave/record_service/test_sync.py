@@ -1,6 +1,7 @@
 """One run through an account, against a venue that is told and a host in memory."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 from random import Random
@@ -223,6 +224,24 @@ def test_a_stream_that_is_stuck_holds_hours_back_and_says_why(reason: Reason) ->
     [receipt] = [receipt for receipt, _ in scene.host.published["ada"]]
     assert receipt.completeness == "unbroken"
     check_receipts(scene)
+
+
+def test_streams_that_are_behind_come_first_so_that_short_runs_come_to_an_end() -> None:
+    """Each run is cut off after as many pages as the first stream alone could have every time."""
+    events = history(5)
+    scene = Scene(World(events, START + 2 * HOUR_MS, page=3))
+    for _ in range(200):
+        scene.world.now_ms = min(END, scene.world.now_ms + HOUR_MS // 2)
+        scene.world.asked = 0
+        scene.world.faults = Faults(reason=Reason.LATE, at_page=3)
+        with suppress(VenueFault):
+            scene.run()
+    scene.world.faults = Faults()
+    reached = {name: cursor.next_ms for name, cursor in scene.state.cursors.items()}
+    assert min(reached.values()) > START + 20 * HOUR_MS
+    scene.run()
+    check_hours(scene, events)
+    assert len(scene.hours()) == 31
 
 
 def test_hours_wait_for_the_slowest_stream() -> None:

@@ -26,11 +26,12 @@ _SECONDS: Final = 11  # digits of a time in seconds, at most: as many in ms were
 # venue's own clock, or clocks too far apart. UNKNOWN_KIND: a change of balance that nobody here
 # knows the meaning of. OVERFULL: more rows of one ms than can be had, or more wallets. PENDING:
 # money on its way: what becomes of it is not known yet. KEY: the venue takes the key for wrong,
-# expired or not allowed to read this. REFUSED: anything else that the venue refuses.
+# expired or not allowed to read this. REFUSED: anything else that the venue refuses. LATE: the run
+# took too long, and the next one goes on from there.
 Reason = IntEnum(
     "Reason",
     "DEPTH RATE_LIMIT UNREACHABLE MALFORMED DISCONTINUED CLOCK UNKNOWN_KIND UNKNOWN_MARKET "
-    "OVERFULL PENDING KEY REFUSED",
+    "OVERFULL PENDING KEY REFUSED LATE",
 )
 
 

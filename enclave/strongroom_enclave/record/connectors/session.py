@@ -1,10 +1,11 @@
 """ccxt as what it is best at: it signs, knows errors by their words, and lists markets.
 
 Every byte goes through `Http`, every wait through the given sleep, every time comes from the given
-clock; numbers stay the text that the venue wrote. What ccxt says in its errors (addresses, answers)
-ends here.
+clock, but for when a run has to end; numbers stay the text that the venue wrote. What ccxt says in
+its errors (addresses, answers) ends here.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
@@ -42,6 +43,8 @@ _LONGEST_PAUSE_MS: Final = 7 * 24 * 3_600_000  # between two days that a venue t
 _LAG_MS: Final = 10_000
 _STEP_S: Final = 20
 _TICKER: Final = 12  # letters of a share's name at most: an option has more
+# More than all of Binance's symbols take where several accounts share an address, 11 minutes each.
+_LONGEST_RUN_S: Final = 3_600
 _SHARED_MS: Final = 3_600_000
 _LOCKS, _LISTED = {name: Lock() for name in _CLIENTS}, dict[str, tuple[int, Any]]()
 _PASSING: Final = (Reason.RATE_LIMIT, Reason.UNREACHABLE)
@@ -83,6 +86,7 @@ class Session:
         """
         hosts = venues.reachable(venue, egress)
         self.name, self.venue, self._now, self._sleep = venue, VENUES[venue], now_ms, sleep
+        self._end_s = time.monotonic() + _LONGEST_RUN_S
         own = {bool(each.development_roots) for each in hosts.values()}
         there = environment in ("live", "test") or (environment == "paper" and self.venue.paper)
         if not there or own != {environment == "test"}:
@@ -187,7 +191,7 @@ class Session:
             VenueFault: with its reason; nothing of what was said is in it.
         """
         attempt = 0
-        while True:
+        while time.monotonic() < self._end_s:
             attempt += 1
             try:
                 return getattr(self._exchange, call)(*given)
@@ -197,6 +201,7 @@ class Session:
             if attempt == _ATTEMPTS or reason not in _PASSING or wait > _LONGEST_WAIT_MS:
                 raise VenueFault(reason)
             self._sleep(wait)
+        raise VenueFault(Reason.LATE)
 
     def _fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         self._wait = 0
