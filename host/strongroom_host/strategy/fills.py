@@ -272,7 +272,7 @@ class FillModel:
         mine = [each for each in self._of(view.instrument) if each.intent.side is rests]
         for there in sorted(mine, key=lambda each: (better * each.intent.price, each.number)):
             reached = (there.intent.price - price) * -better
-            if reached < 0 or there.lost or not left:
+            if reached < 0 or not left:
                 continue
             if not reached:
                 passed = min(there.ahead, left)

@@ -181,9 +181,12 @@ class TapeWriter:
             while done < len(data):
                 done += self._write(self._file, data[done:])
         except OSError as error:
-            whole = done - done % SIZE
-            self._keep(data[:whole])
-            os.ftruncate(self._file, FIRST_TICK + (self._ticks * SIZE - len(data) + whole))
+            # The tape ends with its last whole tick, and may go on there once there is room again.
+            self._ticks -= (len(data) - done + SIZE - 1) // SIZE
+            self._keep(data[: done - done % SIZE])
+            end = FIRST_TICK + self._ticks * SIZE
+            os.ftruncate(self._file, end)
+            os.lseek(self._file, end, os.SEEK_SET)
             raise self._unwritten(error) from error
         self._keep(data)
 

@@ -146,6 +146,21 @@ def test_a_reader_that_lost_ticks_which_the_tape_has(tape: TapeReader) -> None:
     assert found.repeated == running.decided > 0
 
 
+def test_the_desk_hears_of_gaps(tape: TapeReader) -> None:
+    from strongroom_host.strategy.fills import FillModel
+    from strongroom_host.strategy.session import Session
+
+    model = FillModel([1, 4], Costs())
+    running = Session(load_strategy("baseline", OPTIONS["baseline"], tape.names), model)
+    for view in tape:
+        running.tick(view)
+        if view.sequence > 500 and all(book.whole for book in model.books.values()):
+            break
+    assert all(book.whole for book in model.books.values())
+    running.gap(1)
+    assert not any(book.whole for book in model.books.values())
+
+
 Change = Callable[[list[dict[str, object]]], None]
 
 
@@ -227,6 +242,13 @@ def test_a_tape_that_lacks_ticks_or_instruments_is_refused(
     _, records = run("baseline", tape)
     short = write_tape(tmp_path / "short.tape", bytes(tape.ticks[: 64 * 900]), tape.names)
     with TapeReader(short) as other, pytest.raises(NotReproduced, match="lacks the tick"):
+        explain(session("baseline", tape), records, other)
+    data = bytes(tape.ticks)
+    place = next(r.tick for r in records if isinstance(r, DecisionRecord)) - 1
+    holed = write_tape(
+        tmp_path / "holed.tape", data[: 64 * place] + data[64 * (place + 1) :], tape.names
+    )
+    with TapeReader(holed) as other, pytest.raises(NotReproduced, match="lacks the tick"):
         explain(session("baseline", tape), records, other)
     renamed = write_tape(tmp_path / "renamed.tape", bytes(tape.ticks), (*NAMES[:4], "else"))
     with TapeReader(renamed) as other, pytest.raises(NotReproduced, match="other instruments"):

@@ -306,6 +306,20 @@ def test_the_model_buys_only_beyond_its_dead_band(score: int, side: Side | None)
         assert (each.price, each.order_type) == (420_000, OrderType.FAK)
 
 
+def test_the_model_buys_no_more_than_it_may_hold() -> None:
+    play, says = gru(most="50000000", size="20000000")
+    says.score = 1000
+    bought = 0
+    for number in range(10):
+        play.coin.level(Side.BUY, 60, 2 + number)
+        for each in play.go(100):
+            assert isinstance(each, Intent)
+            bought += each.size
+            if number % 2:
+                play.become(len(play.made), Outcome.FILLED, filled=each.size)
+    assert bought == 40 * MILLION
+
+
 @pytest.mark.parametrize(("score", "sells"), [(-39, True), (-38, False), (0, False)])
 def test_the_model_sells_only_what_it_holds(score: int, sells: bool) -> None:
     play, says = gru()

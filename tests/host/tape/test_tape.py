@@ -235,6 +235,13 @@ def test_a_full_disk_leaves_whole_ticks(tmp_path: Path) -> None:
         tape.flush()
     assert "space" in caught.value.remedy
     assert prices(path) == list(range(64))
+    assert tape.ticks == 64
+    room = 1 << 20
+    tape.publish(1, 1, 1, 2, 1, 1, 0, 777, 1, 0, 0, 0)
+    tape.close()
+    with TapeReader(path) as reader:
+        assert [view.price for view in reader] == [*range(64), 777]
+        assert (reader.synced, reader.dropped) == (65, 0)
 
 
 _KILLED = """
