@@ -76,17 +76,6 @@ class Bundle(Struct, Canonical, frozen=True):
         roles = tuple(replace(entry, head=EMPTY_LOG) for entry in self.roles)
         return sha256(replace(self, nonce=b"", roles=roles).serialise()).digest()
 
-    def role(self, role: Role) -> RoleKeys:
-        """Returns the keys of `role`.
-
-        Raises:
-            Malformed: this boot has none (not Configured, or no such process).
-        """
-        for entry in self.roles:
-            if entry.role is role:
-                return entry
-        raise Malformed("bundle", f"keys of {role.name.lower()}", [r.role.name for r in self.roles])
-
 
 def hpke_info(bundle: Bundle, role: Role, purpose: bytes) -> bytes:
     """Returns the HPKE `info` that ties a ciphertext to manifest, boot, role and purpose."""

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import Link
 from strongroom_host.contract.frames import intent_bytes
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.contract.sealing import seal
 from strongroom_wire import frames, manifest
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
@@ -173,7 +174,7 @@ class Desk:
 
     def _open(self) -> None:
         secret, info = os.urandom(32), hpke_info(self._bundle, Role.SIGNER, b"channel")
-        sealed = seal(secret, self._bundle.role(Role.SIGNER).hpke, info)
+        sealed = seal(secret, role_keys(self._bundle, Role.SIGNER).hpke, info)
         unsigned = frames.ChannelOpen(public(self._client), sealed, bytes(64))
         signature = self._client.sign(unsigned.message(self._bundle.keys_digest))
         opening = frames.ChannelOpen(public(self._client), sealed, signature).serialise()

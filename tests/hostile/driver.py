@@ -32,6 +32,7 @@ from strongroom_host.contract import sealing
 from strongroom_host.contract.frames import intent_bytes
 from strongroom_host.contract.openings import read_answer_body
 from strongroom_host.contract.receipts import verify_receipt
+from strongroom_host.contract.roles import role_keys
 from strongroom_wire import frames, manifest
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, hpke_info
 from strongroom_wire.encoding import pack, u64, unpack
@@ -229,7 +230,7 @@ class Channel:
     ) -> None:
         self.boot, self.bot, self.opening = boot, bot, opening
         self.opened = frames.ChannelOpened.parse(answer)
-        key = boot.bundle.role(Role.SIGNER).receipt
+        key = role_keys(boot.bundle, Role.SIGNER).receipt
         verify_signature(key, self.opened.signature, self.opened.message(opening))
         self.keys = frames.channel_keys(secret, opening, self.opened.random)
         number, sends = self.opened.channel, frames.Direction.TO_ENCLAVE
@@ -301,7 +302,7 @@ class Boot:
 
     def seal(self, plaintext: bytes, role: Role, purpose: bytes) -> bytes:
         info = hpke_info(self.bundle, role, purpose)
-        return sealing.seal(plaintext, self.bundle.role(role).hpke, info)
+        return sealing.seal(plaintext, role_keys(self.bundle, role).hpke, info)
 
     def submit_permit(self, permit: Permit, signers: int | None = None) -> Code:
         statement = self.desk.owners.sign(PERMIT_DOMAIN, permit.serialise(), signers)
@@ -377,7 +378,7 @@ class Boot:
     def _believed(self, receipt: pb.Receipt, role: Role, statement: Statement) -> Code:
         code = Code(receipt.code)
         if code is Code.OK or any(receipt.signature):
-            key, request = self.bundle.role(role).receipt, statement.serialise()
+            key, request = role_keys(self.bundle, role).receipt, statement.serialise()
             try:
                 boot_id = self.bundle.boot_id
                 verify_receipt(key, boot_id, request, code, receipt.answer, receipt.signature)

@@ -26,6 +26,7 @@ from strongroom_enclave.record.service import PURPOSE, Service
 from strongroom_enclave.record.state import AccountState
 from strongroom_enclave.record.store import Store
 from strongroom_host.contract import sealing
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.record_store import port as honest
 from strongroom_host.record_store.connecting import Connection
 from strongroom_host.record_store.desk import Desk as Jobs
@@ -204,7 +205,7 @@ class Flow:
         bundle = self.service.identity.boot
         sealed = sealing.seal(
             Credentials(self.name, "binance", "key", "secret", "").serialise(),
-            bundle.role(Role.RECORD).hpke,
+            role_keys(bundle, Role.RECORD).hpke,
             hpke_info(bundle, Role.RECORD, PURPOSE),
         )
         order = OwnerOrder(Action.CONNECT, bundle.boot_id, byte(3), self.name, sealed)

@@ -16,6 +16,7 @@ import msgspec
 from psycopg.rows import class_row
 from strongroom_host.contract.openings import record_in
 from strongroom_host.contract.receipts import verify_receipt
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.keeper import Source
 from strongroom_host.log.notes import VerifierKey
@@ -224,7 +225,7 @@ class RecordHost:
             boot.desk.signed.serialise(),
             now_ms(),
         )
-        key = VerifierKey(self.origin, boot.bundle.role(Role.RECORD).receipt)
+        key = VerifierKey(self.origin, role_keys(boot.bundle, Role.RECORD).receipt)
         return Source(lambda _start: b"", key, stored)
 
 
@@ -285,7 +286,7 @@ class RecordBoot:
         receipt: pb.Receipt = self.boot.control().SubmitOrder(to_proto(statement), timeout=60)
         code = Code(receipt.code)
         if receipt.signature:
-            key, request = bundle.role(Role.RECORD).receipt, statement.serialise()
+            key, request = role_keys(bundle, Role.RECORD).receipt, statement.serialise()
             verify_receipt(key, bundle.boot_id, request, code, receipt.answer, receipt.signature)
         return code
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec.structs import replace
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.log.notes import Checkpoint
 from strongroom_host.log.verify import AttestedBoot, Expected, KnownHead, Problem, verify
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role
@@ -32,7 +33,7 @@ def pulled(boot: Boot, index: int = 0) -> tuple[list[bytes], KnownHead]:
         reply = channel.ask(Intent(Kind.READ_LOG, 0, 0, 0, (), u64(index + len(found))))
         assert reply.code is Code.OK
         page = LogPage.parse(reply.request)
-        key = boot.bundle.role(Role.SIGNER).receipt
+        key = role_keys(boot.bundle, Role.SIGNER).receipt
         Ed25519PublicKey.from_public_bytes(key).verify(page.signature, page.checkpoint)
         head = Checkpoint.parse(page.checkpoint).head
         found += [entry.leaf for entry in page.entries]
@@ -59,7 +60,7 @@ def committed(boot: Boot, size: int) -> Bundle:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         bundle = Bundle.parse(boot.enclave.evidence().bundle)
-        if bundle.role(Role.SIGNER).head.size == size:
+        if role_keys(bundle, Role.SIGNER).head.size == size:
             return bundle
         time.sleep(0.1)
     pytest.fail(f"evidence never committed to {size} leaves")
@@ -78,16 +79,16 @@ def first(start: Start) -> Boot:
 def test_evidence_commits_to_the_head_of_the_log(first: Boot) -> None:
     leaves, known = pulled(first)
     bundle = committed(first, len(leaves))
-    assert bundle.role(Role.SIGNER).head == known.head == grown(leaves).head
+    assert role_keys(bundle, Role.SIGNER).head == known.head == grown(leaves).head
     assert bundle.keys_digest == first.bundle.keys_digest, "the same boot, further on"
-    assert first.bundle.role(Role.SIGNER).head == EMPTY_LOG, "before the first permit"
+    assert role_keys(first.bundle, Role.SIGNER).head == EMPTY_LOG, "before the first permit"
 
 
 def test_what_a_client_was_handed_is_in_the_log_that_evidence_vouches_for(first: Boot) -> None:
     reply = first.channel().buy(1)
     index = Leaf.parse(reply.leaf).index
     leaves, _ = pulled(first)
-    head = committed(first, len(leaves)).role(Role.SIGNER).head
+    head = role_keys(committed(first, len(leaves)), Role.SIGNER).head
     expected = Expected(
         [KnownHead(head, "evidence")],
         leaves={index: reply.leaf},
@@ -130,7 +131,7 @@ def test_the_next_boot_goes_on_with_the_history_of_the_last(start: Start) -> Non
     report = verify([*before, *since], Expected([known], boots=attested(one, two)))
     assert report.ok, report.findings
     assert [epoch.start for epoch in report.epochs] == [0, len(before)]
-    assert committed(two, known.head.size).role(Role.SIGNER).head == known.head
+    assert role_keys(committed(two, known.head.size), Role.SIGNER).head == known.head
 
     shorter = verify([*before[:-1], *since], Expected([known], boots=attested(one, two)))
     assert not shorter.ok

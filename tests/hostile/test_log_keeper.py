@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.enclave_client.channel import refused_reply
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.cosigning import WitnessAt
@@ -41,7 +42,7 @@ def origin_of(boot: Boot) -> str:
 
 
 def key_of(boot: Boot) -> VerifierKey:
-    return VerifierKey(origin_of(boot), boot.bundle.role(Role.SIGNER).receipt)
+    return VerifierKey(origin_of(boot), role_keys(boot.bundle, Role.SIGNER).receipt)
 
 
 def keeper_of(boot: Boot, folder: Path, at: list[WitnessAt] | None = None) -> Keeper:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from strongroom_host.cli.enclave import _first_use
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.enclave_client.identity import ClientIdentity
 from strongroom_host.log.boots import Boots
 from strongroom_host.log.notes import VerifierKey, open_checkpoint
@@ -223,7 +224,7 @@ def _check_whole(account: Account) -> None:
         assert account.seen.get(place, entry) == entry, "a place names two leaves"
     last = account.boots[-1].bundle
     origin = log_origin(last.owner_root, account.desk.manifest.account, Role.SIGNER)
-    key = VerifierKey(origin, last.role(Role.SIGNER).receipt)
+    key = VerifierKey(origin, role_keys(last, Role.SIGNER).receipt)
     assert stored.signed is not None
     head = open_checkpoint(stored.signed, origin, [key]).head
     openings = {index: opening for index, (_, opening) in account.acted.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from strongroom_host.contract.openings import record_in
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.log.cosigning import WitnessAt, cosign
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.notes import VerifierKey, signed_note
@@ -41,7 +42,7 @@ class Kept:
         page = LogPage.parse(reply.request)
         bundle = boot.bundle
         self.origin = log_origin(bundle.owner_root, boot.desk.manifest.account, Role.SIGNER)
-        self.key = VerifierKey(self.origin, bundle.role(Role.SIGNER).receipt)
+        self.key = VerifierKey(self.origin, role_keys(bundle, Role.SIGNER).receipt)
         self.leaves = (*before, *(entry.leaf for entry in page.entries))
         self.note = signed_note(page.checkpoint, self.key, page.signature)
         first = page.entries[0]

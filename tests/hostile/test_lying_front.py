@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.spawn import Workers
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.enclave_client.calls import checked_answer
 from strongroom_host.enclave_client.errors import EnclaveRefused, ReceiptInvalid
 from strongroom_wire.bundle import Bundle, Role
@@ -201,7 +202,7 @@ def believe(boot: Behind, role: Role, answer: Answer, statement: Statement) -> b
     """Returns the answer as the host's own client takes it."""
     return checked_answer(
         pb.Receipt(code=answer.code, answer=answer.body, signature=answer.signature),
-        key=boot.bundle.role(role).receipt,
+        key=role_keys(boot.bundle, role).receipt,
         boot_id=boot.bundle.boot_id,
         request=statement.serialise(),
         what="order",

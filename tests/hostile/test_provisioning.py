@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 from strongroom_host.contract import sealing
+from strongroom_host.contract.roles import role_keys
 from strongroom_wire.bundle import Bundle, Role, hpke_info
 from strongroom_wire.encoding import pack, u64, unpack
 from strongroom_wire.errors import Code
@@ -61,7 +62,7 @@ def test_a_key_must_be_sealed_to_this_boot_role_and_purpose(boot: Boot, clone: B
     ours = boot.bundle
     unconfigured = Bundle(ours.boot_id, certificate=ours.certificate, roles=ours.roles)
     before_manifest = hpke_info(unconfigured, Role.SIGNER, b"key-import")
-    to = ours.role(Role.SIGNER).hpke
+    to = role_keys(ours, Role.SIGNER).hpke
     cross = hpke_info(clone.bundle, Role.SIGNER, b"key-import")
     for sealed in (
         clone.seal(KEY, Role.SIGNER, b"key-import"),

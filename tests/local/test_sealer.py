@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from strongroom_enclave.platform import Sealer
 from strongroom_local import keyfile
 from strongroom_local.errors import UnsafeFile, UnusableFile
 from strongroom_local.keyfile import read_or_create
@@ -24,7 +23,7 @@ def hkdf(key: bytes, info: bytes) -> bytes:
 
 
 def test_a_secret_is_hkdf_of_the_file(tmp_path: Path) -> None:
-    sealer: Sealer = FileSealer(tmp_path / "seal", MEASUREMENT)
+    sealer = FileSealer(tmp_path / "seal", MEASUREMENT)
     key = (tmp_path / "seal").read_bytes()
     info = b"strongroom/local/sealer/v1" + MEASUREMENT + b"owner root"
     assert sealer.secret(b"owner root") == hkdf(key, info)

@@ -6,6 +6,7 @@ from hashlib import sha256, sha384, sha512
 import pytest
 from hypothesis import given
 from msgspec.structs import replace
+from strongroom_host.contract.roles import role_keys
 from strongroom_wire.bundle import (
     EMPTY_LOG,
     Bundle,
@@ -115,14 +116,14 @@ def test_a_booted_enclave_has_a_bundle_without_roles() -> None:
     assert (booted.manifest_digest, booted.owner_root) == (bytes(32), bytes(32))
     for role in Role:
         with pytest.raises(Malformed):
-            booted.role(role)
+            role_keys(booted, role)
 
 
 def test_role_returns_the_keys_of_that_role_only() -> None:
-    assert bundle().role(Role.INIT).hpke == byte(0x41)
-    assert bundle().role(Role.SIGNER).hpke == byte(0x43)
+    assert role_keys(bundle(), Role.INIT).hpke == byte(0x41)
+    assert role_keys(bundle(), Role.SIGNER).hpke == byte(0x43)
     with pytest.raises(Malformed):
-        bundle().role(Role.RECORD)
+        role_keys(bundle(), Role.RECORD)
 
 
 def test_hpke_info_binds_manifest_boot_role_and_purpose() -> None:

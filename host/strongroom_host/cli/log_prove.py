@@ -31,6 +31,7 @@ from strongroom_host.cli.log_show import which_leaf
 from strongroom_host.cli.output import say, warn
 from strongroom_host.cli.session import DEFAULT_OWNER
 from strongroom_host.contract.openings import record_in
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.errors import BadInput
 from strongroom_host.log.attested import ProvedBoot, prove_boot, role_of
 from strongroom_host.log.boots import MAX_BOOT, StoredBoot
@@ -257,7 +258,7 @@ def _write_evidence(source: LogSource, note: bytes, out: Path | None) -> None:
     ids = {(each.name, each.key_id) for each in parsed.signatures}
     for boot_id in boot_ids(source):
         stored = read_boot(source, boot_id)
-        key = VerifierKey(origin, Bundle.parse(stored.bundle).role(role_of(origin)).receipt)
+        key = VerifierKey(origin, role_keys(Bundle.parse(stored.bundle), role_of(origin)).receipt)
         if (key.name, key.id) in ids:
             write_atomic(out, stored.serialise())
             say(f"{out}: the evidence of boot {boot_id.hex()[:16]}, which signed the head")

@@ -15,6 +15,7 @@ from strongroom_attest.nitro.verify import authenticate_unsigned
 from strongroom_attest.policy import Exactly, Unchecked, appraise
 from strongroom_wire.bundle import Bundle, Role, RoleKeys
 
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.enclave_client.errors import NotVerified
 from strongroom_host.enclave_client.evidence import (
     UntrustedEvidence,
@@ -67,7 +68,7 @@ class ArchivedEvidence:
 
     def keys(self, role: Role) -> RoleKeys:
         """Returns the keys of `role`; INIT and SIGNER are always there."""
-        return self.bundle.role(role)
+        return role_keys(self.bundle, role)
 
 
 def verify_archived_evidence(

@@ -26,6 +26,7 @@ from strongroom_attest.result import VerifiedLive
 from strongroom_wire.bundle import Bundle, Role, RoleKeys, pcr16
 from strongroom_wire.errors import WireError
 
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.enclave_client.errors import (
     BootNotConfigured,
     BundleRefused,
@@ -119,7 +120,7 @@ class VerifiedEvidence:
             RoleMissing: RECORD, where the manifest has no accounts.
         """
         _check_role(self.bundle, role)
-        return self.bundle.role(role)
+        return role_keys(self.bundle, role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from strongroom_wire.bundle import Bundle
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Leaf
 
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.log.attested import role_of
 from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.errors import LogError
@@ -29,7 +30,7 @@ def own_head(boot: StoredBoot, note: bytes, origin: str) -> SignedHead:
         LogError: it is of another log or key, or no note.
     """
     try:
-        key = VerifierKey(origin, Bundle.parse(boot.bundle).role(role_of(origin)).receipt)
+        key = VerifierKey(origin, role_keys(Bundle.parse(boot.bundle), role_of(origin)).receipt)
     except WireError as error:
         raise LogError("a boot's evidence has no key for this log", actual=error) from error
     return open_checkpoint(note, origin, [key])

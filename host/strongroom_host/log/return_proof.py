@@ -20,6 +20,7 @@ from strongroom_wire.bundle import Bundle, Role
 from strongroom_wire.errors import WireError
 from strongroom_wire.leaves import Leaf
 
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.log.attested import ProvedBoot, prove_boot
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.errors import BootUnproved, OutsideLog, ProofMalformed, ReceiptUnfit
@@ -202,7 +203,7 @@ def _require_of(boot: ProvedBoot, found: ProvedHour) -> None:
 
 def _key_of(boot: StoredBoot, origin: str) -> VerifierKey:
     try:
-        return VerifierKey(origin, Bundle.parse(boot.bundle).role(Role.RECORD).receipt)
+        return VerifierKey(origin, role_keys(Bundle.parse(boot.bundle), Role.RECORD).receipt)
     except WireError as error:
         raise BootUnproved("a boot's evidence has no record's key", actual=error) from error
 

@@ -13,6 +13,7 @@ from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.spawn import Worker
 from strongroom_enclave.sealing import role_key
 from strongroom_host.contract.receipts import verify_receipt
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.contract.sealing import seal
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, hpke_info, pcr16
 from strongroom_wire.encoding import pack, unpack
@@ -35,7 +36,7 @@ def permit(bundle: Bundle, serial: int = 1, share: bytes = b"") -> Statement:
     sealed = share
     if share:
         info = hpke_info(bundle, Role.INIT, b"unlock-share")
-        sealed = seal(share, bundle.role(Role.INIT).hpke, info)
+        sealed = seal(share, role_keys(bundle, Role.INIT).hpke, info)
     head = (bundle.owner_root, bundle.manifest_digest, bundle.keys_digest, serial)
     times, log = (0, 1 << 40), Frontier().serialise()
     made = Permit(*head, *times, log, EMPTY_LOG, sealed, (Budget("main", 5, 5),))
@@ -159,7 +160,7 @@ def test_evidence_commits_to_the_bundle_and_the_nonce_is_all_that_varies() -> No
                 harness.ask(Kind.LOAD_MANIFEST, MANIFEST)
         assert parsed.certificate == b"certificate"
         assert [entry.role for entry in parsed.roles] == [Role.INIT, Role.SIGNER]
-        signer = parsed.role(Role.SIGNER)
+        signer = role_keys(parsed, Role.SIGNER)
         assert (signer.hpke, signer.receipt) == (b"\x01" * 32, b"\x02" * 32)
         assert parsed.manifest_digest == sha256(DESK.signed.payload).digest()
         assert parsed.owner_root == DESK.manifest.owner_root
@@ -171,7 +172,7 @@ def test_receipts_of_init_are_over_the_request() -> None:
     with Harness() as harness:
         answer = harness.ask(Kind.LOAD_MANIFEST, MANIFEST)
         bundle = bundle_of(harness)
-        key = bundle.role(Role.INIT).receipt
+        key = role_keys(bundle, Role.INIT).receipt
         verify_receipt(key, bundle.boot_id, MANIFEST, Code.OK, answer.body, answer.signature)
         statement = permit(bundle).serialise()
         answer = harness.ask(Kind.SUBMIT_PERMIT, statement)

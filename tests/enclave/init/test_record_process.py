@@ -13,6 +13,7 @@ from strongroom_enclave.messages import Kind
 from strongroom_enclave.platform.links import LinkClosed
 from strongroom_enclave.platform.spawn import Worker
 from strongroom_enclave.sealing import role_key
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.contract.sealing import seal
 from strongroom_wire.bundle import EMPTY_LOG, LogHead, Role, hpke_info
 from strongroom_wire.encoding import unpack
@@ -68,7 +69,7 @@ def test_it_is_started_for_a_manifest_with_accounts_and_told_the_same_as_the_sig
 ) -> None:
     bundle = bundle_of(harness)
     assert [keys.role for keys in bundle.roles] == [Role.INIT, Role.SIGNER, Role.RECORD]
-    record = bundle.role(Role.RECORD)
+    record = role_keys(bundle, Role.RECORD)
     assert (record.hpke, record.receipt, record.head) == (b"\3" * 32, b"\4" * 32, EMPTY_LOG)
     told = [link.receive(5) for link in (harness.signer, harness.record)]
     assert told[0] == told[1]
@@ -99,7 +100,7 @@ def test_one_that_does_not_start_or_register_halts_before_any_key_is_used() -> N
 def test_each_role_gets_the_permit_with_its_own_sealing_key(harness: Harness) -> None:
     bundle, share = bundle_of(harness), secrets.token_bytes(32)
     info = hpke_info(bundle, Role.INIT, b"unlock-share")
-    statement = permit(harness, share=seal(share, bundle.role(Role.INIT).hpke, info))
+    statement = permit(harness, share=seal(share, role_keys(bundle, Role.INIT).hpke, info))
     assert harness.ask(Kind.SUBMIT_PERMIT, statement).code is Code.OK
     secret = harness.sealing.secret(bundle.owner_root)
     for link, role in ((harness.signer, Role.SIGNER), (harness.record, Role.RECORD)):
@@ -128,8 +129,8 @@ def test_heads_of_both_logs_are_in_evidence_each_in_its_place(harness: Harness) 
         link.send(Kind.REPLY, 77, b"seen")
         assert harness.front.receive(5).payload == b"seen"
     bundle = bundle_of(harness)
-    assert {role: bundle.role(role).head for role in heads} == heads
-    assert bundle.role(Role.INIT).head == EMPTY_LOG
+    assert {role: role_keys(bundle, role).head for role in heads} == heads
+    assert role_keys(bundle, Role.INIT).head == EMPTY_LOG
 
 
 @pytest.mark.parametrize("action", Action)
@@ -175,7 +176,9 @@ def test_its_death_ends_the_record_and_not_the_signing(harness: Harness) -> None
     harness.until(harness.signer, Kind.PERMIT)
     harness.send(Kind.SUBMIT_ORDER, b"order")
     assert harness.until(harness.signer, Kind.SUBMIT_ORDER).payload == b"order"
-    assert bundle_of(harness).role(Role.RECORD).head.size == 9, "evidence has the last that it said"
+    assert role_keys(bundle_of(harness), Role.RECORD).head.size == 9, (
+        "evidence has the last that it said"
+    )
     assert harness.phase() == Phase.READY
 
 
@@ -258,4 +261,4 @@ def test_one_that_asks_on_and_takes_nothing_does_not_hold_init_up() -> None:
 
 def test_evidence_before_any_head_has_empty_logs(harness: Harness) -> None:
     assert harness.ask(Kind.EVIDENCE, NONCE).code is Code.OK
-    assert bundle_of(harness).role(Role.RECORD).head == EMPTY_LOG
+    assert role_keys(bundle_of(harness), Role.RECORD).head == EMPTY_LOG

@@ -13,6 +13,7 @@ from strongroom_enclave.log.ledger import Ledger
 from strongroom_enclave.messages import Kind as Message
 from strongroom_enclave.platform.links import LinkClosed
 from strongroom_host.contract.openings import record_in
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.log.notes import Checkpoint
 from strongroom_host.log.verify import AttestedBoot, Expected, KnownHead, verify
 from strongroom_wire.bundle import EMPTY_LOG, Role
@@ -132,7 +133,7 @@ def test_pages_verify_against_the_receipt_key_of_the_evidence(signer: Signer) ->
     for dollars in (1, 2, 600):
         channel.buy(dollars)
     page, bundle = read(channel), signer.bundle
-    key = Ed25519PublicKey.from_public_bytes(bundle.role(Role.SIGNER).receipt)
+    key = Ed25519PublicKey.from_public_bytes(role_keys(bundle, Role.SIGNER).receipt)
     key.verify(page.signature, page.checkpoint)
     head = Checkpoint.parse(page.checkpoint).head
     attested = {bundle.boot_id: AttestedBoot(bundle.manifest_digest, bundle.keys_digest)}

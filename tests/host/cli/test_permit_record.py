@@ -1,5 +1,6 @@
 """What an owner's permit says about the record's log: his stored copy, held against his memory."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,6 +19,7 @@ from strongroom_host.cli.permit_log import (
 )
 from strongroom_host.cli.record_memory import remember_attested
 from strongroom_host.cli.session import OwnerSession
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
 from strongroom_host.owner.errors import DocumentInvalid
 from strongroom_host.owner.folder import OwnerFolder
@@ -49,7 +51,8 @@ class Owner:
         parts = {"manifest": verified, "folder": OwnerFolder(folder), "policy": policy}
         bundle = NEXT.machine.bundle
         self.session = cast(OwnerSession, SimpleNamespace(**parts))
-        self.evidence = cast(VerifiedEvidence, SimpleNamespace(bundle=bundle, keys=bundle.role))
+        keys = partial(role_keys, bundle)
+        self.evidence = cast(VerifiedEvidence, SimpleNamespace(bundle=bundle, keys=keys))
         self.folder = folder
 
     def store(self) -> "Owner":
@@ -153,7 +156,7 @@ def test_a_co_owner_who_knows_that_it_was_begun_signs_no_empty_one(tmp_path: Pat
 
 def test_what_evidence_showed_has_to_be_there_at_the_next_boot(owner: Owner) -> None:
     """As after `record connect`: the head that the boot before committed to."""
-    keys = FIRST.machine.bundle.role(Role.RECORD)
+    keys = role_keys(FIRST.machine.bundle, Role.RECORD)
     shown = SimpleNamespace(bundle=FIRST.machine.bundle, keys=lambda _: replace(keys, head=HEAD))
     remember_attested(owner.session, cast(VerifiedEvidence, shown))
     [known] = owner.session.folder.heads.known(FIRST.origin)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.notes import VerifierKey, signed_note
@@ -78,7 +79,7 @@ class Running:
     @property
     def key(self) -> VerifierKey:
         """The key of its checkpoints."""
-        return VerifierKey(self.origin, self.machine.bundle.role(self.role).receipt)
+        return VerifierKey(self.origin, role_keys(self.machine.bundle, self.role).receipt)
 
     def note(self, head: LogHead) -> bytes:
         """The checkpoint that it signs."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from strongroom_host.cli.app import app
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.errors import HostError
 from strongroom_host.log.boots import StoredBoot
 from strongroom_host.log.errors import (
@@ -55,7 +56,7 @@ class Recording(Running):
 
     @property
     def key(self) -> VerifierKey:
-        return VerifierKey(self.origin, self.machine.bundle.role(Role.RECORD).receipt)
+        return VerifierKey(self.origin, role_keys(self.machine.bundle, Role.RECORD).receipt)
 
     def note(self, head: LogHead) -> bytes:
         text = checkpoint_text(self.origin, head)

@@ -20,6 +20,7 @@ import msgspec
 import pytest
 from strongroom_host.cli.app import app
 from strongroom_host.cli.enclave import _first_use
+from strongroom_host.contract.roles import role_keys
 from strongroom_host.log.boots import Boots, StoredBoot
 from strongroom_host.log.files import LogFiles
 from strongroom_host.log.notes import VerifierKey
@@ -66,7 +67,7 @@ class Account:
         """Stores what the boot logged, with openings and evidence."""
         channel, nonce = boot.channel(), secrets.token_bytes(32)
         origin = log_origin(boot.bundle.owner_root, self.desk.manifest.account, Role.SIGNER)
-        key = VerifierKey(origin, boot.bundle.role(Role.SIGNER).receipt)
+        key = VerifierKey(origin, role_keys(boot.bundle, Role.SIGNER).receipt)
 
         def ask(start: int) -> bytes:
             return channel.ask(Intent(Kind.READ_LOG, 0, 0, 0, (), u64(start))).request
