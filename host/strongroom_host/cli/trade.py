@@ -86,6 +86,14 @@ def run_command(
             help="Do not wait for the log's keeper before an order leaves: the journal has it.",
         ),
     ] = False,
+    templates: Annotated[
+        bool,
+        typer.Option(
+            "--templates",
+            help="Lay requests out here, for the enclave to fill in what is secret. The log then"
+            " does not say what decided.",
+        ),
+    ] = False,
     replayed: Annotated[
         bool,
         typer.Option("--replayed", help="The ring replays a tape: do not compare clocks."),
@@ -125,6 +133,7 @@ def run_command(
         keeper=keeper,
         journal_only=journal_only,
         busy_poll=busy_poll,
+        templates=templates,
         decisions=decisions,
         gate=GateLimits(skew_s=0.0) if replayed else GateLimits(),
     )

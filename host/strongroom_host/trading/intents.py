@@ -17,6 +17,7 @@ from strongroom_wire.frames import INTENT, ORDER, Kind
 from strongroom_host.ring.tick import Side
 from strongroom_host.strategy.port import Intent
 from strongroom_host.trading.markets import TradedMarket
+from strongroom_host.trading.templates import Laid
 
 __all__ = ["IntentWriter"]
 
@@ -26,6 +27,7 @@ _ORDER_HEAD: Final = struct.Struct(">32sBBBBI")
 # The same fields as INTENT, ORDER and a decision's two hashes, with the constant ones in one piece.
 _WHOLE: Final = struct.Struct(">8sQQ40sQQQQQ32s32s")
 _HEAD: Final = struct.Struct(">BBHI")
+_HOLES: Final = struct.Struct(">II")
 
 
 class IntentWriter:
@@ -34,6 +36,7 @@ class IntentWriter:
     def __init__(self, key: int, model_sha256: bytes) -> None:
         self._key, self._model = key, model_sha256
         self._order = _HEAD.pack(Kind.ORDERS, 1, key, 0)
+        self._template = _HEAD.pack(Kind.TEMPLATE, 1, key, 0)
         self._heads: dict[tuple[int, ...], bytes] = {}
 
     def order(self, decision: Intent, market: TradedMarket, now_ns: int, salt: int = 0) -> bytes:
@@ -71,6 +74,18 @@ class IntentWriter:
             self._model,
             decision.inputs_digest,
         )
+
+    def templated(self, decision: Intent, market: TradedMarket, now_ns: int, laid: Laid) -> bytes:
+        """Returns the intent to fill a template, whose salt and timestamp are the order's.
+
+        What decided has no place in it: the log then says nothing of model and inputs.
+
+        Raises:
+            struct.error: a number is beyond its field.
+        """
+        plain = self.order(decision, market, now_ns, laid.salt)
+        head = self._template + plain[len(self._template) : INTENT.size + ORDER.size]
+        return head + _HOLES.pack(laid.signature_at, laid.mac_at) + laid.data
 
     def cancel(self, hashes: Sequence[bytes]) -> bytes:
         """Returns the intent to take back these orders, up to 1000."""

@@ -7,14 +7,14 @@ proves something. Questions go the same way as orders, and nothing here waits fo
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic_ns, perf_counter_ns
 from typing import Final, Protocol
 
-import msgspec
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.frames import Reply
 from strongroom_wire.leaves import Leaf
@@ -34,11 +34,19 @@ from strongroom_host.store import (
     reconciling,
     record_outcome,
 )
-from strongroom_host.strategy.port import OrderEvent
+from strongroom_host.strategy.port import Intent, OrderEvent
 from strongroom_host.trading.intents import IntentWriter
 from strongroom_host.trading.markets import TradedMarket
 from strongroom_host.trading.orders import OrderBook, TrackedOrder, read_matched, read_size_matched
 from strongroom_host.trading.outlet import Outlet, Pending
+from strongroom_host.trading.questions import (
+    Errand,
+    NoQueries,
+    SignedQueries,
+    answer_of,
+    cancelled_in,
+)
+from strongroom_host.trading.templates import OrderTemplate
 from strongroom_host.venue import (
     MalformedRequest,
     NotSent,
@@ -47,14 +55,11 @@ from strongroom_host.venue import (
     VenueResponse,
 )
 
-__all__ = ["Answered", "Enclave", "Errand", "OrderPath", "PathLimits"]
+__all__ = ["Answered", "Enclave", "OrderPath", "PathLimits"]
 
 _CANCELS: Final = 1000
 _POLL_NS: Final = 50_000_000
 _LEFT: Final = frozenset({OrderState.ACCEPTED, OrderState.OPEN, OrderState.UNKNOWN})
-
-Errand = Generator[bytes, VenueResponse | None, None]
-"""Yields requests and is given the answers: something that takes more than one question."""
 
 
 class Enclave(Protocol):
@@ -123,6 +128,8 @@ class OrderPath:
         figures: Figures,
         limits: PathLimits,
         kept: Callable[[Sequence[Entry]], object] | None = None,
+        *,
+        templates: bool = False,
     ) -> None:
         """Takes the parts that are open already.
 
@@ -134,6 +141,7 @@ class OrderPath:
             figures: Where stages and counts go.
             limits: Times.
             kept: Returns once the log durably has an entry; without it the journal alone has it.
+            templates: Lay requests out here, as soon as one like it was signed.
         """
         self._enclave, self._writer, self._journal = enclave, writer, journal
         self._outlet, self._figures, self._limits, self._kept = outlet, figures, limits, kept
@@ -146,6 +154,7 @@ class OrderPath:
         self._questions: list[_Question] = []
         self._asked: dict[bytes, int] = {}
         self._next_poll_ns = 0
+        self._templates: dict[tuple[int, ...], OrderTemplate] | None = {} if templates else None
         self._inherited: set[bytes] = set()
 
     # --- orders -------------------------------------------------------------------------------
@@ -160,7 +169,7 @@ class OrderPath:
         """
         stages = self._stages
         began = perf_counter_ns()
-        intent = self._writer.order(order.intent, market, time.time_ns())
+        intent = self._encoded(order.intent, market, time.time_ns())
         encoded = perf_counter_ns()
         reply = self._enclave.exchange_bytes(intent)
         stages[Stage.INTENT].record(encoded - began)
@@ -180,8 +189,17 @@ class OrderPath:
         entry = Entry(reply.leaf, reply.opening)
         signed = SignedRequest(reply.order_hashes, reply.request, reply.decision, entry)
         self.book.signed(order, answered.order_hash)
+        if self._templates is not None:
+            self._templates.setdefault(_like(order.intent), OrderTemplate(signed.request))
         self._send(order, signed, received_ns)
         return answered
+
+    def _encoded(self, decision: Intent, market: TradedMarket, now_ns: int) -> bytes:
+        template = None if self._templates is None else self._templates.get(_like(decision))
+        if template is None:
+            return self._writer.order(decision, market, now_ns)
+        laid = template.lay(decision, now_ns // 1_000_000, 1 + secrets.randbits(52))
+        return self._writer.templated(decision, market, now_ns, laid)
 
     def _send(self, order: TrackedOrder, signed: SignedRequest, received_ns: int) -> None:
         stages = self._stages
@@ -284,7 +302,7 @@ class OrderPath:
     def _cancelling(self, intent: bytes, what: str) -> Errand:
         answer = yield self.sign(intent, what)
         self._figures.count(Counter.CANCELS)
-        for order_hash in _cancelled(answer):
+        for order_hash in cancelled_in(answer):
             order = self.book.open.get(order_hash)
             if order is not None:
                 # What was traded of it before it went is asked for, then it is over.
@@ -307,7 +325,7 @@ class OrderPath:
 
     def _settle_from(self, answer: VenueResponse, order: TrackedOrder) -> None:
         """Brings the journal to where the venue's answer says that the order stands."""
-        steps = reconciling(self._journal, order.order_hash, _Asked())
+        steps = reconciling(self._journal, order.order_hash, NoQueries())
         next(steps)
         try:
             steps.send(answer)
@@ -317,7 +335,7 @@ class OrderPath:
     def _reconcile(self, order: TrackedOrder) -> Errand:
         """Asks about an order of which nothing is certain."""
         rule = AbsenceRule(self._limits.absence_s)
-        queries = _Queries(self, self._writer)
+        queries = SignedQueries(self.sign, self._writer)
         steps = reconciling(self._journal, order.order_hash, queries, absence=rule)
         answer: VenueResponse | None = None
         try:
@@ -346,7 +364,7 @@ class OrderPath:
     def _inherit(self, order_hash: bytes) -> Errand:
         """Asks about an order of an earlier life, which no strategy waits to hear of."""
         rule = AbsenceRule(self._limits.absence_s)
-        queries = _Queries(self, self._writer)
+        queries = SignedQueries(self.sign, self._writer)
         found = yield from reconciling(self._journal, order_hash, queries, absence=rule)
         if found is Reconciliation.SETTLED:
             self._inherited.discard(order_hash)
@@ -378,7 +396,7 @@ class OrderPath:
             if answered:
                 self._questions = [each for each in self._questions if not each.pending.done]
                 for each in answered:
-                    self._step(each.errand, _answer(each.pending))
+                    self._step(each.errand, answer_of(each.pending))
 
     def poll(self) -> None:
         """Asks about the orders that rest or are unknown, each when its time has come."""
@@ -444,47 +462,6 @@ class OrderPath:
         self.events.append(event)
 
 
-@dataclass(frozen=True, slots=True)
-class _Queries:
-    """Own-order queries signed by the enclave, for `reconciling`."""
-
-    path: OrderPath
-    writer: IntentWriter
-
-    def order(self, order_hash: bytes) -> bytes:
-        return self.path.sign(self.writer.query_order(order_hash), "order query")
-
-    def trades(self) -> bytes:
-        return self.path.sign(self.writer.query_trades(), "trades")
-
-
-class _Asked:
-    """Stands for queries whose answer is there already."""
-
-    def order(self, order_hash: bytes) -> bytes:  # noqa: ARG002  the port's
-        return b""
-
-    def trades(self) -> bytes:
-        return b""
-
-
-class _Cancelled(msgspec.Struct):
-    canceled: list[str] = []
-
-
-def _cancelled(answer: VenueResponse | None) -> list[bytes]:
-    """Returns the orders that the venue says it took off the book."""
-    if answer is None or answer.status != 200:
-        return []
-    try:
-        found = msgspec.json.decode(answer.body, type=_Cancelled).canceled
-        return [bytes.fromhex(text.removeprefix("0x")) for text in found]
-    except (msgspec.MsgspecError, ValueError):
-        return []
-
-
-def _answer(pending: Pending) -> VenueResponse | None:
-    try:
-        return pending.result()
-    except (NotSent, OutcomeUnknown, MalformedRequest):
-        return None
+def _like(decision: Intent) -> tuple[int, ...]:
+    """Returns what requests that differ in numbers only have in common."""
+    return decision.instrument, decision.side, decision.order_type, decision.post_only

@@ -74,6 +74,7 @@ class SessionOptions:
     keeper: Path | None = None
     journal_only: bool = False
     busy_poll: bool = False
+    templates: bool = False
     decisions: Path | None = None
     gate: GateLimits = field(default_factory=GateLimits)
     path: PathLimits = field(default_factory=PathLimits)
@@ -121,7 +122,8 @@ def open_session(
             )
         )
         key = trader.key(options.key)
-        _check_calls(trader.manifest, ClientIdentity.load(options.client))
+        needed = (*_NEEDED, "template") if options.templates else _NEEDED
+        _check_calls(trader.manifest, ClientIdentity.load(options.client), needed)
         markets = parse_markets(options.markets, names, key)
         strategy = load(options.strategy, options.strategy_options, ["", *names])
         sequences = stack.enter_context(Sequences.open(options.client / "sequences"))
@@ -136,7 +138,16 @@ def open_session(
             DecisionWriter(path_of_decisions, _record(options, strategy, names, ring.position))
         )
         writer = IntentWriter(key_index(trader.manifest, options.key), strategy.model_sha256)
-        path = OrderPath(trader.channel, writer, journal, outlet, figures, options.path, kept)
+        path = OrderPath(
+            trader.channel,
+            writer,
+            journal,
+            outlet,
+            figures,
+            options.path,
+            kept,
+            templates=options.templates,
+        )
         alive = _alive(options, path, writer, outlet, figures)
         loop = TradingLoop(
             ring,
@@ -197,7 +208,7 @@ def _alive(
     return Alive(Heartbeats(beat, sender), relay, cancel, figures, options.alive)
 
 
-def _check_calls(manifest: Manifest, identity: ClientIdentity) -> None:
+def _check_calls(manifest: Manifest, identity: ClientIdentity, needed: Sequence[str]) -> None:
     """Proves that the manifest lets this client do all that a session has to."""
     ours = identity.frame_public.hex()
     client = next((each for each in manifest.clients if each.frame_key == ours), None)
@@ -208,11 +219,11 @@ def _check_calls(manifest: Manifest, identity: ClientIdentity) -> None:
             actual=ours,
             remedy="use the folder whose card.json went into the manifest",
         )
-    missing = [call for call in _NEEDED if call not in client.calls]
+    missing = [call for call in needed if call not in client.calls]
     if missing:
         raise BadInput(
             f"the manifest does not let {client.name!r} call {', '.join(missing)}",
-            expected=", ".join(_NEEDED),
+            expected=", ".join(needed),
             actual=", ".join(client.calls),
             remedy="the owner gives them in the next manifest: orders that rest could neither be"
             " watched nor taken back otherwise",

@@ -1,0 +1,68 @@
+"""What is asked of the venue beside orders: who signs the questions, what the answers say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import msgspec
+
+from strongroom_host.trading.intents import IntentWriter
+from strongroom_host.trading.outlet import Pending
+from strongroom_host.venue import MalformedRequest, NotSent, OutcomeUnknown, VenueResponse
+
+__all__ = ["Errand", "NoQueries", "SignedQueries", "answer_of", "cancelled_in"]
+
+Errand = Generator[bytes, VenueResponse | None, None]
+"""Yields requests and is given the answers: something that takes more than one question."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedQueries:
+    """Own-order queries signed by the enclave, for `store.reconciling`."""
+
+    sign: Callable[[bytes, str], bytes]
+    writer: IntentWriter
+
+    def order(self, order_hash: bytes) -> bytes:
+        """See `store.OwnQueries`."""
+        return self.sign(self.writer.query_order(order_hash), "order query")
+
+    def trades(self) -> bytes:
+        """See `store.OwnQueries`."""
+        return self.sign(self.writer.query_trades(), "trades")
+
+
+class NoQueries:
+    """Stands for queries whose answer is there already."""
+
+    def order(self, order_hash: bytes) -> bytes:  # noqa: ARG002  the port's
+        """Nothing to ask."""
+        return b""
+
+    def trades(self) -> bytes:
+        """Nothing to ask."""
+        return b""
+
+
+class _Cancelled(msgspec.Struct):
+    canceled: list[str] = []
+
+
+def cancelled_in(answer: VenueResponse | None) -> list[bytes]:
+    """Returns the orders that the venue says it took off the book."""
+    if answer is None or answer.status != 200:
+        return []
+    try:
+        found = msgspec.json.decode(answer.body, type=_Cancelled).canceled
+        return [bytes.fromhex(text.removeprefix("0x")) for text in found]
+    except (msgspec.MsgspecError, ValueError):
+        return []
+
+
+def answer_of(pending: Pending) -> VenueResponse | None:
+    """Returns the answer to a question, or None: a question may fail without harm."""
+    try:
+        return pending.result()
+    except (NotSent, OutcomeUnknown, MalformedRequest):
+        return None
