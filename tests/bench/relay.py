@@ -117,7 +117,8 @@ def rows(iterations: int = 20_000) -> list[dict[str, object]]:
     """Returns the table; times in us."""
     table: list[dict[str, object]] = []
     with bench() as desk:
-        for spin in (False, True):
+        # Client, relay and venue, none of which ever sleeps, need a core each.
+        for spin in (False, True) if (os.cpu_count() or 1) > 3 else (False,):
             share = iterations if not spin else iterations // 2
             table += desk.latency(share, spin=spin)
         table += desk.flooded(iterations // 2)
@@ -204,7 +205,7 @@ class Desk:
                 "name": f"order {name}, added by the relay, {how}",
                 "unit": "us",
             }
-            added |= {key: difference(ours, beside, key) for key in ("p50", "p99", "p999", "p9999")}
+            added |= {key: difference(ours, beside, key) for key in ("p50", "p99")}
             if name == "to the venue":
                 ratio = round(number(added, "p50") / GOAL_US, 2)
                 added |= {"peer": "goal", "peer_value": GOAL_US, "ratio": ratio}

@@ -6,6 +6,7 @@ are in the way, so none is lost uncounted. Others go over real sockets, while so
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
@@ -141,6 +142,32 @@ def test_none_is_forwarded_and_each_is_counted_by_its_reason() -> None:
     # The session has lost nothing by it: neither its window nor its messages.
     assert attacker.client.post(order(5), b"after the flood!")
     assert len(world.venue.jobs) == forwarded + 1
+
+
+def test_neither_flood_nor_trade_leaves_cycles_behind() -> None:
+    """The relay runs without the collector of cycles: what it made has to go by itself."""
+    world = World()
+    attacker = Attacker(world, 8)
+
+    def turn(number: int) -> None:
+        for make, _ in attacker.kinds:
+            world.give(make())
+        attacker.client.post(order(50), b"%016d" % number)
+        world.pass_time(0.01)
+        world.sent.clear()
+        world.venue.jobs.clear()
+
+    for number in range(50):
+        turn(number)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(50, 350):
+            turn(number)
+        found = gc.collect()
+    finally:
+        gc.enable()
+    assert found < 20, "some, but none for each packet"
 
 
 def test_the_log_of_a_flood_is_short() -> None:

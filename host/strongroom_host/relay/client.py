@@ -332,8 +332,10 @@ class RelayClient:
 
     def _send(self, datagram: bytes) -> None:
         # A refusal of the network is a lost packet: it is repeated, or found out in the end.
-        with contextlib.suppress(OSError):
+        try:  # noqa: SIM105  a context manager costs half as much as sending
             self._socket.send(datagram)
+        except OSError:
+            pass
 
     def _receive(self) -> bool:
         came = False

@@ -195,8 +195,10 @@ class Relay:
 
     def _send(self, datagram: bytes, address: Address) -> None:
         # A full buffer is a lost packet: who needs it asks again.
-        with contextlib.suppress(OSError):
+        try:  # noqa: SIM105  a context manager costs half as much as sending
             self._socket.sendto(datagram, address)
+        except OSError:
+            pass
 
 
 def _bound(listen: tuple[str, int], buffer: int) -> socket.socket:
