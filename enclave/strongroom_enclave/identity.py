@@ -4,7 +4,7 @@ Both private halves stay in this object, and there are three things it does with
 """
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
-from strongroom_wire import bundle, errors, hpke, receipts
+from strongroom_wire import bundle, errors, hpke
 
 from strongroom_enclave.messages import ANSWER
 
@@ -35,5 +35,5 @@ class Identity:
 
     def answer(self, request: bytes, code: errors.Code, body: bytes = b"") -> bytes:
         """Returns an answer with this role's receipt for it."""
-        message = receipts.receipt_message(self.boot.boot_id, request, code, body)
+        message = bundle.receipt_message(self.boot.boot_id, request, code, body)
         return ANSWER.pack(code, self.sign(message)) + body

@@ -12,10 +12,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from strongroom_wire.canonical import B32, U64, Canonical
-from strongroom_wire.encoding import pack
-from strongroom_wire.errors import Malformed
+from strongroom_wire.encoding import pack, u32
+from strongroom_wire.errors import Code, Malformed
 
 _INFO = b"strongroom/hpke/v1"
+_RECEIPT = b"strongroom/receipt/v1"
 
 
 # A process inside the enclave that holds keys of its own; numbered from 1.
@@ -80,6 +81,15 @@ class Bundle(Struct, Canonical, frozen=True):
 def hpke_info(bundle: Bundle, role: Role, purpose: bytes) -> bytes:
     """Returns the HPKE `info` that ties a ciphertext to manifest, boot, role and purpose."""
     return pack(_INFO, bundle.manifest_digest, bundle.boot_id, bytes([role]), purpose)
+
+
+def receipt_message(boot_id: bytes, request: bytes, code: Code, answer: bytes) -> bytes:
+    """Returns what a role signs of its answer: boot, digest of the request, code and answer.
+
+    A reply is believed because of this receipt, not because of the channel it came through: front,
+    which carries it, holds no receipt key.
+    """
+    return pack(_RECEIPT, boot_id, sha256(request).digest(), u32(code), answer)
 
 
 def pcr16(manifest_digest: bytes) -> bytes:

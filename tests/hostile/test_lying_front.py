@@ -19,12 +19,11 @@ from strongroom_enclave.platform.spawn import Workers
 from strongroom_host.contract.roles import role_keys
 from strongroom_host.enclave_client.calls import checked_answer
 from strongroom_host.enclave_client.errors import EnclaveRefused, ReceiptInvalid
-from strongroom_wire.bundle import Bundle, Role
+from strongroom_wire.bundle import Bundle, Role, receipt_message
 from strongroom_wire.encoding import pack, u32, u64
 from strongroom_wire.errors import Code, Rule
 from strongroom_wire.owners import Signature, Statement
 from strongroom_wire.proto import strongroom_pb2 as pb
-from strongroom_wire.receipts import receipt_message
 from strongroom_wire.statements import ORDER_DOMAIN, PERMIT_DOMAIN, Action, OwnerOrder
 
 from tests.enclave.init.harness import Answer, Harness, Processes, evidence

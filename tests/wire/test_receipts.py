@@ -5,8 +5,8 @@ from hashlib import sha256
 
 import pytest
 from strongroom_host.contract.receipts import verify_receipt
+from strongroom_wire.bundle import receipt_message
 from strongroom_wire.errors import BadSignature, Code
-from strongroom_wire.receipts import receipt_message
 
 from tests.wire.samples import byte, private_key, public
 from tests.wire.test_encoding import packed

@@ -7,6 +7,7 @@ that the enclave parses for the signer, is reduced to a fixed-layout record befo
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import astuple
 from strongroom_wire import encoding
 from strongroom_wire.errors import Code, Refused, WireError
 from strongroom_wire.manifest import Egress
@@ -53,10 +54,8 @@ def main(arguments: Iterable[str]) -> None:
     _, number, job = link.receive(_TIMEOUT)
     venue, request = encoding.unpack(b"enroll", job)
     try:
-        found = fetch(proxy, msgspec.msgpack.decode(venue, type=Egress), request)
-        fields = (found.apiKey, found.secret, found.passphrase)
-        record = encoding.pack(b"credential", *(field.encode() for field in fields))
-        outcome = encoding.u32(Code.OK) + record
+        found = astuple(fetch(proxy, msgspec.msgpack.decode(venue, type=Egress), request))
+        outcome = encoding.u32(Code.OK) + encoding.pack(b"credential", *map(str.encode, found))
     except WireError as error:
         outcome = encoding.u32(error.code)
     link.send(Kind.ENROLLED, number, outcome)

@@ -1,8 +1,8 @@
 """What a receipt proves to whoever asked."""
 
+from strongroom_wire.bundle import receipt_message
 from strongroom_wire.errors import Code
 from strongroom_wire.owners import verify_signature
-from strongroom_wire.receipts import receipt_message
 
 __all__ = ["verify_receipt"]
 

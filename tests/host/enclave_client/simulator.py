@@ -25,7 +25,7 @@ from strongroom_host.trust.record import EvidencePolicy, Image, Trust
 from strongroom_local.measure import Measurements
 from strongroom_local.nsm import SoftwareNsm
 from strongroom_local.pki import Issued, new_root
-from strongroom_wire.bundle import Bundle, Role, RoleKeys, hpke_info
+from strongroom_wire.bundle import Bundle, Role, RoleKeys, hpke_info, receipt_message
 from strongroom_wire.encoding import pack
 from strongroom_wire.errors import Code
 from strongroom_wire.frames import (
@@ -40,7 +40,6 @@ from strongroom_wire.owners import Statement
 from strongroom_wire.pages import Entry, answer_body
 from strongroom_wire.proto import strongroom_pb2 as pb
 from strongroom_wire.proto import strongroom_pb2_grpc as rpc
-from strongroom_wire.receipts import receipt_message
 
 MEASURED = Measurements(*(bytes([n]) * 48 for n in (1, 2, 3)))
 MANIFEST = sha256(b"the manifest").digest()
