@@ -157,6 +157,8 @@ class FeedVenue:
         self.links: list[Link] = []
         """The links that stand, oldest first."""
         self.accepted = 0
+        self.moved_to = ""
+        """Where new connections are sent instead, by a redirect."""
         self.refusing = False
         """Whether new connections are cut at once."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -268,6 +270,11 @@ class FeedVenue:
             if answer is None or self.refusing:
                 writer.transport.abort()
                 return
+            if self.moved_to:
+                location = f"Location: {self.moved_to}\r\nContent-Length: 0\r\n\r\n"
+                writer.write(b"HTTP/1.1 302 Found\r\n" + location.encode())
+                await writer.drain()
+                return
             self.accepted += 1
             link = Link(self.accepted, writer)
             self.links.append(link)
@@ -294,7 +301,7 @@ class FeedVenue:
                 self.links.remove(link)
                 link.cut()
                 self.gone(link)
-            writer.transport.abort()
+            writer.close()
 
     def _frame(self, link: Link, opcode: int, payload: bytes) -> bool:
         """Take a client's frame; False when it was the last."""

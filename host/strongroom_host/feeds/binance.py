@@ -193,12 +193,12 @@ class Binance(Feed[str, _Data]):
         number = event.t if event.e == "trade" else int(event.a)
         price, size = fixed8(event.p), fixed8(event.q)
         symbol = self._symbols[event.s]
-        symbol.trade = self._count_lost(symbol.trade, number)
         if number < symbol.first:  # of before the epoch, which began for what is missing there
             self.counters.stale += 1
             return
         if symbol.first < 0:
             symbol.first = number
+        symbol.trade = self._count_lost(symbol.trade, number)
         self.skew.note(received_ns, venue_ns)
         self.lane.emit(
             TRADE,

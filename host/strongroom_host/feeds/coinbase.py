@@ -301,12 +301,12 @@ class Coinbase(Feed[str, _Item]):
             self.refused(connection, refusal.reason, received_ns, refusal)
             return
         if kind == TRADE:
-            product.trade = self._count_lost(product.trade, detail)
             if detail < product.first:  # of before the epoch
                 self.counters.stale += 1
                 return
             if product.first < 0:
                 product.first = detail
+            product.trade = self._count_lost(product.trade, detail)
             self.skew.note(received_ns, at)
         elif kind == LEVEL:
             if product.based and connection != product.base_from and at < product.base_ns:

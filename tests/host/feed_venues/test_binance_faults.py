@@ -278,6 +278,41 @@ def test_unreadable_messages_are_counted_and_cost_no_feed() -> None:
     asyncio.run(run())
 
 
+def test_a_connection_that_only_answers_pings_is_left() -> None:
+    async def run() -> None:
+        with BinanceVenue() as venue:
+            day = Day(venue)
+            async with keeping(day.feed, day.endpoint):
+                await day.up()
+                link = day.link()
+                venue.do(venue.spoil, "skip", 10**6, link)
+                for _ in range(200):
+                    await day.trade(5)
+                    if link.closed:
+                        break
+                assert day.feed.counters.closed["behind"] == 1
+                await day.up()
+                await day.settled()
+                assert day.seen()[1] == 0
+                assert day.sink.statuses() == [Status.CONNECTED]
+
+    asyncio.run(run())
+
+
+def test_nobody_is_followed_elsewhere() -> None:
+    async def run() -> None:
+        with BinanceVenue() as venue, BinanceVenue(every_s=0.001) as elsewhere:
+            venue.moved_to = elsewhere.url
+            day = Day(venue)
+            async with keeping(day.feed, day.endpoint) as keeper:
+                await until(lambda: day.feed.counters.closed["handshake"] >= 2, "tries")
+                assert "302" in str(keeper.said[0])
+            assert elsewhere.accepted == 0
+            assert day.sink.ticks == []
+
+    asyncio.run(run())
+
+
 def test_a_message_beyond_all_bounds_ends_its_connection_alone() -> None:
     async def run() -> None:
         with BinanceVenue() as venue:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from strongroom_host.errors import HostError
 from strongroom_host.feed_venues.binance import BinanceVenue
+from strongroom_host.feed_venues.server import Link
 from strongroom_host.feeds.binance import Binance
 from strongroom_host.feeds.endpoints import Endpoint
 from strongroom_host.feeds.errors import BadFeed
@@ -63,6 +64,14 @@ def test_a_pinned_venue_is_heard(authority: Authority, which: str) -> None:
         runner.run(run())
 
 
+class Eager(BinanceVenue):
+    """Sends before it is asked, together with its answer to the handshake."""
+
+    def opened(self, link: Link) -> None:
+        for _ in range(50):
+            link.text('{"stream":"x","data":{"u":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1"}}')
+
+
 @pytest.mark.parametrize("pure", [False, True])
 def test_a_venue_with_another_key_is_not_heard(
     authority: Authority, pure: bool, monkeypatch: pytest.MonkeyPatch
@@ -72,7 +81,7 @@ def test_a_venue_with_another_key_is_not_heard(
     identity = authority.identity(HOST)
 
     async def run() -> None:
-        with BinanceVenue(every_s=0.001, context=identity.context) as venue:
+        with Eager(every_s=0.001, context=identity.context) as venue:
             sink = ListSink()
             feed = feed_of(sink)
             async with keeping(feed, endpoint(venue, authority, OTHER)) as keeper:

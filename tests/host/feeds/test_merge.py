@@ -112,6 +112,18 @@ def test_an_overlap_with_what_was_before_a_break_proves_nothing() -> None:
     assert stream.out == [1, 2, BREAK, 5], "3 and 4 may not pass for what lies between 2 and 5"
 
 
+def test_after_a_break_only_one_brings_what_it_kept() -> None:
+    stream = Stream()
+    stream.join(0, 1, 2)
+    stream.offer(0, 1)
+    stream.offer(1, 5)
+    stream.offer(2, 8, 9)
+    stream.merge.leave(0)
+    assert stream.out == [1, BREAK, 8, 9]
+    stream.offer(1, 9, 10)
+    assert stream.out == [1, BREAK, 8, 9, 10], "5 lies before the epoch"
+
+
 def test_the_last_one_to_leave_breaks_once() -> None:
     stream = Stream()
     stream.join(0)

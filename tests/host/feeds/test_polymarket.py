@@ -296,6 +296,29 @@ def test_best_prices_that_contradict_the_book_end_the_epoch() -> None:
     assert channel.feed.endings == [(0, RESYNC)]
 
 
+def test_a_book_that_knows_of_another_trade_shows_that_one_was_missed() -> None:
+    channel = Channel()
+    channel.open()
+    channel.say([hashed(book())])
+    channel.say(trade("0.49"))
+    channel.say(hashed(book(at=3000), last="0.49"))
+    assert not channel.feed.counters.suspicions
+    ticks = channel.say(hashed(book(at=3001), last="0.51"))
+    assert [tick.detail for tick in ticks] == [Status.BOOK_MISMATCH]
+    assert channel.feed.counters.suspicions == {"trade": 1}
+
+
+def test_a_book_that_differs_from_what_changes_told_shows_that_one_was_missed() -> None:
+    channel = Channel()
+    channel.open()
+    channel.say([hashed(book())])
+    bids = [("0.48", "31"), ("0.49", "20")]
+    channel.say(change(("BUY", "0.48", "31"), at=2000, hash=made_hash(bids, 2000)))
+    ticks = channel.say(hashed(book(bids=[("0.48", "30"), ("0.49", "20")], at=2001)))
+    assert [tick.kind for tick in ticks] == [Kind.LEVEL, Kind.STATUS]
+    assert channel.feed.counters.suspicions == {"unexplained": 1}
+
+
 @pytest.mark.parametrize(("best_bid", "best_ask"), [("0", "1"), ("", ""), ("0", "0")])
 def test_no_best_price_is_written_in_several_ways(best_bid: str, best_ask: str) -> None:
     channel = Channel()
