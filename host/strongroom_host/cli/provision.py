@@ -27,6 +27,7 @@ from strongroom_host.cli.session import (
 )
 from strongroom_host.enclave_client.errors import ReceiptInvalid
 from strongroom_host.enclave_client.evidence import VerifiedEvidence
+from strongroom_host.errors import HostError
 from strongroom_host.owner.chain_keys import (
     SESSION_KEY_SECONDS,
     address_of,
@@ -250,7 +251,13 @@ def _submit(
         say(f"key {order.key} is enrolled; API key id {answer.decode('ascii', 'replace')}")
     elif order.action is Action.CONNECT:
         say(f"account {order.key} is connected")
-        remember_attested(session, session.evidence())
+        try:
+            remember_attested(session, session.evidence())
+        except HostError as error:  # it is connected all the same
+            warn(
+                f"how far the record's log is was not remembered: {error.what} (do: look at the"
+                f" record once, `strongroom record returns {order.key}`)"
+            )
     return answer
 
 

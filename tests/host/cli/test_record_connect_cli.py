@@ -1,15 +1,22 @@
 """What an owner is told when an account is not connected, and what is never shown."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
-from strongroom_host.cli import record_connect
-from strongroom_host.enclave_client.errors import refusal
+from strongroom_host.cli import provision, record_connect
+from strongroom_host.cli.session import OwnerSession
+from strongroom_host.enclave_client.errors import Unreachable, refusal
+from strongroom_host.enclave_client.evidence import VerifiedEvidence
 from strongroom_wire.errors import Code
 from strongroom_wire.manifest import Account, Tier
+from strongroom_wire.owners import Statement
 from strongroom_wire.record import Credentials
+from strongroom_wire.statements import Action, OwnerOrder
 
 from tests.host.cli.world import Machine
 from tests.host.owner.samples import OwnerKeys, sample_manifest, verified
@@ -75,6 +82,25 @@ def test_what_is_sealed_is_the_manifest_s_account(
 )
 def test_what_is_no_key_is_refused_and_not_shown(machine: Machine, text: str) -> None:
     connect(machine, text, expect=2)
+
+
+def test_what_cannot_be_remembered_is_said_and_undoes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Away:
+        def control(self, _evidence: object) -> object:
+            return nullcontext(SimpleNamespace(submit_order=lambda *_: b""))
+
+        def evidence(self) -> object:
+            raise Unreachable("the enclave does not answer")
+
+    order = OwnerOrder(Action.CONNECT, bytes(32), bytes(32), "ada")
+    session, nothing = cast(OwnerSession, Away()), cast(VerifiedEvidence, None)
+    assert provision._submit(session, nothing, cast(Statement, None), order) == b""
+    told = capsys.readouterr()
+    assert "account ada is connected" in told.out
+    assert "was not remembered: the enclave does not answer" in told.err
+    assert "record returns ada" in told.err
 
 
 def test_a_key_that_others_may_read_is_pointed_out(
