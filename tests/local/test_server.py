@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strongroom_attest.nitro.roots import Roots
 from strongroom_attest.nitro.verify import authenticate
-from strongroom_enclave.platform.nsm import DeviceUnavailable, NsmError
+from strongroom_enclave.platform.nsm import DeviceUnavailable, NsmError, NsmPlatform
+from strongroom_local.entry import LocalPlatform
 from strongroom_local.errors import UnsafeFile
 from strongroom_local.measure import measure_installed
 from strongroom_local.nsm import MAX_REQUEST
@@ -203,3 +204,10 @@ def test_no_descriptor_is_left_here(tmp_path: Path) -> None:
     before = len(list(Path("/dev/fd").iterdir()))
     in_process(tmp_path).close()
     assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def test_its_memory_can_be_copied_though_its_documents_are_signed(process: NsmProcess) -> None:
+    """So a production manifest with nonces made ahead is refused here."""
+    platform = LocalPlatform(stream(process.sock))
+    assert not NsmPlatform.copyable(platform), "going by the signature alone"
+    assert platform.copyable()
