@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import Final, Protocol
 
 from strongroom_host.errors import HostError
@@ -17,7 +18,15 @@ _WAITING: Final = 64
 
 
 class Pending(Protocol):
-    """One request under way."""
+    """One request under way.
+
+    Attributes:
+        relay_ns: How long a relay had it before it was written to the venue; 0 if not known.
+        upstream_ns: From then to the whole answer; 0 if not known.
+    """
+
+    relay_ns: int
+    upstream_ns: int
 
     @property
     def done(self) -> bool:
@@ -52,11 +61,12 @@ class Outlet(Protocol):
 class _Queued:
     """A request in the hands of the sending thread."""
 
-    __slots__ = ("_answer", "_request", "deadline_ns")
+    __slots__ = ("_answer", "_request", "deadline_ns", "relay_ns", "upstream_ns")
 
     def __init__(self, request: bytes, deadline_ns: int) -> None:
         self._request, self.deadline_ns = request, deadline_ns
         self._answer: VenueResponse | HostError | None = None
+        self.relay_ns = self.upstream_ns = 0
 
     @property
     def done(self) -> bool:
@@ -74,7 +84,10 @@ class _Queued:
         try:
             if now_ns > self.deadline_ns:
                 raise NotSent("its deadline passed before it was its turn")
-            self._answer = venue.exchange(self._request)
+            began_ns = perf_counter_ns()
+            answer = venue.exchange(self._request)
+            self.upstream_ns = perf_counter_ns() - began_ns
+            self._answer = answer
         except HostError as error:
             self._answer = error
         except Exception as error:  # noqa: BLE001  a thread that died would leave orders unsettled

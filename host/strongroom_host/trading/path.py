@@ -434,6 +434,10 @@ class OrderPath:
     def _land(self, flight: _Flight) -> None:
         order, signed, now_ns = flight.order, flight.signed, monotonic_ns()
         self._stages[Stage.ANSWER].record(now_ns - flight.begun_ns)
+        if flight.pending.relay_ns:
+            self._stages[Stage.RELAY].record(flight.pending.relay_ns)
+        if flight.pending.upstream_ns:
+            self._stages[Stage.UPSTREAM].record(flight.pending.upstream_ns)
         outcome: VenueResponse | HostError
         try:
             outcome = flight.pending.result()

@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic_ns
-from typing import cast
 
 from strongroom_wire.manifest import Key, Manifest
 
@@ -20,7 +19,7 @@ from strongroom_host.errors import BadInput
 from strongroom_host.latency.stats import Figures, StatsFile
 from strongroom_host.owner.statements import key_index
 from strongroom_host.relay import ClientLimits, RelayClient
-from strongroom_host.relay.heartbeats import Heartbeats, Sender
+from strongroom_host.relay.heartbeats import Heartbeats
 from strongroom_host.ring.reader import RingReader
 from strongroom_host.ring.waiting import Wait
 from strongroom_host.sequences import Sequences
@@ -202,10 +201,8 @@ def _alive(
     def cancel() -> bytes:
         return path.sign(writer.cancel_all(), "cancel for the relay to hold")
 
-    # A beat's answer is asked for in the same two ways, whoever carries it.
-    sender = cast(Sender, outlet)
     relay = outlet if isinstance(outlet, RelayClient) else None
-    return Alive(Heartbeats(beat, sender), relay, cancel, figures, options.alive)
+    return Alive(Heartbeats(beat, outlet), relay, cancel, figures, options.alive)
 
 
 def _check_calls(manifest: Manifest, identity: ClientIdentity, needed: Sequence[str]) -> None:

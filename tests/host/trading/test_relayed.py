@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from strongroom_host.latency.stages import Stage
 from strongroom_host.latency.stats import Counter
 from strongroom_host.relay import HeldState, RelayClient
 from strongroom_host.relay.dialing import Venue
@@ -100,6 +101,12 @@ def test_an_order_goes_through_the_relay_and_is_filled(world: World) -> None:
     (event,) = world.strategy.events
     assert (event.outcome, event.filled) == (Outcome.FILLED, 10_000_000)
     assert world.submissions() == {event.order_hash: 1}
+    stages = world.figures.stages
+    inside, upstream, whole = (
+        stages[stage].at(1.0) for stage in (Stage.RELAY, Stage.UPSTREAM, Stage.ANSWER)
+    )
+    assert 0 < inside < upstream
+    assert inside + upstream <= whole + whole // 16
 
 
 def test_upstream_lost_mid_order_is_reconciled_and_not_sent_again(world: World) -> None:
