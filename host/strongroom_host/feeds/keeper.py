@@ -24,6 +24,7 @@ from strongroom_host.feeds.core import RESYNC, Feed
 from strongroom_host.feeds.endpoints import Endpoint
 from strongroom_host.feeds.errors import Reason
 from strongroom_host.feeds.listener import BOUND, MAX_MESSAGE, FeedListener
+from strongroom_host.pins import PinMismatch
 
 __all__ = ["Keeper", "Patience"]
 
@@ -87,6 +88,7 @@ class Keeper:
         """Keep the feed until cancelled; then close its connections.
 
         Raises:
+            HostError: the sink takes no more ticks.
             BadPin: the roots or pins of the endpoint cannot be used.
         """
         self._endpoint.context()  # a file that cannot be read is said now, not retried for ever
@@ -108,7 +110,7 @@ class Keeper:
             begun = time.monotonic()
             try:
                 why = await self._once(number)
-            except HostError as error:
+            except PinMismatch as error:  # where the handshake itself comes by the check
                 why = "wrong_pin"
                 self._say(number, error)
             except (OSError, WSError, TimeoutError, asyncio.IncompleteReadError) as error:
@@ -149,7 +151,8 @@ class Keeper:
             transport.disconnect(False)
             with contextlib.suppress(WSError, OSError):
                 await transport.wait_disconnected()
-            raise listener.failure
+            self._say(number, listener.failure)
+            return "wrong_pin"
         self._open[number] = transport, listener
         self.said.pop(number, None)
         self.feed.opened(number, time.monotonic_ns())
