@@ -274,7 +274,7 @@ def test_what_was_booked_late_is_told_as_such(site: Site) -> None:
     events = [event for page in read(site, line, stream) for event in page.events]
     pairs = [pair for pair in pairwise(events) if pair[0].time_ms < pair[1].time_ms]
     known, late = min(pairs, key=lambda pair: pair[1].time_ms - pair[0].time_ms)
-    page = read(site, line, stream, Cursor(late.time_ms + 5, known.time_ms, known.id))[0]
+    page = read(site, line, stream, Cursor(late.time_ms + 5, known.time_ms, f"{known.id} Trade"))[0]
     assert page.events[0] == late
     assert page.cursor.next_ms > late.time_ms + 5
 
