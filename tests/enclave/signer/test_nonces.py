@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -198,6 +199,34 @@ def test_threads_share_none() -> None:
         made = [each for found in threads.map(run, range(8)) for each in found if each]
     assert len(made) > 1000
     assert len({signature[:32] for signature in made}) == len(made)
+
+
+class Watched(list[memoryview]):
+    """Slots that notice two threads at once among them, and give the second every chance."""
+
+    inside, most = 0, 0
+
+    def __getitem__(self, at: object) -> memoryview:  # type: ignore[override]
+        Watched.inside += 1
+        Watched.most = max(Watched.most, Watched.inside)
+        time.sleep(0.001)
+        Watched.inside -= 1
+        return super().__getitem__(at)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize("other", ["refill", "sign"])
+def test_one_thread_at_a_time_takes_or_makes(other: str) -> None:
+    pool = full(8)
+    pool._slots, Watched.most = Watched(pool._slots), 0
+    calls = [lambda: pool.sign(DIGEST), pool.refill if other == "refill" else None]
+
+    def run(number: int) -> None:
+        for _ in range(10):
+            (calls[number % 2] or calls[0])()  # type: ignore[misc]
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(run, range(4)))
+    assert Watched.most == 1
 
 
 def test_there_are_never_more_than_asked_for() -> None:
