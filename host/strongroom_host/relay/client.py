@@ -21,6 +21,7 @@ from strongroom_host.relay import frames_v2
 from strongroom_host.relay.admission import Gate
 from strongroom_host.relay.conversation import Conversation
 from strongroom_host.relay.errors import ClientMisused, RelayUnreachable
+from strongroom_host.relay.fragments import MAX_PIECE
 from strongroom_host.relay.frames_v2 import CLIENT_ID_SIZE, Challenge, HandshakeKeys
 from strongroom_host.relay.keys import SALT_SIZE, fingerprint
 from strongroom_host.relay.messages import MESSAGE_ID_SIZE, Close, HeldState
@@ -31,6 +32,7 @@ from strongroom_host.venue import MalformedRequest, OutcomeUnknown, VenueRespons
 __all__ = ["ClientLimits", "RelayClient", "SequenceSource"]
 
 _LARGEST: Final = 65_535
+_LAST_SLOT: Final = 255
 _SECOND: Final = 1_000_000_000
 _BUFFER: Final = 1 << 20
 
@@ -192,6 +194,7 @@ class RelayClient:
 
         Raises:
             MalformedRequest, RelayUnreachable: as `exchange`; nothing was sent.
+            ClientMisused: not a message id, or one that is under way.
         """
         try:
             self._gate.admit(request)
@@ -199,10 +202,14 @@ class RelayClient:
             raise MalformedRequest(
                 refusal.what, actual=refusal.actual, remedy=refusal.remedy
             ) from None
+        identity = self._random(MESSAGE_ID_SIZE) if message_id is None else message_id
+        if len(identity) != MESSAGE_ID_SIZE:
+            raise ClientMisused(f"a message id has {MESSAGE_ID_SIZE} bytes", actual=len(identity))
         self.open()
+        if identity in self._talk().under_way:
+            raise ClientMisused("a message of this id is under way", actual=identity.hex())
         now_ns = self._clock()
         give_up_ns = max(deadline_ns, now_ns) + int(self._limits.answer_s * 1e9)
-        identity = message_id or self._random(MESSAGE_ID_SIZE)
         try:
             return self._talk().begin(identity, request, deadline_ns, give_up_ns, now_ns)
         except HostError as error:
@@ -281,7 +288,8 @@ class RelayClient:
         It is worthless after `valid_s`, and replaced by the next deposit in `slot` (0 to 255).
 
         Raises:
-            MalformedRequest: the request is no cancel for this venue.
+            MalformedRequest: the request is no cancel for this venue, or longer than a datagram.
+            ClientMisused: there is no such slot.
             RelayUnreachable: no session.
         """
         try:
@@ -292,6 +300,14 @@ class RelayClient:
             raise MalformedRequest(
                 "only a cancel may be left with the relay", actual=admitted.line.decode("ascii")
             )
+        if len(request) > MAX_PIECE:
+            raise MalformedRequest(
+                "what is left with the relay has to fit a datagram",
+                expected=f"at most {MAX_PIECE} bytes",
+                actual=len(request),
+                remedy="leave DELETE /cancel-all instead of naming the orders",
+            )
+        self._check_slot(slot)
         self.open()
         now_ns = self._clock()
         fire_at_ns = now_ns + int(fire_after_s * 1e9)
@@ -299,18 +315,25 @@ class RelayClient:
 
     def beat(self, slot: int, fire_after_s: float) -> None:
         """Says that the bot lives: what was left in `slot` waits that long from now on."""
+        self._check_slot(slot)
         self.open()
         now_ns = self._clock()
         self._talk().beat(slot, now_ns + int(fire_after_s * 1e9), now_ns)
 
     def withdraw(self, slot: int) -> None:
         """Takes back what was left in `slot`."""
+        self._check_slot(slot)
         self.open()
         self._talk().beat(slot, 0, self._clock())
 
     def held(self, slot: int) -> HeldState | None:
         """What the relay last said of `slot` in this session."""
         return None if self._conversation is None else self._conversation.held.get(slot)
+
+    @staticmethod
+    def _check_slot(slot: int) -> None:
+        if not 0 <= slot <= _LAST_SLOT:
+            raise ClientMisused("there is no such slot", expected=f"0 to {_LAST_SLOT}", actual=slot)
 
     # --- packets ------------------------------------------------------------------------------
 

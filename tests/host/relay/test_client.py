@@ -175,6 +175,19 @@ def test_client_ids_have_sixteen_bytes() -> None:
         RelayClient(("127.0.0.1", 9), PSK, Numbers(), host=HOST, client_id=b"short")
 
 
+def test_message_ids_are_one_messages_own(client: RelayClient, venue: Upstream) -> None:
+    deadline = time.monotonic_ns() + 500 * MS
+    for wrong in (b"", b"short", b"x" * 17):
+        with pytest.raises(ClientMisused):
+            client.begin(order(), deadline, wrong)
+    venue.behave = lambda _tls, _request: True
+    client.begin(numbered(1), deadline, b"i" * 16)
+    with pytest.raises(ClientMisused, match="under way"):
+        client.begin(numbered(2), deadline, b"i" * 16)
+    until(lambda: venue.received)
+    assert venue.received == [numbered(1)]
+
+
 def test_a_fork_cannot_use_its_parents_session(client: RelayClient) -> None:
     client.open()
     child = os.fork()
@@ -505,3 +518,15 @@ def test_only_cancels_can_be_left(client: RelayClient) -> None:
         client.deposit(0, order(), 1, 10)
     with pytest.raises(MalformedRequest):
         client.deposit(0, b"x", 1, 10)
+
+
+def test_a_deposit_fits_a_datagram_and_a_place(client: RelayClient) -> None:
+    with pytest.raises(MalformedRequest, match="datagram"):
+        client.deposit(0, request("DELETE /orders", b"x" * 1_200), 1, 10)
+    for slot in (-1, 256):
+        with pytest.raises(ClientMisused):
+            client.deposit(slot, CANCEL, 1, 10)
+        with pytest.raises(ClientMisused):
+            client.beat(slot, 1)
+        with pytest.raises(ClientMisused):
+            client.withdraw(slot)

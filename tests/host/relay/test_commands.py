@@ -173,6 +173,19 @@ def test_a_port_that_is_taken_is_explained(venue: Upstream) -> None:
         assert "cannot listen" in done.stderr
 
 
+def test_a_relay_loads_no_more_than_it_needs() -> None:
+    """What is not there cannot be wrong: no gRPC, no enclave client, no signing."""
+    script = (
+        "import sys, strongroom_host.cli.main, strongroom_host.cli.relay;"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "cryptography" in loaded
+    assert not loaded & {"grpc", "google", "strongroom_attest", "coincurve", "eth_account", "httpx"}
+
+
 def test_keys_are_made_checked_and_kept_private(tmp_path: Path) -> None:
     made = run("psk", psk=None).stdout.strip()
     assert len(bytes.fromhex(made)) == 32
