@@ -1,6 +1,7 @@
 """`strongroom feed`: venues' market data into a ring of ticks."""
 
 import asyncio
+import gc
 import json
 import time
 from pathlib import Path
@@ -114,6 +115,7 @@ def run(
         ready = {"ready": True, "ring": chosen.ring, "feeds": names}
         if with_stdin:
             end_with_stdin()
+        gc.freeze()  # what stands now stays: no collection needs to look at it again
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(
                 run_feeds(
