@@ -83,7 +83,8 @@ def run_command(
         bool,
         typer.Option(
             "--journal-only",
-            help="Do not wait for the log's keeper before an order leaves: the journal has it.",
+            help="Do not wait for the log's keeper before an order leaves: the journal has it."
+            " The keeper has to run all the same, or the enclave stops signing one day.",
         ),
     ] = False,
     templates: Annotated[
