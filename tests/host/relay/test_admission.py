@@ -185,3 +185,73 @@ def test_what_passes_is_one_request_to_h11_as_well(raw: bytes) -> None:
         body += event.data
     assert machine.trailing_data == (b"", False)
     assert raw.endswith(b"\r\n\r\n" + body)
+
+
+SIGNED = (
+    b"POST /order HTTP/1.1\r\nHost: venue.test\r\nConnection: keep-alive\r\nPOLY_ADDRESS: 0xa"
+    b"\r\nPOLY_SIGNATURE: ab_-9=\r\nPOLY_TIMESTAMP: 1795269600\r\nContent-Length: 5\r\n\r\n{123}"
+)
+PARTS = st.sampled_from(
+    [b"POLY_SIGNATURE: x\r\n", b"\r\nPOLY_SIGNATURE: ", b"Content-Length: 5\r\n", b"\r\n", b"{123}"]
+    + [b"Host: other.test\r\n", b"Transfer-Encoding: chunked\r\n", b"POLY_TIMESTAMP: 1\r\n", b"5"]
+    + [b"DELETE /order HTTP/1.1\r\n", b"POST /other HTTP/1.1\r\n", b"Content-Length: 0\r\n", b"\0"]
+)
+
+
+@st.composite
+def spliced(draw: st.DrawFn) -> bytes:
+    """A signed request with parts put in, put over, cut out."""
+    raw = SIGNED
+    for _ in range(draw(st.integers(0, 3))):
+        start, end = sorted(draw(st.tuples(st.integers(0, len(raw)), st.integers(0, len(raw)))))
+        edges = [at for at in range(len(raw) + 1) if raw[:at].endswith(b"\r\n") or at == len(raw)]
+        if draw(st.booleans()):
+            start = end = draw(st.sampled_from(edges))
+        raw = raw[:start] + draw(st.one_of(PARTS, st.binary(max_size=3))) + raw[end:]
+    return raw
+
+
+@given(st.lists(spliced(), min_size=1, max_size=6))
+def test_what_is_known_changes_no_decision(requests: list[bytes]) -> None:
+    """A gate that has seen a lot decides as one that has seen nothing."""
+    seasoned = Gate(HOST, 8443)
+    seasoned.admit(SIGNED)
+    for raw in requests:
+        try:
+            expected: object = Gate(HOST, 8443).admit(raw)
+        except Rejected as refused:
+            expected = refused.reason
+        try:
+            got: object = seasoned.admit(raw)
+        except Rejected as refused:
+            got = refused.reason
+        assert got == expected
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        # Its length stands before the signature: a second one after it must not be believed.
+        b"POST /order HTTP/1.1\r\nHost: venue.test\r\nContent-Length: 5"
+        b"\r\nPOLY_SIGNATURE: a\r\nPOLY_TIMESTAMP: 1\r\n\r\n{123}",
+        b"DELETE /cancel-all HTTP/1.1\r\nHost: venue.test\r\nContent-Length: 0"
+        b"\r\nPOLY_SIGNATURE: a\r\nPOLY_TIMESTAMP: 1\r\n\r\n",
+    ],
+)
+def test_a_second_length_is_not_believed_for_a_known_beginning(first: bytes) -> None:
+    gate = Gate(HOST, 8443)
+    gate.admit(first)
+    beginning = first.partition(b"\r\nPOLY_SIGNATURE")[0]
+    second = beginning + b"\r\nPOLY_SIGNATURE: a\r\nPOLY_TIMESTAMP: 1\r\nContent-Length: 9\r\n\r\n"
+    with pytest.raises(Rejected) as refused:
+        gate.admit(second + b"{1234567}")
+    assert refused.value.reason is Reason.NOT_A_REQUEST
+
+
+def test_what_is_known_is_bounded_and_used() -> None:
+    gate = Gate(HOST, 8443)
+    for number in range(300):
+        admitted = gate.admit(SIGNED.replace(b"0xa", b"0x%d" % number))
+        assert admitted == gate.admit(SIGNED.replace(b"0xa", b"0x%d" % number))
+        assert 0 < len(gate._known) <= 64
+    assert gate.admit(SIGNED.replace(b"0xa", b"0x299")) is admitted
