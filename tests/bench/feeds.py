@@ -34,6 +34,7 @@ from picows import (
 from strongroom_host.feed_venues.bitcoin import make_transaction
 from strongroom_host.feeds.binance import Binance
 from strongroom_host.feeds.bitcoin import Bitcoin
+from strongroom_host.feeds.core import Timing
 from strongroom_host.feeds.endpoints import Endpoint
 from strongroom_host.feeds.keeper import Keeper
 from strongroom_host.feeds.loops import loop_factory
@@ -267,7 +268,8 @@ def url(port: int, count: int, pause_us: int) -> str:
 
 async def kept(sink: Packed, port: int, count: int, pause_us: int) -> None:
     """A feed over one connection, until it has published `count` trades."""
-    feed = Binance(2, sink, ["BTCUSDT"], first_epoch=0)
+    # The trades' own time stands still.
+    feed = Binance(2, sink, ["BTCUSDT"], first_epoch=0, timing=Timing(skew=1e6))
     endpoint = Endpoint(url(port, count, pause_us))
     task = asyncio.create_task(Keeper(feed, endpoint, connections=1).run())
     while sink.count < count:
