@@ -94,14 +94,6 @@ class Position(Struct):
         lot.cost += quotient(lot.cost * quantity, lot.quantity, MONEY)
         lot.quantity += quantity
 
-    def cost(self, *, fifo: bool = False) -> Decimal:
-        """Returns the cost of what is open, by average cost or by FIFO."""
-        return sum((lot.cost for lot in self.lots), ZERO) if fifo else self.average
-
-    def realised(self, *, fifo: bool = False) -> Decimal:
-        """Returns the profit of everything closed so far."""
-        return self.cost(fifo=fifo) - self.total
-
 
 class Ledger:
     """Cash, by asset; contracts and positions, by symbol. And by asset, since who reads them last
@@ -156,12 +148,12 @@ class Ledger:
         contracts = [(self.markets[name], held) for name, held in self.contracts.items() if held]
         return sum((valued(*each, price) for each in contracts), value(self.cash, price))
 
-    def unrealised(self, symbol: str, price: Prices, *, fifo: bool = False) -> Decimal:
+    def unrealised(self, symbol: str, price: Prices) -> Decimal:
         """Returns the profit of what is open in a market, in the account's currency."""
         position, market = self.positions[symbol], self.markets[symbol]
         if not position.quantity:
             return ZERO
-        cost = position.cost(fifo=fifo) * price(market.settle)
+        cost = position.average * price(market.settle)
         return valued(market, position.quantity, price) - cost
 
     def open_since(self) -> int | None:

@@ -18,7 +18,7 @@ from strongroom_enclave.record.events import (
     canonical,
 )
 from strongroom_enclave.record.exact import UNKNOWN, exactly
-from strongroom_enclave.record.ledger import Ledger
+from strongroom_enclave.record.ledger import Ledger, Position
 from strongroom_enclave.record.returns import HOUR_MS
 
 from tests.conftest import SOAK
@@ -36,6 +36,16 @@ def folded(events: list[Event], until: int = END) -> Ledger:
     return ledger
 
 
+def cost(position: Position, fifo: bool) -> Decimal:
+    """What is open cost: by average cost, or by what is left of the oldest fills."""
+    return sum((lot.cost for lot in position.lots), Decimal(0)) if fifo else position.average
+
+
+def profit(position: Position, fifo: bool = False) -> Decimal:
+    """What was made by everything closed so far."""
+    return cost(position, fifo) - position.total
+
+
 def agree(events: list[Event], seed: int) -> None:
     ledger, marks = folded(events), RandomMarks(seed)
     oracle = History(events, MARKETS, marks)
@@ -49,13 +59,13 @@ def agree(events: list[Event], seed: int) -> None:
         realised: dict[str, Decimal] = {}
         for symbol, position in ledger.positions.items():
             assert position.quantity == sum(lot.quantity for lot in position.lots)
-            assert position.cost(fifo=True) == sum(lot.cost for lot in position.lots)
             for fifo in (False, True):
-                unrealised = ledger.unrealised(symbol, price, fifo=fifo)
+                other = (position.average - cost(position, fifo)) * price(MARKETS[symbol].settle)
+                unrealised = ledger.unrealised(symbol, price) + (other if fifo else 0)
                 assert Fraction(unrealised) == oracle.unrealised(symbol, END, END, fifo)
-                assert Fraction(position.realised(fifo=fifo)) == oracle.realised(symbol, END, fifo)
+                assert Fraction(profit(position, fifo)) == oracle.realised(symbol, END, fifo)
             settle = MARKETS[symbol].settle
-            realised[settle] = realised.get(settle, Decimal(0)) + position.realised()
+            realised[settle] = realised.get(settle, Decimal(0)) + profit(position)
         assert realised == ledger.realised
         assert ledger.open_since() == oracle.open_since(END)
 
@@ -91,7 +101,7 @@ def trades(
 def profits(symbol: str, *fills: tuple[str, str]) -> tuple[str, str]:
     position = folded(trades(symbol, *fills)).positions[symbol]
     with exactly():
-        found = [position.realised(fifo=fifo) for fifo in (False, True)]
+        found = [profit(position, fifo) for fifo in (False, True)]
     return f"{found[0].normalize():f}", f"{found[1].normalize():f}"
 
 
@@ -119,10 +129,10 @@ def test_what_is_closed_whole_takes_its_whole_cost_away(closed: str) -> None:
     fills = [("1", "3e-19"), ("1", "5e-19"), (f"-{closed}", "1")]
     [position] = folded(trades(LINEAR, *fills)).positions.values()
     if closed == "2":
-        assert (position.cost(), position.cost(fifo=True)) == (Decimal(0), Decimal(0))
+        assert (cost(position, False), cost(position, True)) == (Decimal(0), Decimal(0))
         assert not position.lots
     else:
-        assert (position.cost(), position.cost(fifo=True)) == (Decimal("8e-19"), Decimal("5e-19"))
+        assert (cost(position, False), cost(position, True)) == (Decimal("8e-19"), Decimal("5e-19"))
         assert [lot.time_ms for lot in position.lots] == [START + 1]
 
 
@@ -133,7 +143,7 @@ def test_a_fee_in_base_leaves_no_lot_behind() -> None:
     closed = folded([*bought, Trade(START + 9, "9", *sold_fields(sold))])
     assert closed.open_since() is None
     with exactly():
-        assert closed.positions[SPOT].realised() == 0
+        assert profit(closed.positions[SPOT]) == 0
 
 
 def sold_fields(trade: Event) -> tuple[str, Side, Decimal, Decimal]:
