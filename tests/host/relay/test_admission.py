@@ -248,6 +248,28 @@ def test_a_second_length_is_not_believed_for_a_known_beginning(first: bytes) -> 
     assert refused.value.reason is Reason.NOT_A_REQUEST
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Transfer-Encoding: chunked",
+        b"Content-Length: 5",
+        b"Host: venue.test",
+        b"Connection: close",
+        b"Expect: 100-continue",
+        b"X: \0",
+    ],
+)
+@pytest.mark.parametrize("after", [b"Content-Length: 5", b"POLY_TIMESTAMP: 1795269600", b"ab_-9="])
+def test_nothing_may_stand_between_a_known_beginning_and_the_body(
+    line: bytes, after: bytes
+) -> None:
+    gate = Gate(HOST, 8443)
+    gate.admit(SIGNED)
+    with pytest.raises(Rejected) as refused:
+        gate.admit(SIGNED.replace(after, after + b"\r\n" + line))
+    assert refused.value.reason is Reason.NOT_A_REQUEST
+
+
 def test_what_is_known_is_bounded_and_used() -> None:
     gate = Gate(HOST, 8443)
     for number in range(300):
