@@ -1,6 +1,6 @@
 """Feeds: a message decoded into ticks, and delivered from a server's write to the published tick.
 
-Delivery is over loopback from a server in a process of its own that sends a trade every 100 us,
+Delivery is over loopback from a server in a process of its own that sends a trade every 250 us,
 one client after another: ours reads, checks, decodes and publishes; plain picows, websockets and
 aiohttp only hand over the text. All run on uvloop. aiohttp has an environment of its own
 (.tools/bench_peers.py).
@@ -50,7 +50,7 @@ PEERS = ROOT / "build/bench-peers/bin/python"
 TOKEN = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
 SUBSCRIBE = '{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}'
 WARM = 2_000
-PAUSE_US = 100
+PAUSE_US = 250
 T = TypeVar("T")
 
 
