@@ -20,6 +20,8 @@ __all__ = ["OrderFate", "Standing", "Verdict", "read_order", "read_placement", "
 
 _REFUSING: Final = frozenset({400, 401, 403, 404, 422, 425, 429})
 _DETAIL: Final = 300
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises; the last where an answer is nested beyond measure."""
 
 
 class Verdict(enum.Enum):
@@ -100,7 +102,7 @@ def read_placement(
         return tuple(map(_fate, order_hashes, entries))
     try:
         refusal = msgspec.json.decode(response.body, type=_Error).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         refusal = ""
     detail = f"{response.status} {refusal}".strip()
     certain = response.status in _REFUSING and refusal and not _duplicate(refusal)
@@ -112,7 +114,7 @@ def _entries(body: bytes, *, batch: bool) -> list[_Entry] | None:
         if batch:
             return msgspec.json.decode(body, type=list[_Entry])
         return [msgspec.json.decode(body, type=_Entry)]
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         return None
 
 
@@ -139,7 +141,7 @@ def read_order(response: VenueResponse, order_hash: bytes) -> Standing:
     if response.status == 404:
         try:
             text = msgspec.json.decode(response.body, type=_Error).error.lower()
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except _UNREADABLE:
             return Standing.UNKNOWN
         return Standing.ABSENT if "order" in text and "not found" in text else Standing.UNKNOWN
     if response.status != 200:
@@ -148,7 +150,7 @@ def read_order(response: VenueResponse, order_hash: bytes) -> Standing:
         return Standing.ABSENT
     try:
         order = msgspec.json.decode(response.body, type=_Order)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         return Standing.UNKNOWN
     if order.id.lower() != _hex(order_hash):
         return Standing.UNKNOWN
@@ -171,7 +173,7 @@ def read_trades(response: VenueResponse, order_hash: bytes) -> bool | None:
         return None
     try:
         page = msgspec.json.decode(response.body, type=_Trades)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         return None
     wanted = _hex(order_hash)
     for trade in page.data:

@@ -63,10 +63,23 @@ def test_contradictions_leave_it_unknown(change: dict[str, Any]) -> None:
     assert verdict(GOOD | change) is Verdict.UNKNOWN
 
 
-@pytest.mark.parametrize("body", [b"", b"OK", b"null", b"[]", b"{", b"\xff", b"<html>", b"{}"])
+DEEP = b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+CUT = b'{"success": true, "error": "\xff", "id": "\xff"}'
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"OK", b"null", b"[]", b"{", b"\xff", b"<html>", b"{}", DEEP, CUT]
+)
 def test_no_json_of_the_venue_is_unknown(body: bytes) -> None:
     for status in (200, 400, 403, 500):
         assert verdict(body, status) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("body", [DEEP, CUT])
+def test_no_nesting_and_no_text_is_too_much_for_questions_either(body: bytes) -> None:
+    for status in (200, 404, 500):
+        assert read_order(response(body, status), HASH) is Standing.UNKNOWN
+        assert read_trades(response(body, status), HASH) is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 425, 429])
