@@ -260,7 +260,11 @@ class RelayClient:
 
         Waits for at most `timeout_s`, and not at all when nothing is to be waited for. Call it
         every other second at least, or the session may be taken for lost.
+
+        Raises:
+            ClientMisused: this process is a fork of the one that made the client.
         """
+        self._check_process()  # receiving sends, too: it asks for what is missing
         talks = self._talks()
         if not talks:
             return False
@@ -274,7 +278,6 @@ class RelayClient:
         now_ns = self._clock()
         for talk in talks:
             if now_ns >= talk.next_ns():
-                self._check_process()
                 talk.tick(now_ns)
         if self._fading:
             self._fading = [talk for talk in self._fading if talk.under_way]

@@ -116,7 +116,7 @@ def _named(response: VenueResponse) -> str | None:
     """The id that the venue's answer names for the next beat."""
     try:
         found = msgspec.json.decode(response.body, type=_Beat).heartbeat_id
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # nested too deeply
         return None
     # It goes into a signed request: nothing but what an id consists of.
     usable = len(found) <= 64 and found.isascii() and found.replace("-", "").isalnum()

@@ -6,7 +6,7 @@ import os
 import random
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,13 +188,21 @@ def test_message_ids_are_one_messages_own(client: RelayClient, venue: Upstream) 
     assert venue.received == [numbered(1)]
 
 
-def test_a_fork_cannot_use_its_parents_session(client: RelayClient) -> None:
+@pytest.mark.parametrize("how", ["begin", "pump", "ping", "beat"])
+def test_a_fork_cannot_use_its_parents_session(client: RelayClient, how: str) -> None:
+    """It would give a number to a second packet: under one key, the end of secrecy."""
     client.open()
+    calls: dict[str, Callable[[], object]] = {
+        "begin": lambda: client.begin(order(), time.monotonic_ns() + MS),
+        "pump": client.pump,
+        "ping": client.ping,
+        "beat": lambda: client.beat(0, 1),
+    }
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            client.begin(order(), time.monotonic_ns() + MS)
+            calls[how]()
         except BadInput:
             status = 0
         finally:

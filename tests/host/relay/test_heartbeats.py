@@ -80,6 +80,7 @@ def test_another_id_that_is_expected_is_taken_up_soon(beats: Heartbeats, sender:
         b'{"heartbeat_id":"a\\"b"}',
         b'{"heartbeat_id":"' + b"x" * 65 + b'"}',
         b'{"heartbeat_id":"a b"}',
+        pytest.param(b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}", id="nested"),
         '{"heartbeat_id":"é"}'.encode(),
     ],
 )
