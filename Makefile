@@ -42,6 +42,7 @@ lint: env-dev ## Check style, types, import contracts and that generated stubs a
 	@$(BIN)/python .tools/lint.py
 
 bench: env-dev ## Measure every stage beside its peer in one run; writes build/bench.json
+	@-$(BIN)/python .tools/bench_peers.py
 	@$(BIN)/python .tools/bench.py
 
 soak: env-dev ## Run all tests with long counts: every bit flip, more fuzzing (hours)

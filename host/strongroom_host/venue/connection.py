@@ -17,6 +17,7 @@ from typing import Final
 
 import h11
 
+from strongroom_host.pins import PinMismatch
 from strongroom_host.venue.errors import (
     ConnectFailed,
     MalformedRequest,
@@ -163,6 +164,14 @@ class VenueConnection:
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return self._context.wrap_socket(plain, server_hostname=self._host)
+        except PinMismatch as error:
+            plain.close()
+            raise TlsRefused(
+                f"{self._host}:{self._port} has none of the pinned keys",
+                expected=error.expected,
+                actual=error.actual,
+                remedy=error.remedy,
+            ) from error
         except ssl.SSLCertVerificationError as error:
             plain.close()
             raise TlsRefused(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from strongroom_host.pins import PinSet, pinned_context
 from strongroom_host.testnet import TestnetServer, default_config
 from strongroom_host.venue import (
     ConnectFailed,
@@ -309,3 +310,15 @@ def test_signed_requests_are_consistent() -> None:
         fields: dict[str, Any] = {"order_hashes": (bytes(32),), "request": b"x", "sequence": 0}
         with pytest.raises(InvalidSignedRequest):
             SignedRequest(**(fields | wrong))
+
+
+def test_a_venue_without_a_pinned_key_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    pins = PinSet.of("venue.test", ["sha256/" + "A" * 43 + "="])
+    with venue(tmp_path, answering(OK)) as server:
+        context = pinned_context(pins, cafile=server.ca)
+        with (
+            VenueConnection("venue.test", 443, context, address=server.address) as link,
+            pytest.raises(TlsRefused) as refused,
+        ):
+            link.exchange(REQUEST)
+    assert refused.value.remedy and "pin" in str(refused.value)
