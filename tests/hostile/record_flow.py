@@ -21,10 +21,8 @@ from strongroom_enclave.messages import Kind as Said
 from strongroom_enclave.platform.links import Link, Message
 from strongroom_enclave.record import service as service_module
 from strongroom_enclave.record.events import Event
-from strongroom_enclave.record.rows import FLOWS, TRADES, Chain
 from strongroom_enclave.record.service import PURPOSE, Service
-from strongroom_enclave.record.state import AccountState
-from strongroom_enclave.record.store import Store
+from strongroom_enclave.record.state import FLOWS, TRADES, AccountState, Chain, Store
 from strongroom_host.contract import sealing
 from strongroom_host.contract.roles import role_keys
 from strongroom_host.record_store import port as honest

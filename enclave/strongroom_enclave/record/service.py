@@ -23,8 +23,7 @@ from strongroom_enclave.platform import Socket, hardening, links
 from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import VenueFault
 from strongroom_enclave.record.errors import CredentialsSwapped, StoreBroken
-from strongroom_enclave.record.state import AccountState, Book
-from strongroom_enclave.record.store import Store
+from strongroom_enclave.record.state import AccountState, Book, Store
 from strongroom_enclave.record.sync import Run, following
 from strongroom_enclave.role import RoleProcess
 

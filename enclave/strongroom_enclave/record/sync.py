@@ -26,9 +26,7 @@ from strongroom_enclave.record.events import Event, Flow, Market, Trade
 from strongroom_enclave.record.exact import ONE
 from strongroom_enclave.record.marks import Candles
 from strongroom_enclave.record.returns import DUST, HOUR_MS, Doubt, Flag
-from strongroom_enclave.record.rows import FLOWS, TRADES, Chain
-from strongroom_enclave.record.state import AccountState, Book
-from strongroom_enclave.record.store import Store
+from strongroom_enclave.record.state import FLOWS, TRADES, AccountState, Book, Chain, Store
 
 # How long what nothing explains may wait for what a venue books late.
 _DAY_MS: Final = 24 * HOUR_MS
@@ -102,10 +100,9 @@ class Run:
         origin = Cursor(self._account.since_ms)
         # What is listed since the last time was not traded before.
         listed = Cursor(max(self._sync.until_ms, origin.next_ms))
-        streams = {f"{stream.rule} {stream.place}": stream for stream in connector.streams()}
+        reached = {each: cursors.get(" ".join(each), listed) for each in connector.streams()}
         # Those that are far behind come first: a run may end before the last of them.
-        for name in sorted(streams, key=lambda name: cursors.get(name, listed).next_ms):
-            stream, had = streams[name], cursors.get(name, listed)
+        for stream, had in sorted(reached.items(), key=lambda each: each[1].next_ms):
             cursor = origin if full else had
             for page in connector.pages(stream, cursor, until_ms):
                 self._keep(page.events)
@@ -114,8 +111,8 @@ class Run:
                     self._doubt(max(before.next_ms, had.next_ms), cursor.next_ms, Flag.GAP)
                 elif gap:
                     fault = gap
-            cursors[name] = max(had, cursor, key=lambda each: each.next_ms)
-            told_ms.append(cursors[name].next_ms)
+            told_ms.append(max(had.next_ms, cursor.next_ms))
+            cursors[" ".join(stream)] = max(had, cursor, key=lambda each: each.next_ms)
         return min(told_ms), fault
 
     def _keep(self, events: Iterable[Event]) -> None:

@@ -1,7 +1,7 @@
 """The store port: answers the record process, which reaches it through egress, from the database.
 
 The record has no SQL and no driver; it has this protocol (`enclave/strongroom_enclave/record/
-store.py`). Nothing here is trusted by it, so what is checked here is checked for an honest host's
+state.py`). Nothing here is trusted by it, so what is checked here is checked for an honest host's
 sake: that nothing is replaced, and that what readers are shown is what the receipt is about.
 """
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from strongroom_enclave.identity import Identity
 from strongroom_enclave.log.ledger import Ledger
 from strongroom_enclave.record.errors import StoreBroken, StoreRefused
-from strongroom_enclave.record.state import Book
-from strongroom_enclave.record.store import Store
+from strongroom_enclave.record.state import Book, Store
 from strongroom_host.contract.openings import record_in
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, LogHead, Role, RoleKeys
 from strongroom_wire.encoding import uint

@@ -11,7 +11,7 @@ from msgspec import DecodeError, msgpack
 from strongroom_enclave.datakeys import DataKey, KeyUnknown, SealForged
 from strongroom_enclave.record.errors import EventInvalid, RowsReplaced
 from strongroom_enclave.record.events import Event, Side
-from strongroom_enclave.record.rows import FLOWS, TRADES, Chain
+from strongroom_enclave.record.state import FLOWS, TRADES, Chain
 from strongroom_wire.encoding import digest, pack, u64
 from strongroom_wire.errors import WireError
 from strongroom_wire.record import UNCHAINED, Tip

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strongroom_enclave.datakeys import SealForged
 from strongroom_enclave.record.errors import StoreBroken, StoreRefused
-from strongroom_enclave.record.rows import TRADES, Chain
-from strongroom_enclave.record.store import Store
+from strongroom_enclave.record.state import TRADES, Chain, Store
 from strongroom_wire.encoding import pack, u32, u64, unpack
 from strongroom_wire.errors import WireError
 

@@ -15,8 +15,7 @@ from strongroom_enclave.record import service as service_module
 from strongroom_enclave.record.connectors.rules import Reason, VenueFault
 from strongroom_enclave.record.errors import RowsReplaced, StoreBroken, StoreRefused
 from strongroom_enclave.record.service import PURPOSE, Service
-from strongroom_enclave.record.state import AccountState
-from strongroom_enclave.record.store import Store
+from strongroom_enclave.record.state import AccountState, Store
 from strongroom_host.contract.sealing import seal
 from strongroom_host.owner.signed import SignedFile
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info

@@ -6,6 +6,7 @@ last, and the newest row known from before is there again (so the pages are stil
 What no page can prove: that a venue did not leave out a row in the middle. Balances show that.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -22,8 +23,7 @@ from strongroom_enclave.record.events import Event, Flow, FlowKind, Kind, Side, 
 from strongroom_enclave.record.exact import ZERO, exactly
 
 _CANDLES: Final = 200
-_INTERVALS: Final = {60_000: "1m", 3_600_000: "1h"}
-_BARS: Final = {60_000: "1Min", 3_600_000: "1Hour"}
+_INTERVALS: Final = {60_000: ("1m", "1Min"), 3_600_000: ("1h", "1Hour")}
 _MAX_PAGES: Final = 10_000
 _AHEAD_MS: Final = 1_000
 _SLACK_MS: Final = 2_000
@@ -64,11 +64,11 @@ class Connector(Session):
     def streams(self) -> list[rules.Stream]:
         """Returns all streams of the account. Where trades are told by symbol, those of all that
         the venue lists: what an account holds says nothing of what it sold."""
-        found = list[rules.Stream]()
-        for name, rule in self.venue.rules.items():
-            places = rule.places if isinstance(rule.places, tuple) else self.places[rule.places]
-            found += [rules.Stream(name, place) for place in sorted(places)]
-        return found
+        return [
+            rules.Stream(name, place)
+            for name, rule in self.venue.rules.items()
+            for place in sorted(self.places.get(rule.places, rule.places))
+        ]
 
     def pages(self, stream: rules.Stream, cursor: Cursor, until_ms: int) -> Iterator[rules.Page]:
         """Yields the pages of a stream from `Cursor(since_ms)` or the last page's cursor on.
@@ -99,35 +99,34 @@ class Connector(Session):
 
     def balances(self) -> dict[str, Decimal]:
         """Returns what all wallets of the account hold, without open profit, by asset."""
-        found: dict[str, Decimal] = {}
+        found = defaultdict[str, Decimal](Decimal)
         for wallet in self.venue.balances.values():
             for row in self._held(wallet):
-                asset = self.asset(text(row, wallet.asset))
-                held = [amount(row, path) for path in wallet.plus]
                 with exactly():
-                    found[asset] = sum(held, found.get(asset, ZERO))
+                    held = sum((amount(row, path) for path in wallet.plus), ZERO)
+                    found[self.asset(text(row, wallet.asset))] += held
         return found
 
     def positions(self) -> list[tuple[str, Decimal, Decimal]]:
         """Returns the open positions, each leg of a hedge by itself: symbol, contracts (signed),
         and the price that they are booked at."""
-        found = []
-        for given in self.venue.positions:
-            for row in self.ask("fetch_positions", None, given):
-                size = amount(row, "-contracts" if text(row, "side") == "short" else "contracts")
-                if size:
-                    found.append((text(row, "symbol"), size, amount(row, "entryPrice")))
-        return found
+        sides = {"short": "-contracts"}
+        return [
+            (text(row, "symbol"), size, amount(row, "entryPrice"))
+            for given in self.venue.positions
+            for row in self.ask("fetch_positions", None, given)
+            if (size := amount(row, sides.get(text(row, "side"), "contracts")))
+        ]
 
     def _closes(self, symbol: str, interval_ms: int, first: int, last: int) -> dict[str, Decimal]:
         """Returns closing prices by when their candle opened. ccxt lists no shares, so the venue is
         asked for those itself."""
         if not (self.venue.shares and " STK/" in symbol):
-            given = symbol, _INTERVALS[interval_ms], first, _CANDLES, {"until": last}
+            given = symbol, _INTERVALS[interval_ms][0], first, _CANDLES, {"until": last}
             return {text(row, "0"): amount(row, "4") for row in self.ask("fetch_ohlcv", *given)}
-        name, written = self.ids[symbol], self._exchange.iso8601
-        asked = {"symbols": name, "timeframe": _BARS[interval_ms], "limit": _CANDLES, "feed": "iex"}
-        asked |= {"start": written(first), "end": written(last)}
+        name, iso = self.ids[symbol], self._exchange.iso8601
+        asked = {"symbols": name, "limit": _CANDLES, "feed": "iex"}
+        asked |= {"timeframe": _INTERVALS[interval_ms][1], "start": iso(first), "end": iso(last)}
         bars = rules.inside(self.ask("marketPrivateGetV2StocksBars", asked), "bars")
         rows = bars.get(name) if isinstance(bars, dict) else None
         return {str(rules.time_ms(text(row, "t"))): amount(row, "c") for row in rows or ()}
@@ -146,11 +145,6 @@ class _Entry(Struct, frozen=True, gc=False):
     key: str
     event: Event | None = None
     pending: bool = False
-
-    @property
-    def id(self) -> str:
-        """What the venue calls it."""
-        return self.key.partition(" ")[0]
 
 
 class Walk:
@@ -209,13 +203,14 @@ class Walk:
         for number in range(1, _MAX_PAGES):
             place = {"$next": token, "$from": token, "$page": number, "$offset": len(found)}
             page, answer = self._page({**times, **place, "$place": self._place})
+            ids = [each.key.partition(" ")[0] for each in page]  # as the venue calls them
             found += page
             seen.update(each.key for each in page)
             near = all(start - _SLACK_MS <= each.time_ms <= end + _SLACK_MS for each in page)
-            low = onwards and page and int(page[0].id) < int(token)
+            low = onwards and page and int(ids[0]) < int(token)
             if (asked and not near) or low or len(seen) < len(found):
                 raise VenueFault(Reason.DISCONTINUED, "rows of the span, each once", "others")
-            token = rules.inside(answer, rule.next) if rule.next else page[-1].id if page else ""
+            token = rules.inside(answer, rule.next) if rule.next else "".join(ids[-1:])
             # Some name a next page after the last one, which is empty then.
             more = bool(token and page) if rule.next else len(page) >= rule.size
             if not more or (not asked and not onwards and page[-1].time_ms < start):
@@ -225,7 +220,7 @@ class Walk:
                     raise VenueFault(Reason.DISCONTINUED, "rows in order", "in none")
                 return [each for each in told if start <= each.time_ms <= end]
             if onwards:
-                token = int(page[-1].id) + 1
+                token = int(ids[-1]) + 1
             if self._sent.isdisjoint(_ONWARDS):
                 if start == end:
                     break
@@ -274,10 +269,8 @@ def _entry(session: Session, rule: rules.Rule, row: object) -> _Entry:
         asset = session.asset(asset) if asset else session.venue.shares
     else:
         asset = market.settle
-    size, fee = (
-        amount(row, at.amount),
-        sum((amount(row, path) for path in at.fee), ZERO),
-    )
+    size = amount(row, at.amount)
+    fee = sum((amount(row, path) for path in at.fee), ZERO)
     if what == "TRADE" and market:
         side, price = text(row, at.side).lower(), amount(row, at.price)
         sign = Side((side in _BOUGHT) - (side in _SOLD))

@@ -7,7 +7,6 @@ each day says what was held at its end and at what price. It tells days that are
 import pyexpat as expat  # xml.parsers, in which it is, is not in the image
 from contextlib import suppress
 from datetime import datetime, timedelta
-from itertools import pairwise
 from operator import itemgetter
 from typing import Any, Final
 
@@ -78,34 +77,27 @@ class ibkr(Exchange):  # type: ignore[misc]  # noqa: N801  ccxt has no types, an
 
     def fetch_time(self) -> int:
         """Returns the end of the newest day that is told of."""
-        return utc_ms(self.newest()["FlexStatement"][-1], "235959") + 999
-
-    def newest(self, _given: object = None) -> Rows:
-        """Returns the statement of the newest day."""
-        return self._statement("")
+        return utc_ms(self.statement()["FlexStatement"][-1], "235959") + 999
 
     def between(self, given: dict[str, int]) -> Rows:
         """Returns all rows of times from `since` to `until`, in ms, in order; asked for by years,
         so that nothing is asked for twice."""
-        end, found = self.newest()["FlexStatement"][-1]["toDate"].replace("-", ""), Rows()
+        end, found = self.statement()["FlexStatement"][-1]["toDate"].replace("-", ""), Rows()
         first, last = (timedelta(0, 0, 0, given[name]) + _EPOCH for name in ("since", "until"))
-        for year in range((first - timedelta(1)).year, last.year + 1):
-            if f"{year}" <= end:
-                span = f"&fd={year}0101&td={min(f'{year}1231', end)}"
-                for name, every in self._statement(span).items():
-                    found.setdefault(name, []).extend(every)
+        for year in range((first - timedelta(1)).year, min(last.year, int(end[:4])) + 1):
+            span = f"&fd={year}0101&td={min(f'{year}1231', end)}"
+            for name, every in self.statement(span).items():
+                found.setdefault(name, []).extend(every)
         there = range(given["since"], given["until"] + 1)
         for name, every in found.items():
             mine = [row for row in every if int(row["time"]) in there]
             found[name] = sorted(mine, key=itemgetter("time"))  # of as many digits, all of them
         return found
 
-    def fetch_ohlcv(
-        self, symbol: str, interval: str, since: int, _limit: int, given: dict[str, int]
-    ) -> list[list[object]]:
+    def fetch_ohlcv(self, symbol: str, interval: str, since: int, *given: Any) -> list[object]:
         """Returns candles of which only the close is known: what the account paid last in their
         time, and what the service says that a share was worth when exchanges closed."""
-        told = self.between({"since": since + 1, "until": given["until"] + 1})
+        told = self.between({"since": since + 1, "until": given[1]["until"] + 1})
         step, closes = 60_000 if interval == "1m" else _HOUR_MS, dict[int, str]()
         for name, price in (("Trade", "tradePrice"), ("OpenPosition", "markPrice")):
             for row in told.get(name, []):
@@ -120,8 +112,9 @@ class ibkr(Exchange):  # type: ignore[misc]  # noqa: N801  ccxt has no types, an
             kinds = [kind for kind, codes in self.options["errors"].items() if row["text"] in codes]
             raise getattr(said, kinds[0] if kinds else "ExchangeNotAvailable")("flex")
 
-    def _statement(self, span: str) -> Rows:
-        if span not in self._told:
+    def statement(self, span: Any = "") -> Rows:
+        """Returns the statement of the newest day; or of a span, as it is asked for."""
+        if (span := span or "") not in self._told:
             self.throttle(1)
             order = self._asked("ndcdyn", "SendRequest", self.secret + span)["ReferenceCode"][0]
             for _ in range(_PATIENCE):
@@ -143,9 +136,8 @@ class ibkr(Exchange):  # type: ignore[misc]  # noqa: N801  ccxt has no types, an
         """Returns what counts of a statement's rows, once it is of one account, by the day, each
         once, and has all parts; with their `time`, and what is traded or held by its names."""
         days = found.get("FlexStatement", [])
-        whole = all(day["fromDate"] == day["toDate"] for day in days) and (
-            all(one["toDate"] < other["toDate"] for one, other in pairwise(days))
-        )
+        told = [day["toDate"] for day in days if day["fromDate"] == day["toDate"]]
+        whole = len(told) == len(days) and told == sorted({*told})
         lost = days and not found.keys() >= self.options["parts"].keys()
         if lost or not whole or len({day["accountId"] for day in days}) > 1:
             raise said.BadResponse("flex")
@@ -156,10 +148,7 @@ class ibkr(Exchange):  # type: ignore[misc]  # noqa: N801  ccxt has no types, an
             for row in kept[name]:
                 symbol, kind = row.get("symbol", ""), row.get("assetCategory", "")
                 pair = symbol.replace(".", "/") if kind == "CASH" else ""
-                row["asset"], row["size"] = (
-                    f"{symbol} {kind}",
-                    row.get("quantity", "").lstrip("-"),
-                )
+                row["asset"], row["size"] = f"{symbol} {kind}", row.get("quantity", "").strip("-")
                 row["market"] = f"{symbol} STK/{row['currency']}" if kind == "STK" else pair
                 row["time"] = str(utc_ms(row, _CLOSE * (name == "OpenPosition")))
         return kept

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, DecimalException
 from enum import IntEnum
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -154,7 +154,7 @@ class Venue(_Said, frozen=True, kw_only=True):
     access: Access | None = None
 
 
-class Stream(Struct, frozen=True):
+class Stream(NamedTuple):
     """A rule of a venue by name, and one of its places."""
 
     rule: str

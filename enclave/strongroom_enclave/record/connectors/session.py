@@ -92,14 +92,14 @@ class Session:
         if not there or own != {environment == "test"}:
             raise Refused(Code.VENUE_NOT_ALLOWED, f"roots of {venue}", environment, sorted(own))
         self.http = Http(hosts, lambda host: connected(dial(), host, _STEP_S))
-        self.close, self._offset, self._wait, self._lag = self.http.close, 0, 0, _LAG_MS
+        self.close, self._offset, self._wait = self.http.close, 0, 0
+        self._lag = 1_000 if environment == "test" else _LAG_MS  # no real venue is one of a test
         self.markets, self.ids = dict[str, Market](), dict[str, str]()
-        self.places: dict[str, set[str]] = {kind: set() for kind in (*Kind.__members__, "WALLET")}
-        self._pairs = dict[str, str]()
-        self._known: dict[tuple[bool, str], Market] = {}
-        key, secret, password = credentials.key, credentials.secret, credentials.passphrase
-        signer = {"apiKey": key, "secret": secret, "password": password}
-        exchange = self._exchange = _CLIENTS[venue]({**signer, "options": self.venue.options})
+        self.places: dict[Any, set[str]] = {kind: set() for kind in (*Kind.__members__, "WALLET")}
+        self._pairs, self._known = dict[str, str](), dict[tuple[bool, str], Market]()
+        keys = {"apiKey": credentials.key, "secret": credentials.secret}
+        keys |= {"password": credentials.passphrase}
+        exchange = self._exchange = _CLIENTS[venue]({**keys, "options": self.venue.options})
         exchange.number, exchange.session, exchange.has["fetchCurrencies"] = str, None, False
         exchange.fetch = self._fetch
         exchange.set_sandbox_mode(environment == "paper")
