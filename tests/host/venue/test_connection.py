@@ -321,4 +321,5 @@ def test_a_venue_without_a_pinned_key_is_refused_before_anything_is_sent(tmp_pat
             pytest.raises(TlsRefused) as refused,
         ):
             link.exchange(REQUEST)
-    assert refused.value.remedy and "pin" in str(refused.value)
+    assert refused.value.remedy
+    assert "pin" in str(refused.value)
