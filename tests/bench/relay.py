@@ -117,10 +117,10 @@ def rows(iterations: int = 20_000) -> list[dict[str, object]]:
     """Returns the table; times in us."""
     table: list[dict[str, object]] = []
     with bench() as desk:
-        # Client, relay and venue, none of which ever sleeps, need a core each.
-        for spin in (False, True) if (os.cpu_count() or 1) > 3 else (False,):
-            share = iterations if not spin else iterations // 2
-            table += desk.latency(share, spin=spin)
+        table += desk.latency(iterations, "sleeping")
+        table += desk.latency(iterations // 2, "relay spins")
+        if (os.cpu_count() or 1) > 3:  # client and relay, which never sleep, and two others
+            table += desk.latency(iterations // 2, "relay and client spin")
         table += desk.flooded(iterations // 2)
         table += desk.rates(iterations)
     return table
@@ -142,15 +142,16 @@ class Desk:
         """Starts a process and returns its first line."""
         return self.stack.enter_context(running([sys.executable, "-c", *script]))
 
-    def relay(self, *options: str) -> tuple[str, int]:
-        """Starts a relay and returns its address."""
+    @contextmanager
+    def relay(self, *options: str) -> Iterator[tuple[str, int]]:
+        """A relay's address; it ends with the block."""
         command = [sys.executable, "-m", "strongroom_host.cli.main", "relay", "run", "--json"]
         command += ["--listen", "127.0.0.1:0", "--upstream", HOST, "--ca", str(self.ca)]
         command += ["--dial", f"127.0.0.1:{self.venue}", *options]
         environment = {**os.environ, "RELAY_PSK_HEX": self.psk.hex()}
-        ready = json.loads(self.stack.enter_context(running(command, environment)))
-        host, _, port = ready["address"].rpartition(":")
-        return host, int(port)
+        with running(command, environment) as line:
+            host, _, port = json.loads(line)["address"].rpartition(":")
+            yield host, int(port)
 
     def client(self, address: tuple[str, int], *, spin: bool = False) -> RelayClient:
         """Opens a session with a relay."""
@@ -186,16 +187,17 @@ class Desk:
 
         return exchange
 
-    def latency(self, iterations: int, *, spin: bool) -> list[dict[str, object]]:
-        """The ways beside each other; with `spin`, relay and client poll without sleeping."""
-        how = "busy-poll" if spin else "sleeping"
-        client = self.client(self.relay(*(["--busy-poll"] if spin else [])), spin=spin)
-        ways: dict[str, Way] = {"direct": self.direct(), "relay": through(client, self.raw)}
-        if not spin:
-            ways["forwarder"] = self.forwarder()
-        there, both = alternate(ways, iterations)
-        held = own_times(client, self.raw, iterations // 4)
-        client.close()
+    def latency(self, iterations: int, how: str) -> list[dict[str, object]]:
+        """The ways beside each other; `how` says who polls without sleeping."""
+        options = ["--busy-poll"] if "spin" in how else []
+        with self.relay(*options) as address:
+            client = self.client(address, spin="client" in how)
+            ways: dict[str, Way] = {"direct": self.direct(), "relay": through(client, self.raw)}
+            if how == "sleeping":
+                ways["forwarder"] = self.forwarder()
+            there, both = alternate(ways, iterations)
+            held = own_times(client, self.raw, iterations // 4)
+            client.close()
         table = []
         for name, times in (("to the venue", there), ("and back", both)):
             ours = row(f"order {name}, relay, {how}", times["relay"])
@@ -219,7 +221,11 @@ class Desk:
 
     def flooded(self, iterations: int) -> list[dict[str, object]]:
         """The relay's latency while forged packets pour in, beside the same relay's without."""
-        address = self.relay()
+        with self.relay() as address:
+            return self.flood(address, iterations)
+
+    def flood(self, address: tuple[str, int], iterations: int) -> list[dict[str, object]]:
+        """See `flooded`."""
         client = self.client(address)
         way = {"relay": through(client, self.raw)}
         _, quiet = alternate(way, iterations)
@@ -240,7 +246,11 @@ class Desk:
 
     def rates(self, iterations: int) -> list[dict[str, object]]:
         """How much a relay can take: forged packets alone, and orders with four under way."""
-        address = self.relay()
+        with self.relay() as address:
+            return self.rate(address, iterations)
+
+    def rate(self, address: tuple[str, int], iterations: int) -> list[dict[str, object]]:
+        """See `rates`."""
         client = self.client(address)
         head = MAGIC + b"\x04" + client._talk().session + (1 << 40).to_bytes(8, "big")
         with running([sys.executable, "-c", _FLOOD, head.hex(), str(address[1]), "10000000"]):

@@ -6,15 +6,13 @@ and `Pending` are the same without waiting. Nothing is ever forwarded twice: see
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
-import select
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final
 
 from strongroom_host.errors import HostError
 from strongroom_host.relay import frames_v2
@@ -22,26 +20,32 @@ from strongroom_host.relay.admission import Gate
 from strongroom_host.relay.conversation import Conversation
 from strongroom_host.relay.errors import ClientMisused, RelayUnreachable
 from strongroom_host.relay.fragments import MAX_PIECE
-from strongroom_host.relay.frames_v2 import CLIENT_ID_SIZE, Challenge, HandshakeKeys
-from strongroom_host.relay.keys import SALT_SIZE, fingerprint
+from strongroom_host.relay.frames_v2 import CLIENT_ID_SIZE, HandshakeKeys
+from strongroom_host.relay.keys import fingerprint
+from strongroom_host.relay.line import Line
 from strongroom_host.relay.messages import MESSAGE_ID_SIZE, Close, HeldState
+from strongroom_host.relay.opening import Opening, SequenceSource
 from strongroom_host.relay.pending import Pending, Timing
 from strongroom_host.relay.reasons import Rejected
 from strongroom_host.venue import MalformedRequest, OutcomeUnknown, VenueResponse
 
-__all__ = ["ClientLimits", "RelayClient", "SequenceSource"]
+__all__ = ["ClientLimits", "RelayClient"]
 
-_LARGEST: Final = 65_535
 _LAST_SLOT: Final = 255
 _SECOND: Final = 1_000_000_000
-_BUFFER: Final = 1 << 20
 
 
-class SequenceSource(Protocol):
-    """Numbers for packets; `sequences.SequenceBlock` is one."""
+class _Forks:
+    """How often processes were forked on the way to this one: quicker to look at than its id."""
 
-    def next(self) -> int:
-        """A number from 1 below 2^63 that nobody got before, larger than the last."""
+    count = 0
+
+    @classmethod
+    def another(cls) -> None:
+        cls.count += 1
+
+
+os.register_at_fork(after_in_child=_Forks.another)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +98,27 @@ class RelayClient:
     ) -> None:
         if len(client_id) != CLIENT_ID_SIZE:
             raise ClientMisused(f"a client id has {CLIENT_ID_SIZE} bytes", actual=len(client_id))
-        self._address, self._sequences, self._client_id = address, sequences, client_id
-        self._keys, self._fingerprint = HandshakeKeys(psk), fingerprint(psk)
+        self._address, self._fingerprint = address, fingerprint(psk)
+        self._keys = HandshakeKeys(psk)
         self._gate = Gate(host, port)
         self._limits = limits or ClientLimits()
-        self._clock, self._random = clock, random
-        self._process = os.getpid()
+        self._clock = clock
+        self._forks = _Forks.count
+        # A session has one client's messages only: a number tells them apart.
+        self._messages = itertools.count(1)
         self._conversation: Conversation | None = None
         self._fading: list[Conversation] = []
-        self._socket = _connected(address)
-        self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
+        self._line = Line(address, clock)
+        self._opening = Opening(
+            self._line,
+            self._keys,
+            sequences,
+            client_id,
+            self._limits.timing,
+            clock,
+            random,
+            self._unreachable,
+        )
         self._opened_wall_ns = 0
         self.sessions = 0
 
@@ -123,14 +137,14 @@ class RelayClient:
         """Leaves the session and closes the socket. What was deposited stays with the relay."""
         for conversation in self._talks():
             conversation.give_up("the client was closed")
-            if os.getpid() == self._process:
+            if self._forks == _Forks.count:
                 conversation.say(Close().pack())
         self._conversation, self._fading = None, []
-        self._socket.close()
+        self._line.close()
 
     def fileno(self) -> int:
         """The socket, for who waits for several things; then call `pump`."""
-        return self._socket.fileno()
+        return self._line.fileno()
 
     @property
     def round_trip_s(self) -> float | None:
@@ -166,7 +180,8 @@ class RelayClient:
             self._conversation = None
             if held.under_way:  # it may still be heard of; what is new goes another way
                 self._fading.append(held)
-        self._conversation = self._shake_hands()
+        until_ns = self._clock() + int(self._limits.handshake_s * 1e9)
+        self._conversation = self._opening.open(until_ns)
         self._opened_wall_ns = time.time_ns()
         self.sessions += 1
 
@@ -202,7 +217,7 @@ class RelayClient:
             raise MalformedRequest(
                 refusal.what, actual=refusal.actual, remedy=refusal.remedy
             ) from None
-        identity = self._random(MESSAGE_ID_SIZE) if message_id is None else message_id
+        identity = self._message_id() if message_id is None else message_id
         if len(identity) != MESSAGE_ID_SIZE:
             raise ClientMisused(f"a message id has {MESSAGE_ID_SIZE} bytes", actual=len(identity))
         self.open()
@@ -246,7 +261,7 @@ class RelayClient:
         self.open()
         now_ns = self._clock()
         until_ns = now_ns + int(self._limits.handshake_s * 1e9)
-        identity = self._random(MESSAGE_ID_SIZE)
+        identity = self._message_id()
         pending = self._talk().ask_status(identity, until_ns, now_ns)
         while not pending.done:
             self.pump(1.0)
@@ -273,7 +288,7 @@ class RelayClient:
         came = self._receive()
         while not came and self._clock() < until_ns:
             if not self._limits.spin:
-                self._poll.poll(max(0.0, (until_ns - self._clock()) / 1e6))
+                self._line.wait(until_ns)
             came = self._receive()
         now_ns = self._clock()
         for talk in talks:
@@ -349,99 +364,15 @@ class RelayClient:
             raise RelayUnreachable("there is no session with the relay")
         return self._conversation
 
+    def _message_id(self) -> bytes:
+        return next(self._messages).to_bytes(MESSAGE_ID_SIZE, "big")
+
     def _check_process(self) -> None:
-        if os.getpid() != self._process:
+        if self._forks != _Forks.count:
             raise ClientMisused(
                 "a session cannot be shared with a forked process",
                 remedy="make a client of its own in each process",
             )
-
-    def _send(self, datagram: bytes) -> None:
-        # A refusal of the network is a lost packet: it is repeated, or found out in the end.
-        try:  # noqa: SIM105  a context manager costs half as much as sending
-            self._socket.send(datagram)
-        except OSError:
-            pass
-
-    def _receive(self) -> bool:
-        came = False
-        while (datagram := self._next()) is not None:
-            kind = datagram[3] if datagram[:3] == frames_v2.MAGIC and len(datagram) > 3 else 0
-            if kind == frames_v2.TO_CLIENT:
-                for talk in self._talks():
-                    talk.packet(datagram, self._clock())
-                came = True
-            elif kind == frames_v2.RESET:
-                self._reset(datagram)
-                came = True
-        return came
-
-    def _next(self) -> bytes | None:
-        """The next datagram, if one is there; an error of the network is none."""
-        try:
-            return self._socket.recv(_LARGEST)
-        except OSError:
-            return None
-
-    def _reset(self, datagram: bytes) -> None:
-        try:
-            session, _ = self._keys.read_reset(datagram)
-        except Rejected:
-            return
-        for talk in self._talks():
-            if talk.session == session:
-                talk.give_up("the relay was started anew, and knows nothing of it")
-                if talk is self._conversation:
-                    self._conversation = None
-
-    # --- the way in ---------------------------------------------------------------------------
-
-    def _shake_hands(self) -> Conversation:
-        """A new session: greeting, challenge, start, acceptance; each repeated until answered."""
-        until_ns = self._clock() + int(self._limits.handshake_s * 1e9)
-        client_salt = self._random(SALT_SIZE)
-        challenge, arrived_ns = self._challenge(client_salt, until_ns)
-        conversation = Conversation(
-            challenge.session,
-            self._keys.session_keys(challenge),
-            self._sequences.next,
-            self._send,
-            challenge.relay_ns,
-            arrived_ns,
-            self._limits.timing,
-        )
-        wait_ns = self._limits.timing.first_ns
-        while self._clock() < until_ns:
-            self._send(self._keys.start(challenge, self._sequences.next(), self._client_id))
-            retry_ns = min(until_ns, self._clock() + wait_ns)
-            while self._await(retry_ns) and (datagram := self._next()) is not None:
-                conversation.packet(datagram, self._clock())
-                if conversation.accepted is not None:
-                    return conversation
-            wait_ns = min(2 * wait_ns, self._limits.timing.longest_ns)
-        raise self._unreachable("the relay answers greetings, but opens no session")
-
-    def _challenge(self, client_salt: bytes, until_ns: int) -> tuple[Challenge, int]:
-        hello = self._keys.hello(client_salt)
-        wait_ns = self._limits.timing.first_ns
-        while self._clock() < until_ns:
-            self._send(hello)
-            retry_ns = min(until_ns, self._clock() + wait_ns)
-            while self._await(retry_ns):
-                datagram = self._next()
-                if datagram is None:
-                    break  # most likely an ICMP message: nobody listens, perhaps not yet
-                with contextlib.suppress(Rejected):
-                    return self._keys.read_challenge(datagram, client_salt), self._clock()
-            while self._clock() < retry_ns:
-                time.sleep(max(0.0, (retry_ns - self._clock()) / 1e9))
-            wait_ns = min(2 * wait_ns, self._limits.timing.longest_ns)
-        raise self._unreachable("the relay does not answer")
-
-    def _await(self, until_ns: int) -> bool:
-        """Whether something came before `until_ns`."""
-        left_ms = (until_ns - self._clock()) / 1e6
-        return left_ms > 0 and bool(self._poll.poll(left_ms))
 
     def _unreachable(self, what: str) -> RelayUnreachable:
         host, port = self._address
@@ -454,20 +385,26 @@ class RelayClient:
             ),
         )
 
+    def _receive(self) -> bool:
+        came = False
+        while (datagram := self._line.next()) is not None:
+            kind = datagram[3] if datagram[:3] == frames_v2.MAGIC and len(datagram) > 3 else 0
+            if kind == frames_v2.TO_CLIENT:
+                for talk in self._talks():
+                    talk.packet(datagram, self._clock())
+                came = True
+            elif kind == frames_v2.RESET:
+                self._reset(datagram)
+                came = True
+        return came
 
-def _connected(address: tuple[str, int]) -> socket.socket:
-    """A socket that takes datagrams from that address alone."""
-    try:
-        found = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)
-        family, kind, protocol, _, target = found[0]
-        made = socket.socket(family, kind, protocol)
-        made.setblocking(False)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        made.connect(target)
-    except OSError as error:
-        raise RelayUnreachable(
-            f"cannot send to {address[0]}:{address[1]}",
-            actual=error,
-            remedy="check the relay's address",
-        ) from error
-    return made
+    def _reset(self, datagram: bytes) -> None:
+        try:
+            session, _ = self._keys.read_reset(datagram)
+        except Rejected:
+            return
+        for talk in self._talks():
+            if talk.session == session:
+                talk.give_up("the relay was started anew, and knows nothing of it")
+                if talk is self._conversation:
+                    self._conversation = None

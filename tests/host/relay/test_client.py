@@ -224,7 +224,7 @@ class UsedUp:
             raise EnvironmentFault("the numbers cannot be written") from None
 
 
-@pytest.mark.parametrize("left", [1, 2, 5])
+@pytest.mark.parametrize("left", [0, 1, 2, 5])
 def test_without_numbers_nothing_is_sent(wire: Network, venue: Upstream, left: int) -> None:
     """Also when only the last pieces have none: what is not whole is not forwarded."""
     client = RelayClient(wire.address, PSK, UsedUp(left), host=HOST, limits=FAST)
