@@ -172,12 +172,12 @@ def run_command(
 
 def _trade(session: Session, loop: TradingLoop) -> None:
     """Runs until it is stopped; whatever ends it, what is open is taken back if that can be."""
-    failure: HostError | None = None
+    failure: Exception | None = None
     gc.collect()
     gc.freeze()  # what is there now stays: a collection in between has little to look at
     try:
         loop.run()
-    except HostError as error:
+    except Exception as error:  # noqa: BLE001  a mistake of a strategy leaves nothing open either
         failure = error
     try:
         left = end_session(loop, _PATIENCE_S)

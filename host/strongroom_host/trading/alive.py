@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from strongroom_host.errors import HostError
 from strongroom_host.latency.stats import Counter, Figures
 from strongroom_host.relay.heartbeats import Heartbeats
+from strongroom_host.relay.messages import HeldState
 
 __all__ = ["Alive", "AliveLimits", "Depository"]
-
-_SLOT: Final = 0
 
 
 class Depository(Protocol):
@@ -31,6 +30,9 @@ class Depository(Protocol):
 
     def withdraw(self, slot: int) -> None:
         """See `RelayClient.withdraw`."""
+
+    def held(self, slot: int) -> HeldState | None:
+        """See `RelayClient.held`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Alive:
         sign_cancel: Callable[[], bytes],
         figures: Figures,
         limits: AliveLimits,
+        slot: int = 0,
     ) -> None:
         """Takes what it beats with.
 
@@ -67,9 +70,11 @@ class Alive:
             sign_cancel: Returns a signed cancel of everything.
             figures: Where beats are counted.
             limits: Times.
+            slot: Where the cancel lies: the key's own, so that no other key's takes its place.
         """
         self._heartbeats, self._depository = heartbeats, depository
         self._sign_cancel, self._figures, self._limits = sign_cancel, figures, limits
+        self._slot = slot
         self._renew_ns = self._beat_ns = self._answered = 0
         self._trouble = ""
 
@@ -91,12 +96,15 @@ class Alive:
         limits = self._limits
         self._beat_ns = now_ns + int(limits.beat_s * 1e9)
         try:
-            if now_ns >= self._renew_ns:
-                relay.deposit(_SLOT, self._sign_cancel(), limits.fire_after_s, limits.valid_s)
+            held = relay.held(self._slot)
+            # It is gone when the relay was started anew, or when it was sent.
+            if now_ns >= self._renew_ns or held is not HeldState.HELD:
+                relay.deposit(self._slot, self._sign_cancel(), limits.fire_after_s, limits.valid_s)
                 self._renew_ns = now_ns + int(limits.renew_s * 1e9)
             else:
-                relay.beat(_SLOT, limits.fire_after_s)
-            self._trouble = ""
+                relay.beat(self._slot, limits.fire_after_s)
+            refused = held is HeldState.REFUSED
+            self._trouble = "the relay refuses the cancel that it is to hold" if refused else ""
         except HostError as error:
             self._trouble = f"the relay's dead man's switch: {error}"
             self._renew_ns = 0
@@ -105,6 +113,6 @@ class Alive:
         """Takes the cancel back: nothing of ours is open any more."""
         if self._depository is not None:
             try:
-                self._depository.withdraw(_SLOT)
+                self._depository.withdraw(self._slot)
             except HostError as error:
                 self._trouble = f"the relay's dead man's switch: {error}"

@@ -6,9 +6,11 @@ what rested from the order's own `size_matched`, valued at its limit, which is w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -20,6 +22,8 @@ __all__ = ["NO_HASH", "Matched", "OrderBook", "TrackedOrder", "read_matched", "r
 
 NO_HASH = bytes(32)
 _LOT = 10_000
+_AMOUNT: Final = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _RESTS = (OrderType.GTC, OrderType.GTD)
 
 
@@ -46,7 +50,7 @@ def read_matched(response: VenueResponse, side: Side) -> Matched:
     """Returns what the answer to an accepted placement says was traded; zeros if nothing."""
     try:
         answer = msgspec.json.decode(response.body, type=_Answer)
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return Matched(0, 0, "")
     making, taking = _millionths(answer.makingAmount), _millionths(answer.takingAmount)
     shares, cash = (taking, making) if side == Side.BUY else (making, taking)
@@ -57,9 +61,9 @@ def read_size_matched(response: VenueResponse) -> int | None:
     """Returns how many shares of an order the venue says were traded, or None."""
     try:
         text = msgspec.json.decode(response.body, type=_Order).size_matched
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return None
-    return _millionths(text) if text else None
+    return _millionths(text) if _AMOUNT.fullmatch(text) else None
 
 
 @dataclass(slots=True)
@@ -185,8 +189,5 @@ class OrderBook:
 
 
 def _millionths(text: str) -> int:
-    try:
-        value = Decimal(text or 0).scaleb(6)
-        return int(value) if value.is_finite() and value >= 0 else 0
-    except (InvalidOperation, ValueError):
-        return 0
+    # An exponent would be a number of any size in a few characters.
+    return int(Decimal(text).scaleb(6)) if _AMOUNT.fullmatch(text) else 0

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic_ns, perf_counter_ns
 from typing import Final, Protocol
 
@@ -22,7 +23,7 @@ from strongroom_wire.pages import Entry
 
 from strongroom_host.enclave_client.channel import refused_reply
 from strongroom_host.enclave_client.errors import EnclaveRefused
-from strongroom_host.errors import HostError
+from strongroom_host.errors import BadInput, HostError
 from strongroom_host.latency.stages import Stage
 from strongroom_host.latency.stats import Counter, Figures
 from strongroom_host.ring.tick import Side
@@ -31,6 +32,7 @@ from strongroom_host.store import (
     Journal,
     OrderState,
     Reconciliation,
+    WrongTransition,
     reconciling,
     record_outcome,
 )
@@ -41,10 +43,11 @@ from strongroom_host.trading.orders import OrderBook, TrackedOrder, read_matched
 from strongroom_host.trading.outlet import Outlet, Pending
 from strongroom_host.trading.questions import (
     Errand,
-    NoQueries,
     SignedQueries,
+    alone,
     answer_of,
     cancelled_in,
+    settle_from,
 )
 from strongroom_host.trading.templates import OrderTemplate
 from strongroom_host.venue import (
@@ -58,6 +61,8 @@ from strongroom_host.venue import (
 __all__ = ["Answered", "Enclave", "OrderPath", "PathLimits"]
 
 _CANCELS: Final = 1000
+_INSISTS: Final = 60
+"""How often a cancel is sent that nobody answers, `poll_s` apart."""
 _POLL_NS: Final = 50_000_000
 _LEFT: Final = frozenset({OrderState.ACCEPTED, OrderState.OPEN, OrderState.UNKNOWN})
 
@@ -156,6 +161,8 @@ class OrderPath:
         self._next_poll_ns = 0
         self._templates: dict[tuple[int, ...], OrderTemplate] | None = {} if templates else None
         self._inherited: set[bytes] = set()
+        self._asking: set[bytes] = set()
+        self._again: list[tuple[int, Callable[[], None]]] = []
 
     # --- orders -------------------------------------------------------------------------------
 
@@ -243,8 +250,8 @@ class OrderPath:
     def take_over(self) -> int:
         """Takes back what an earlier life of this desk may have left at the venue.
 
-        Returns how many orders that is. The journal has them all, and asks until it knows what
-        became of each that is unknown.
+        Returns how many orders that is. What is unknown may still be on its way, and come to the
+        venue after its cancel: it is asked about until that is known, and taken back then.
         """
         left = {
             entry.order_hash: entry.state
@@ -260,11 +267,15 @@ class OrderPath:
     def cancel(self, hashes: Sequence[bytes]) -> None:
         """Has these orders taken back; what went away is told in `events`."""
         if hashes:
-            self.run(self._cancelling(self._writer.cancel(hashes[:_CANCELS]), "cancel"))
+            self._insist(partial(self._writer.cancel, hashes[:_CANCELS]), "cancel")
 
     def cancel_all(self) -> None:
         """Has everything taken back that the key has resting, this session's or not."""
-        self.run(self._cancelling(self._writer.cancel_all(), "cancel all"))
+        self._insist(self._writer.cancel_all, "cancel all")
+
+    def _insist(self, intent: Callable[[], bytes], what: str, left: int = _INSISTS) -> None:
+        """Sends a cancel until the venue has answered one: twice does what once does."""
+        self.run(self._cancelling(intent, what, left))
 
     def sign(self, intent: bytes, what: str) -> bytes:
         """Returns a signed request without orders.
@@ -287,7 +298,7 @@ class OrderPath:
                 request = next(errand) if first else errand.send(answer)
             except StopIteration:
                 return
-            except EnclaveRefused as error:
+            except (EnclaveRefused, WrongTransition, BadInput) as error:
                 self.troubles.append(str(error))
                 return
             first, answer = False, None
@@ -299,12 +310,19 @@ class OrderPath:
             self._questions.append(_Question(errand, pending))
             return
 
-    def _cancelling(self, intent: bytes, what: str) -> Errand:
-        answer = yield self.sign(intent, what)
+    def _cancelling(self, intent: Callable[[], bytes], what: str, left: int) -> Errand:
+        answer = yield self.sign(intent(), what)
         self._figures.count(Counter.CANCELS)
+        if answer is None or answer.status != 200:
+            self.troubles.append(f"{what}: {answer.status if answer else 'no answer'}")
+            if left > 1:
+                due_ns = monotonic_ns() + int(self._limits.poll_s * 1e9)
+                self._again.append((due_ns, partial(self._insist, intent, what, left - 1)))
+            return
         for order_hash in cancelled_in(answer):
             order = self.book.open.get(order_hash)
-            if order is not None:
+            # What is still under way has an answer of its own coming, and is asked about then.
+            if order is not None and order_hash not in self._flying():
                 # What was traded of it before it went is asked for, then it is over.
                 yield from self._standing(order)
 
@@ -317,20 +335,14 @@ class OrderPath:
         matched = read_size_matched(answer)
         if matched is None:
             return
-        self._settle_from(answer, order)
+        unknown = self._journal.get(order.order_hash).state is OrderState.UNKNOWN
+        settle_from(self._journal, order.order_hash, answer)
         state = self._journal.get(order.order_hash).state
+        if unknown and state is not OrderState.UNKNOWN:
+            self.released.append(order.intent.instrument)
         over = state in (OrderState.CLOSED, OrderState.FILLED)
         for event in self.book.standing(order, matched, monotonic_ns(), over=over):
             self._tell(event)
-
-    def _settle_from(self, answer: VenueResponse, order: TrackedOrder) -> None:
-        """Brings the journal to where the venue's answer says that the order stands."""
-        steps = reconciling(self._journal, order.order_hash, NoQueries())
-        next(steps)
-        try:
-            steps.send(answer)
-        except StopIteration:
-            return
 
     def _reconcile(self, order: TrackedOrder) -> Errand:
         """Asks about an order of which nothing is certain."""
@@ -342,6 +354,8 @@ class OrderPath:
             request = next(steps)
             while True:
                 answer = yield request
+                if order.order_hash not in self.book.open:
+                    return  # settled meanwhile, by the answer to a cancel
                 request = steps.send(answer)
         except StopIteration as done:
             result: Reconciliation = done.value
@@ -369,18 +383,23 @@ class OrderPath:
         if found is Reconciliation.SETTLED:
             self._inherited.discard(order_hash)
             self._figures.count(Counter.RECONCILED)
+            if self._journal.get(order_hash).state is OrderState.OPEN:
+                self.cancel([order_hash])  # it came after the first one
 
     # --- what comes back ----------------------------------------------------------------------
 
     @property
     def under_way(self) -> int:
         """How many requests wait for their answer."""
-        return len(self._flights) + len(self._questions)
+        return len(self._flights) + len(self._questions) + len(self._again)
 
     def resting(self) -> list[bytes]:
         """Orders that the venue has, or may have, and that nobody waits for an answer about."""
-        flying = {flight.order.order_hash for flight in self._flights}
+        flying = self._flying()
         return [order_hash for order_hash in self.book.open if order_hash not in flying]
+
+    def _flying(self) -> set[bytes]:
+        return {flight.order.order_hash for flight in self._flights}
 
     def turn(self) -> None:
         """Takes what has come back; to be called whenever there is no tick, and now and then."""
@@ -404,13 +423,17 @@ class OrderPath:
         if now_ns < self._next_poll_ns:
             return
         self._next_poll_ns = now_ns + _POLL_NS
-        flying = {flight.order.order_hash for flight in self._flights}
-        for order_hash in tuple(self._inherited):
+        ready = [again for due_ns, again in self._again if due_ns <= now_ns]
+        self._again = [(due_ns, again) for due_ns, again in self._again if due_ns > now_ns]
+        for again in ready:
+            again()
+        left_alone = self._flying() | self._asking
+        for order_hash in self._inherited - left_alone:
             if now_ns - self._asked.get(order_hash, 0) > self._limits.poll_s * 1e9:
                 self._asked[order_hash] = now_ns
-                self.run(self._inherit(order_hash))
+                self.run(alone(self._asking, order_hash, self._inherit(order_hash)))
         for order_hash, order in list(self.book.open.items()):
-            if order_hash in flying:
+            if order_hash in left_alone:
                 continue
             state = self._journal.get(order_hash).state
             settled = state in (OrderState.ACCEPTED, OrderState.OPEN)
@@ -418,7 +441,8 @@ class OrderPath:
             if now_ns - self._asked.get(order_hash, 0) < patience * 1e9:
                 continue
             self._asked[order_hash] = now_ns
-            self.run(self._standing(order) if settled else self._reconcile(order))
+            errand = self._standing(order) if settled else self._reconcile(order)
+            self.run(alone(self._asking, order_hash, errand))
         if len(self._asked) > 2 * len(self.book.open) + 64:
             self._asked = {key: at for key, at in self._asked.items() if key in self.book.open}
 

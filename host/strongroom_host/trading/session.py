@@ -136,7 +136,8 @@ def open_session(
         decisions = stack.enter_context(
             DecisionWriter(path_of_decisions, _record(options, strategy, names, ring.position))
         )
-        writer = IntentWriter(key_index(trader.manifest, options.key), strategy.model_sha256)
+        index = key_index(trader.manifest, options.key)
+        writer = IntentWriter(index, strategy.model_sha256)
         path = OrderPath(
             trader.channel,
             writer,
@@ -147,7 +148,7 @@ def open_session(
             kept,
             templates=options.templates,
         )
-        alive = _alive(options, path, writer, outlet, figures)
+        alive = _alive(options, path, writer, outlet, figures, index)
         loop = TradingLoop(
             ring,
             strategy,
@@ -194,6 +195,7 @@ def _alive(
     writer: IntentWriter,
     outlet: Outlet,
     figures: Figures,
+    slot: int,
 ) -> Alive:
     def beat(heartbeat_id: str) -> bytes:
         return path.sign(writer.heartbeat(heartbeat_id), "heartbeat")
@@ -202,7 +204,7 @@ def _alive(
         return path.sign(writer.cancel_all(), "cancel for the relay to hold")
 
     relay = outlet if isinstance(outlet, RelayClient) else None
-    return Alive(Heartbeats(beat, outlet), relay, cancel, figures, options.alive)
+    return Alive(Heartbeats(beat, outlet), relay, cancel, figures, options.alive, slot)
 
 
 def _check_calls(manifest: Manifest, identity: ClientIdentity, needed: Sequence[str]) -> None:
