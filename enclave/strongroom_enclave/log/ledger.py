@@ -78,7 +78,7 @@ class Ledger:
             return Entry()
         self._full(8)
         opening, boot = token_bytes(32) + record, self._identity.boot.boot_id
-        leaf = Leaf(kind, boot, self._tree.size, at, commitment(opening), public).serialise()
+        leaf = Leaf(kind, boot, self._tree.size, at, commitment(opening), public).spelled()
         self._tree.append(leaf_hash(leaf))
         self._recent.append(entry := Entry(leaf, opening))
         self._kept += _room(entry)

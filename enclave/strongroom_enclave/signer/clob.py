@@ -38,6 +38,7 @@ class Endpoint(Enum):
 
 # Good till cancelled, good till date, fill or kill, fill and kill; numbered from 0, as on the wire.
 OrderType = IntEnum("OrderType", "GTC GTD FOK FAK", start=0)
+_NAMES = tuple(OrderType.__members__)
 
 # Bits of an order intent's flags that say how it rests; the other makes it a market order.
 _POST_ONLY, _DEFER = 2, 4
@@ -121,7 +122,7 @@ class RequestBuilder:
 
     def _order(self, signed: orders.SignedOrder, terms: OrderIntent) -> str:
         """Returns one order's JSON, as `POST /order` has it."""
-        order, kind = signed.order, OrderType(terms.order_type).name
+        order, kind = signed.order, _NAMES[terms.order_type]
         post_only, defer = (_BOOL[bool(terms.flags & bit)] for bit in (_POST_ONLY, _DEFER))
         return (
             f'{{"order":{{"salt":{order.salt},"maker":"{self._maker}","signer":"{self._signer}",'

@@ -21,7 +21,7 @@ from strongroom_enclave.signer import amounts, clob, orders, policy
 from strongroom_enclave.signer.keyring import TradingKey
 from strongroom_enclave.signer.template import fill_template
 
-_TICKS = tuple(amounts.Tick)
+_TICKS, _SIDES = tuple(amounts.Tick), tuple(amounts.Side)
 _MARKET = 1  # bit of an order intent's flags
 _MOST = (1 << 64) - 1  # what a figure of a denial saturates at
 # How many eighths of the log's room each `Kind` may fill with leaves that nobody has read, in the
@@ -71,10 +71,12 @@ class Desk:
         sent = sha256(reply.request).digest() if approved else bytes(32)
         context = intent.argument if intent.kind is Kind.ORDERS else b""  # what decided, if told
         told = replace(reply, request=b"")
-        record = leaves.Decision(name, client, digest, sent, *counted, context, told).serialise()
-        kind, public = leaves.Kind.SIGNED, b""
+        decision = leaves.Decision(name, client, digest, sent, *counted, context, told)
+        # Not read back: all in an approval is of one shape, and proved before (tests compare both).
+        kind, public, record = leaves.Kind.SIGNED, b"", decision.spelled()
         if not approved:
             kind, public = leaves.Kind.DENIED, bytes([reply.rule])
+            record = decision.serialise()
         elif intent.kind is Kind.MODEL:
             kind, digests = leaves.Kind.MODEL, struct.unpack("32s32s32s", intent.argument)
             record = leaves.ModelDecision(client, *digests).serialise()
@@ -120,7 +122,7 @@ class Desk:
 def _proposed(order: OrderIntent, key: TradingKey, posted: int) -> policy.ProposedOrder:
     """Returns the order as the policy judges it, with the amounts that will be signed."""
     compute = amounts.market_amounts if order.flags & _MARKET else amounts.limit_amounts
-    given = compute(amounts.Side(order.side), order.price, order.size, _TICKS[order.tick])
+    given = compute(_SIDES[order.side], order.price, order.size, _TICKS[order.tick])
     exchange = key.engine.exchanges.get(order.token, "")  # none by that name: denied
     return policy.ProposedOrder(*(*astuple(order), exchange, *given, posted))
 
@@ -130,7 +132,7 @@ def _signed(order: policy.ProposedOrder, key: TradingKey) -> orders.SignedOrder:
     account = key.account
     unsigned = orders.Order(
         order.salt or secrets.randbits(53), account.maker, account.signer, order.token,
-        order.maker_amount, order.taker_amount, amounts.Side(order.side), account.signature_type,
+        order.maker_amount, order.taker_amount, _SIDES[order.side], account.signature_type,
         order.timestamp, *key.pinned,
     )  # fmt: skip
     return key.signing.sign_order(unsigned, key.exchanges[order.token], account)

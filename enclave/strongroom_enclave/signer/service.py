@@ -125,7 +125,7 @@ class Service(RoleProcess):
             number = int.from_bytes(data[8:16])
             require(number in self._channels, Code.UNKNOWN_CHANNEL, "channel", "open", number)
             channel, client = self._channels[number]
-            # Not read back: what was decided was, in its record, before it went into the log.
+            # Not read back: a denial was, in its record; an approval has one shape.
             return channel.seal(self._desk.answer(channel.open(data), client).spelled()), True
         except WireError as error:
             return int(error.code).to_bytes(2), False
