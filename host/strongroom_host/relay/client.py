@@ -18,7 +18,7 @@ from strongroom_host.errors import HostError
 from strongroom_host.relay import frames_v2
 from strongroom_host.relay.admission import Gate
 from strongroom_host.relay.conversation import Conversation
-from strongroom_host.relay.errors import ClientMisused, RelayUnreachable
+from strongroom_host.relay.errors import ClientMisused, RelayRefused, RelayUnreachable
 from strongroom_host.relay.fragments import MAX_PIECE
 from strongroom_host.relay.frames_v2 import CLIENT_ID_SIZE, HandshakeKeys
 from strongroom_host.relay.keys import fingerprint
@@ -26,7 +26,8 @@ from strongroom_host.relay.line import Line
 from strongroom_host.relay.messages import MESSAGE_ID_SIZE, Close, HeldState
 from strongroom_host.relay.opening import Opening, SequenceSource
 from strongroom_host.relay.pending import Pending, Timing
-from strongroom_host.relay.reasons import Rejected
+from strongroom_host.relay.reasons import Reason, Rejected
+from strongroom_host.relay.sessions import MAX_AHEAD_NS
 from strongroom_host.venue import MalformedRequest, OutcomeUnknown, VenueResponse
 
 __all__ = ["ClientLimits", "RelayClient"]
@@ -209,6 +210,7 @@ class RelayClient:
 
         Raises:
             MalformedRequest, RelayUnreachable: as `exchange`; nothing was sent.
+            RelayRefused: the deadline is more than a minute ahead; nothing was sent.
             ClientMisused: not a message id, or one that is under way.
         """
         try:
@@ -224,6 +226,8 @@ class RelayClient:
         if identity in self._talk().under_way:
             raise ClientMisused("a message of this id is under way", actual=identity.hex())
         now_ns = self._clock()
+        if deadline_ns - now_ns > MAX_AHEAD_NS:  # which the relay would not even answer
+            raise RelayRefused(Reason.DEADLINE_TOO_FAR, f"{(deadline_ns - now_ns) / 1e9:.0f} s")
         give_up_ns = max(deadline_ns, now_ns) + int(self._limits.answer_s * 1e9)
         try:
             return self._talk().begin(identity, request, deadline_ns, give_up_ns, now_ns)

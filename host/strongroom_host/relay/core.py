@@ -256,13 +256,21 @@ class Core:
     def _refuse(
         self, session: Session, identity: bytes, deadline_ns: int, refusal: Rejected
     ) -> None:
-        """Answers a message that gets no entry. What is certain: see `sessions`."""
+        """Answers a message that gets no entry, where something is certain: see `sessions`.
+
+        Whom there was no room for, and whose deadline is too far ahead, is told nothing: there is
+        no entry that would keep another copy out when there is room again. He asks after his
+        deadline, when nothing can be forwarded any more.
+        """
         self._count(refusal)
-        outcome = Outcome.NOT_SENT
-        if refusal.reason is Reason.MESSAGE_REUSED or (
-            refusal.reason is Reason.EXPIRED and self._now_ns > deadline_ns + RETENTION_NS
-        ):
+        if refusal.reason is Reason.EXPIRED:
+            forgotten = self._now_ns > deadline_ns + RETENTION_NS
+            outcome = Outcome.UNKNOWN if forgotten else Outcome.NOT_SENT
+        elif refusal.reason is Reason.MESSAGE_REUSED:
             outcome = Outcome.UNKNOWN
+        else:
+            self._say(refusal, "a message")
+            return
         failure = Failure(identity, outcome, refusal.reason, str(refusal.actual or ""))
         self._reply(session, failure.pack())
 

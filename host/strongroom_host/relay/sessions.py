@@ -2,7 +2,9 @@
 
 A message id stands for one request within its session. The entry outlives the message's deadline by
 `RETENTION_NS`; after the deadline nothing is forwarded. So an id is never forwarded twice, and for
-an id without an entry it is certain, until the retention is over, that nothing of it was sent.
+an id without an entry it is certain, from its deadline until the retention is over, that nothing of
+it was sent or will be. Before its deadline that is certain of no id without an entry, whatever it
+was refused for: another copy may come when there is room.
 """
 
 from __future__ import annotations

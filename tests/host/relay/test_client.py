@@ -175,6 +175,14 @@ def test_client_ids_have_sixteen_bytes() -> None:
         RelayClient(("127.0.0.1", 9), PSK, Numbers(), host=HOST, client_id=b"short")
 
 
+def test_a_deadline_too_far_ahead_is_refused_at_once(client: RelayClient, wire: Network) -> None:
+    client.open()
+    before = len(wire.seen)
+    with pytest.raises(RelayRefused, match="deadline_too_far"):
+        client.begin(order(), time.monotonic_ns() + 61_000 * MS)
+    assert len(wire.seen) == before
+
+
 def test_message_ids_are_one_messages_own(client: RelayClient, venue: Upstream) -> None:
     deadline = time.monotonic_ns() + 500 * MS
     for wrong in (b"", b"short", b"x" * 17):

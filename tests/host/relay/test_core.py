@@ -375,8 +375,9 @@ def test_what_was_forwarded_is_known_as_long_as_certainty_is_promised() -> None:
 def test_a_deadline_too_far_ahead_is_refused() -> None:
     world = World()
     client = Client(world).enter()
-    got = client.say(Request(ID, world.now + MAX_AHEAD_NS + 1, 0, 1, order()).pack())
-    assert failure(got) == (Outcome.NOT_SENT, Reason.DEADLINE_TOO_FAR)
+    assert client.say(Request(ID, world.now + MAX_AHEAD_NS + 1, 0, 1, order()).pack()) == []
+    assert world.refused() == {"deadline_too_far": 1}
+    assert world.forwarded() == []
 
 
 def test_one_id_for_two_messages_is_noticed() -> None:
@@ -437,8 +438,8 @@ def test_pieces_that_contradict_or_never_end() -> None:
     assert failure(got) == (Outcome.NOT_SENT, Reason.FRAGMENTS_CONTRADICT)
     ids = [b"%016d" % number for number in range(33)]
     said = [client.say(Request(each, deadline, 0, 2, b"a").pack()) for each in ids]
-    assert failure(said[-1]) == (Outcome.NOT_SENT, Reason.FRAGMENTS_FULL)
-    assert not any(said[:-1])
+    assert not any(said)
+    assert world.refused()["fragments_full"] == 1
     world.pass_time(1.1)
     assert client.say(Request(ids[-1], world.now + 1, 0, 2, b"a").pack()) == []
     poll = client.say(Poll(ids[0], deadline, 0, 1).pack())
@@ -504,9 +505,36 @@ def test_messages_are_limited_and_then_refused() -> None:
     client = Client(world).enter()
     for number in range(3):
         client.post(order(), b"%016d" % number)
-    assert failure(client.post(order())) == (Outcome.NOT_SENT, Reason.MESSAGES_FULL)
+    deadline = world.now + 2 * SECOND
+    assert client.say(Request(ID, deadline, 0, 1, order()).pack()) == []
+    assert world.refused() == {"messages_full": 1}
+    world.pass_time(3)
+    assert failure(client.say(Poll(ID, deadline, 0, 1).pack())) == (
+        Outcome.NOT_SENT,
+        Reason.EXPIRED,
+    )
     world.pass_time(40)
     assert whole(client.post(order())) == ANSWER
+
+
+@pytest.mark.parametrize("case", ["no room", "no room for pieces", "too far ahead"])
+def test_nothing_is_forwarded_that_was_said_not_to_be(case: str) -> None:
+    """A copy sent before the refusal was heard may come when there is room again."""
+    limits = SessionLimits(messages=1 if case == "no room" else 9, in_pieces=1)
+    world = World(limits=CoreLimits(session=limits))
+    client = Client(world).enter()
+    total = 1 if case == "no room" else 2
+    client.say(Request(b"o" * 16, world.now + SECOND, 0, total, order(10)).pack())
+    before = len(world.forwarded())
+    deadline = world.now + (65 if case == "too far ahead" else 50) * SECOND
+    pieces = cut(order(2_000 if case == "no room for pieces" else 20), MAX_PIECE)
+    packed = [Request(ID, deadline, n, len(pieces), p).pack() for n, p in enumerate(pieces)]
+    said = [answer for message in packed for answer in client.say(message)]
+    for _ in range(40):
+        world.pass_time(1)
+    said += [answer for message in packed for answer in client.say(message)]
+    assert len(world.forwarded()) == before + 1, "there is room now"
+    assert not any(isinstance(each, Failure) for each in said)
 
 
 def test_draining_refuses_what_is_new_and_answers_what_is_old() -> None:
