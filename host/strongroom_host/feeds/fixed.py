@@ -17,6 +17,8 @@ PLACES: Final = 8
 MAX_FIXED: Final = (1 << 63) - 1
 """What the tick's signed 64 bits hold: 92,233,720,368.54775807."""
 _MAX_TEXT: Final = 40
+_LONGEST: Final = 128
+"""Characters that are looked at: texts are remembered, and zeros at the end have no end."""
 _SCALE: Final[tuple[int, ...]] = tuple(10 ** (PLACES - places) for places in range(PLACES + 1))
 _MAX_MILLIS: Final = ((1 << 64) - 1) // 1_000_000
 
@@ -30,6 +32,8 @@ def fixed8(text: str) -> int:
     Raises:
         Refused: MALFORMED, INEXACT beyond 1e-8, OUT_OF_RANGE beyond 64 bits.
     """
+    if len(text) > _LONGEST:
+        raise Refused(Reason.OUT_OF_RANGE, "a very long number", actual=text[:_MAX_TEXT])
     whole_part, point, part = text.partition(".")
     digits = whole_part + part
     if not (digits.isascii() and digits.isdigit()) or (point and not part):

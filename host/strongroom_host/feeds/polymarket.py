@@ -101,6 +101,7 @@ class Polymarket(Feed[str, Event]):
         }
         self._dumped: dict[int, set[str]] = {}
         self._prints: dict[int, dict[int, int]] = {}
+        self._states: dict[int, tuple[tuple[int, str], dict[int, int]]] = {}
         self._checks = BookChecks(self._suspect, self.counters)
 
     # --- subscriptions ------------------------------------------------------------------------
@@ -120,6 +121,7 @@ class Polymarket(Feed[str, Event]):
     def _forget(self, connection: int) -> None:
         self._dumped.pop(connection, None)
         self._prints.pop(connection, None)
+        self._states.pop(connection, None)
 
     def _unsettle(self) -> None:
         for book in self._books.values():
@@ -177,7 +179,9 @@ class Polymarket(Feed[str, Event]):
         self._ready(connection, received_ns)
         if isinstance(event, PriceChange):
             parts = [(c.asset_id, c.price, c.size, c.side, c.hash) for c in event.price_changes]
-            key = hash((event.timestamp, event.market, *parts))
+            # A level may go and come back within the timestamp's millisecond.
+            content = hash((event.timestamp, event.market, *parts))
+            key = self._state_key(connection, content, event.timestamp)
         elif isinstance(event, Book):
             book = self._books.get(event.asset_id)
             if book is None:
@@ -191,7 +195,8 @@ class Polymarket(Feed[str, Event]):
                     self._base(book, event, connection, received_ns)
                 return
             texts = [(level.price, level.size) for level in (*event.bids, *event.asks)]
-            key = hash((event.asset_id, event.timestamp, event.hash, *texts))
+            content = hash((event.asset_id, event.timestamp, event.hash, *texts))
+            key = self._state_key(connection, content, event.timestamp)
         elif isinstance(event, LastTrade):
             key = self._print_key(connection, event)
         elif isinstance(event, TickSizeChange):
@@ -203,22 +208,21 @@ class Polymarket(Feed[str, Event]):
         self._offer(connection, key, event, received_ns)
 
     def _print_key(self, connection: int, event: LastTrade) -> int:
-        content = hash(
-            (
-                event.asset_id,
-                event.transaction_hash,
-                event.price,
-                event.size,
-                event.side,
-                event.timestamp,
-            )
-        )
+        content = (event.asset_id, event.transaction_hash, event.price, event.size)
         prints = self._prints.setdefault(connection, {})
-        nth = prints.get(content, 0)
-        if len(prints) >= _MANY and content not in prints:
-            del prints[next(iter(prints))]
-        prints[content] = nth + 1
-        return hash((content, nth))
+        return _numbered(prints, hash((*content, event.side, event.timestamp)))
+
+    def _state_key(self, connection: int, content: int, timestamp: str) -> int:
+        """Equal states of one connection in its newest millisecond are several: a level may have
+        gone and come back. Anything equal and older is an echo."""
+        moment = len(timestamp), timestamp
+        newest, states = self._states.get(connection, ((0, ""), {}))
+        if moment < newest:
+            return hash((content, 0))
+        if moment > newest:
+            states = {}
+            self._states[connection] = moment, states
+        return _numbered(states, content)
 
     # --- taking -------------------------------------------------------------------------------
 
@@ -466,6 +470,15 @@ class Polymarket(Feed[str, Event]):
                     millis_ns(event.timestamp),
                     Status.MARKET_RESOLVED,
                 )
+
+
+def _numbered(seen: dict[int, int], content: int) -> int:
+    """The key of an event that came as often as `seen` says, which counts it."""
+    nth = seen.get(content, 0)
+    if len(seen) >= _MANY and content not in seen:
+        del seen[next(iter(seen))]
+    seen[content] = nth + 1
+    return hash((content, nth))
 
 
 def _first_bytes(transaction_hash: str) -> int:

@@ -55,6 +55,7 @@ def test_texts_of_venues(text: str, value: int) -> None:
         ("92233720368.54775808", Reason.OUT_OF_RANGE),
         ("9" * 41, Reason.OUT_OF_RANGE),
         ("9" * 100_000, Reason.OUT_OF_RANGE),
+        ("0.1" + "0" * 100_000, Reason.OUT_OF_RANGE),  # a number, but texts are remembered
     ],
 )
 def test_what_is_no_such_number_is_refused_not_rounded(text: str, reason: Reason) -> None:

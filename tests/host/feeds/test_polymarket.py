@@ -238,6 +238,17 @@ def test_two_equal_prints_are_two_and_their_echoes_none() -> None:
     assert channel.say(trade(), trade(), connection=1) == []
 
 
+def test_a_level_that_goes_and_comes_back_within_a_millisecond_is_back() -> None:
+    channel = Channel().based()
+    channel.open(1)
+    steps = [change(("BUY", "0.47", size), at=2000) for size in ("10", "20", "10")]
+    sizes = [tick.size for step in steps for tick in channel.say(step)]
+    assert sizes == [10 * 10**8, 20 * 10**8, 10 * 10**8]
+    assert [channel.say(step, connection=1) for step in steps] == [[], [], []]  # its echoes
+    channel.say(change(("BUY", "0.46", "1"), at=2001))
+    assert channel.say(steps[1]) == []  # equal, and older than the newest: an echo
+
+
 def test_a_true_hash_passes_and_a_wrong_one_ends_the_epoch() -> None:
     channel = Channel()
     channel.open()
