@@ -274,6 +274,20 @@ def test_a_statement_of_two_accounts_is_refused(site: Site, line: Line) -> None:
     assert read(site, line) is Reason.MALFORMED
 
 
+def test_statements_of_two_accounts_are_refused(site: Site) -> None:
+    """The owner chooses the query's accounts at IBKR, also between two statements of a run."""
+    line, told = site.line("ibkr", checked=False), list[bytes]()
+
+    def switched(body: bytes) -> bytes:
+        told.append(body)
+        return body if len(told) == 1 else body.replace(b'accountId="U', b'accountId="V')
+
+    told_otherwise(line, switched)
+    line.connector.check()
+    assert read(site, line) is Reason.MALFORMED
+    assert len(told) == 2
+
+
 def test_a_document_of_errors_is_their_reason(site: Site) -> None:
     for code, reason in (
         ("1012", Reason.KEY),

@@ -139,7 +139,8 @@ class ibkr(Exchange):  # type: ignore[misc]  # noqa: N801  ccxt has no types, an
         told = [day["toDate"] for day in days if day["fromDate"] == day["toDate"]]
         whole = len(told) == len(days) and told == sorted({*told})
         lost = days and not found.keys() >= self.options["parts"].keys()
-        if lost or not whole or len({day["accountId"] for day in days}) > 1:
+        those = [*days, *(day for one in self._told.values() for day in one["FlexStatement"])]
+        if lost or not whole or len({day["accountId"] for day in those}) > 1:
             raise said.BadResponse("flex")
         kept = Rows()
         for name, *levels in self.options["parts"].values():
