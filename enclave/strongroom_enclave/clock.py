@@ -78,8 +78,7 @@ class Clock:
         if self.fault:
             raise self.fault.with_traceback(None)
         self._read_ns = monotonic_ns
-        if not self._last or age > MAX_AGE_MS:
-            raise ClockStale("age of the last anchor in ms", MAX_AGE_MS, age)
+        ClockStale.unless(self._last and age <= MAX_AGE_MS, "anchor's age in ms", MAX_AGE_MS, age)
         self._told = max(self._told, last_ms + age)
         return self._told
 

@@ -51,8 +51,7 @@ class DataKey:
             SealForged: it is another user's.
         """
         name, secret = unpack_fields(_KEY, unseal(role_key, version, blob), None, 32)
-        if name != user.encode():
-            raise SealForged("data key", "this user's", "another's")
+        SealForged.unless(name == user.encode(), "data key", "this user's", "another's")
         return cls(user, secret)
 
     def name(self, *fields: bytes) -> bytes:

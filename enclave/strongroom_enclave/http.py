@@ -11,7 +11,7 @@ from io import BufferedReader, RawIOBase
 from typing import Any, Final, cast
 
 from msgspec import Struct
-from strongroom_wire.errors import Code, Refused
+from strongroom_wire.errors import Code, Refused, require
 from strongroom_wire.manifest import Egress
 
 # Opens a TLS connection to a venue: `strongroom_enclave.tls.connected` over one to the proxy.
@@ -119,8 +119,7 @@ class Http:
             Refused: VENUE_NOT_ALLOWED for any other host; else as `exchange`.
         """
         host, _, path = url.removeprefix(_SCHEME).partition("/")
-        if not url.startswith(_SCHEME) or host not in self._hosts:
-            raise Refused(Code.VENUE_NOT_ALLOWED, "host", tuple(self._hosts), "another")
+        require(url.startswith(_SCHEME) and host in self._hosts, Code.VENUE_NOT_ALLOWED, "host")
         payload = body.encode()
         fields = {**headers, "Host": host, "Accept-Encoding": "identity"}
         if payload or method != "GET":
@@ -128,8 +127,7 @@ class Http:
         lines = [f"{method} /{path} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in fields.items()]
         plain = all(line.isascii() and line.isprintable() for line in lines)
-        if not plain or lines[0].count(" ") != 2:
-            raise Refused(Code.INTERNAL, "request", "printable ASCII", "other characters")
+        require(plain and lines[0].count(" ") == 2, Code.INTERNAL, "characters of a request")
         request = "\r\n".join(lines).encode() + b"\r\n\r\n" + payload
         kept = self._open.pop(host, None)
         try:

@@ -24,8 +24,8 @@ def role_key(platform_secret: bytes, share: bytes, owner_root: bytes, role: Role
     Raises:
         Malformed: a half that is not 32 bytes long.
     """
-    if not len(platform_secret) == len(share) == 32:
-        raise Malformed("sealing secrets", "32 bytes each", (len(platform_secret), len(share)))
+    sizes = len(platform_secret), len(share)
+    Malformed.unless(sizes == (32, 32), "sealing secrets", "32 bytes each", sizes)
     info = pack(b"strongroom/sealing/v1", owner_root, bytes([role]))
     return HKDF(SHA256(), length=32, salt=None, info=info).derive(platform_secret + share)
 

@@ -63,8 +63,7 @@ class Bundle(Struct, Canonical, frozen=True):
 
     def __post_init__(self) -> None:
         order = [entry.role for entry in self.roles]
-        if order != sorted(set(order)):
-            raise Malformed("bundle roles", "each once, ascending", order)
+        Malformed.unless(order == sorted(set(order)), "bundle roles", "each once, ascending", order)
 
     @property
     def commitment(self) -> bytes:

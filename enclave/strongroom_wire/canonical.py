@@ -48,12 +48,10 @@ class Canonical:
             TooLarge: above `longest`.
             Malformed: another layout, or another spelling than this module's.
         """
-        if len(data) > cls.longest:
-            raise TooLarge(cls.__name__, cls.longest, len(data))
+        TooLarge.unless(len(data) <= cls.longest, cls.__name__, cls.longest, len(data))
         try:
             value = cls.read(data)
         except (DecodeError, UnicodeDecodeError):  # chained, it would show what it read
             raise Malformed(cls.__name__, "its schema", "another") from None
-        if value.spelled() != data:
-            raise Malformed(cls.__name__, "the canonical spelling", "another")
+        Malformed.unless(value.spelled() == data, cls.__name__, "the canonical spelling", "another")
         return value

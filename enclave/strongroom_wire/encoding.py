@@ -31,17 +31,15 @@ def unpack(domain: bytes, data: bytes, *, limit: int = MAX_STATEMENT) -> list[by
         TooLarge: `data` exceeds `limit`; checked before anything is copied.
         Malformed: another domain, a field that overruns the end, or trailing bytes.
     """
-    if len(data) > limit:
-        raise TooLarge("statement", limit, len(data))
+    TooLarge.unless(len(data) <= limit, "statement", limit, len(data))
     prefix = struct.pack(">H", len(domain)) + domain
-    if not data.startswith(prefix):
-        raise Malformed("domain", domain, data[2 : 2 + len(domain)])
+    Malformed.unless(data.startswith(prefix), "domain", prefix, data[: len(prefix)])
     fields, at = [], len(prefix)
     while at < len(data):
         start = at + 4
         at = start + int.from_bytes(data[at:start], "big")
-        if at > len(data):  # also when the length itself is cut short, as then start is
-            raise Malformed("field", f"end at {at}", len(data))
+        # Also when the length itself is cut short, as then start is.
+        Malformed.unless(at <= len(data), "end of a field", at, len(data))
         fields.append(data[start:at])
     return fields
 
@@ -57,10 +55,9 @@ def unpack_fields(
         TooLarge, Malformed: as `unpack`, or another number of fields, or a field of another size.
     """
     fields = unpack(domain, data, limit=limit)
-    lengths = [len(field) for field in fields[: len(sizes) + 1 - more]]
-    wanted = [n if size is None else size for size, n in zip(sizes, lengths, strict=False)]
-    if len(lengths) != len(sizes) or lengths != wanted:
-        raise Malformed(domain.decode(), f"field sizes {sizes}", lengths)
+    found = [len(field) for field in fields[: len(sizes) + 1 - more]]
+    wanted = [n if size is None else size for size, n in zip(sizes, found, strict=False)]
+    Malformed.unless(len(sizes) == len(found) and found == wanted, domain.decode(), sizes, found)
     return fields
 
 
@@ -73,8 +70,7 @@ def emit(value: object, data: bytes, parse: Callable[[bytes], object]) -> bytes:
     Raises:
         WireError: as `parse` does; `Malformed` if the encoding stands for another value.
     """
-    if parse(data) != value:
-        raise Malformed(type(value).__name__, "fields of the documented sizes", "others")
+    Malformed.unless(parse(data) == value, type(value).__name__, "what parses back", "another")
     return data
 
 
@@ -100,6 +96,5 @@ def uint(field: bytes, size: int) -> int:
     Raises:
         Malformed: the field has another length.
     """
-    if len(field) != size:
-        raise Malformed("integer field", f"{size} bytes", len(field))
+    Malformed.unless(len(field) == size, "bytes of an integer field", size, len(field))
     return int.from_bytes(field, "big")

@@ -64,6 +64,12 @@ class Compared(Exception):
         super().__init__(what + compared)
         self.what, self.expected, self.actual = what, expected, actual
 
+    @classmethod
+    def unless(cls, holds: object, what: str, expected: object, actual: object) -> None:
+        """Raises this error unless something holds."""
+        if not holds:
+            raise cls(what, expected, actual)
+
 
 class WireError(Compared):
     """Root of this package's errors; `code` is what may leave the enclave."""

@@ -24,7 +24,7 @@ from msgspec import Struct, structs
 
 from strongroom_wire.canonical import B32, U64, Canonical
 from strongroom_wire.encoding import digest, emit, pack, u64
-from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge
+from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge, require
 
 # Upper bound of a whole frame in bytes; the longest reply cancels 1000 orders (69 kB).
 MAX_FRAME = 128 * 1024
@@ -137,8 +137,7 @@ class Intent(Struct, frozen=True):
             Malformed: too short, unknown kind or enum value, padding not zero, or a number of
                 orders or length of argument that the kind does not have.
         """
-        if len(data) < INTENT.size:
-            raise Malformed("intent", f"{INTENT.size} bytes", len(data))
+        Malformed.unless(len(data) >= INTENT.size, "intent", INTENT.size, len(data))
         number, count, key, zero, timestamp, deadline = INTENT.unpack_from(data)
         if zero or not (kind := _KINDS.get(number)):
             raise Malformed("intent head", "a known kind and zero padding", data[:8].hex())
@@ -249,13 +248,11 @@ class SealedChannel:
             Refused: BAD_SEQUENCE for a replayed, reordered or missing frame; BAD_SIGNATURE when the
                 tag does not verify. The channel's state is unchanged by a refused frame.
         """
-        if len(frame) > MAX_FRAME:
-            raise TooLarge("frame", MAX_FRAME, len(frame))
+        TooLarge.unless(len(frame) <= MAX_FRAME, "frame", MAX_FRAME, len(frame))
         header = _HEADER.pack(b"SRF1", self._receives, self.channel, self._received)
         if len(frame) < _OVERHEAD or frame[:16] != header[:16]:
             raise Malformed("frame header", header[:16].hex(), frame[:16].hex())
-        if frame[16:24] != header[16:]:
-            raise Refused(Code.BAD_SEQUENCE, "frame", self._received, frame[16:24].hex())
+        require(frame[16:24] == header[16:], Code.BAD_SEQUENCE, "frame", header, frame[:24])
         try:
             plaintext = self._in.decrypt(b"\0\0\0\0" + header[16:], frame[24:], header)
         except InvalidTag as error:

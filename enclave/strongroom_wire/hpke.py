@@ -21,8 +21,7 @@ def open_sealed(sealed: bytes, key: X25519PrivateKey, info: bytes) -> bytes:
         Malformed: too short to be a ciphertext.
         BadSignature: sealed to another key, another boot, role or purpose, or altered.
     """
-    if len(sealed) < _OVERHEAD:
-        raise Malformed("HPKE ciphertext", f"{_OVERHEAD} bytes or more", len(sealed))
+    Malformed.unless(len(sealed) >= _OVERHEAD, "HPKE ciphertext", _OVERHEAD, len(sealed))
     try:
         return SUITE.decrypt(sealed, key, info)
     except (InvalidTag, ValueError) as error:

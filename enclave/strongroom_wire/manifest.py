@@ -23,6 +23,7 @@ MANIFEST_DOMAIN = b"strongroom/manifest/v1"
 OWNER_CHANGE_DOMAIN = b"strongroom/owner-change/v1"
 MAX_MANIFEST = 256 * 1024
 _HOUR_MS = 3_600_000
+_require = ManifestInvalid.unless
 _AMOUNT = re.compile(r"[0-9]{1,14}(\.[0-9]{1,6})?")
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
@@ -222,14 +223,12 @@ class Manifest(_Strict, frozen=True):
             TooLarge: above 256 KiB.
             ManifestInvalid: not this schema, not canonical, or contradicting itself.
         """
-        if len(data) > MAX_MANIFEST:
-            raise TooLarge("manifest", MAX_MANIFEST, len(data))
+        TooLarge.unless(len(data) <= MAX_MANIFEST, "manifest", MAX_MANIFEST, len(data))
         try:
             manifest = msgspec.json.decode(data, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ManifestInvalid(f"manifest: {error}") from error
-        if manifest.serialise() != data:
-            raise ManifestInvalid("manifest bytes", "the canonical form", "another spelling")
+        _require(manifest.serialise() == data, "manifest bytes", "the canonical form", "another")
         manifest.check()
         return manifest
 
@@ -320,8 +319,8 @@ def micro(amount: Decimal) -> int:
     """
     # The pattern comes first: it bounds digits and exponent, so that scaling is exact and cheap.
     scaled = int(amount.scaleb(6)) if _AMOUNT.fullmatch(str(amount)) else -1
-    if not 0 <= scaled < 1 << 64:
-        raise ManifestInvalid("amount", "0 to 18446744073709.551615, plain", str(amount)[:80])
+    fits = 0 <= scaled < 1 << 64
+    _require(fits, "amount", "0 to 18446744073709.551615, plain", str(amount)[:80])
     return scaled
 
 
@@ -343,8 +342,3 @@ def _check_key(key: Key, venues: set[str]) -> None:
         _require(0 < low <= high < 10**6, where, "0 < min_price <= max_price < 1", market.token)
         _require(int(market.token) < 1 << 256, where, "a uint256 token", market.token)
         _require(len(set(market.sides)) == len(market.sides), where, "each side once", market.sides)
-
-
-def _require(holds: bool, what: str, expected: object, actual: object) -> None:
-    if not holds:
-        raise ManifestInvalid(what, expected, actual)

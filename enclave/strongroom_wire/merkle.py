@@ -40,8 +40,7 @@ class Frontier:
             Malformed: not one hash of 32 bytes for each bit of `size`, a number from 0 to 2**64-1.
         """
         sizes = [len(each) for each in hashes]
-        if sizes != [32] * uint(u64(size), 8).bit_count():
-            raise Malformed("frontier", f"{size.bit_count()} hashes of 32 bytes", sizes)
+        Malformed.unless(sizes == [32] * uint(u64(size), 8).bit_count(), "frontier", size, sizes)
         self.size, self.hashes = size, hashes
 
     @property
@@ -61,8 +60,7 @@ class Frontier:
             Malformed: `leaf` is no hash of 32 bytes, or the tree is full.
         """
         size = self.size + 1
-        if len(leaf) != 32 or size >> 64:
-            raise Malformed("leaf hash", "32 bytes, below 2**64 leaves", len(leaf))
+        Malformed.unless(len(leaf) == 32 and not size >> 64, "leaf hash", "32 bytes", len(leaf))
         kept = size.bit_count() - 1
         for left in reversed(self.hashes[kept:]):  # the subtrees that this leaf completes
             leaf = node_hash(left, leaf)

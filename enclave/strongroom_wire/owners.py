@@ -65,10 +65,9 @@ class Statement(Struct, frozen=True):
             TooLarge: above `MAX_STATEMENT`, or more signatures than owners can exist.
         """
         payload, *rest = unpack_fields(_STATEMENT, data, None, more=True)
-        if len(rest) > MAX_OWNERS:
-            raise TooLarge("signatures", MAX_OWNERS, len(rest))
-        if not payload or any(len(s) != 96 for s in rest):
-            raise Malformed("statement", "a payload, 96-byte signatures", [len(s) for s in rest])
+        TooLarge.unless(len(rest) <= MAX_OWNERS, "signatures", MAX_OWNERS, len(rest))
+        sized = payload and all(len(signature) == 96 for signature in rest)
+        Malformed.unless(sized, "statement", "a payload, 96-byte signatures", "another layout")
         return cls(payload, tuple(Signature(s[:32], s[32:]) for s in rest))
 
 
@@ -79,10 +78,9 @@ class Owners(Struct, frozen=True):
     quorum: int
 
     def __post_init__(self) -> None:
-        sizes = {len(key) for key in self.keys}
         distinct = len(set(self.keys)) == len(self.keys) <= MAX_OWNERS
-        if not distinct or not 1 <= self.quorum <= len(self.keys) or sizes != {32}:
-            raise Malformed("owners", "1 to 32 distinct keys of 32 bytes, a quorum of them", self)
+        sized = {len(key) for key in self.keys} == {32} and 1 <= self.quorum <= len(self.keys)
+        Malformed.unless(distinct and sized, "owners", "1 to 32 keys, a quorum of them", self)
 
     @property
     def root(self) -> bytes:
@@ -105,6 +103,5 @@ class Owners(Struct, frozen=True):
             if signature.key in self.keys:
                 verify_signature(signature.key, signature.value, message)
                 signed.add(signature.key)
-        if len(signed) < needed:
-            raise QuorumMissing("owner signatures", needed, len(signed))
+        QuorumMissing.unless(len(signed) >= needed, "owner signatures", needed, len(signed))
         return statement.payload

@@ -60,10 +60,9 @@ class Permit(Struct, Canonical, frozen=True):
         for role in (Role.SIGNER, Role.RECORD):
             self.continues(role)
         for head in (self.abandons, self.record_abandons):
-            if not head.size and head != EMPTY_LOG:
-                raise Malformed("abandoned head", EMPTY_LOG, head)
-        if len({budget.key for budget in self.budgets}) != len(self.budgets):
-            raise Malformed("permit budgets", "each key once", "a repetition")
+            Malformed.unless(head.size or head == EMPTY_LOG, "abandoned head", EMPTY_LOG, head)
+        keys = [budget.key for budget in self.budgets]
+        Malformed.unless(len(set(keys)) == len(keys), "permit budgets", "each key once", keys)
 
     def continues(self, role: Role) -> Frontier:
         """Returns the log of a role that this boot continues."""

@@ -222,5 +222,5 @@ def test_the_two_refusals_are_typed() -> None:
     client, enclave = _pair()
     frame = client.seal(b"x")
     with pytest.raises(Refused) as caught:
-        enclave.open(frame[:16] + struct.pack(">Q", 5) + frame[24:])
-    assert (caught.value.expected, caught.value.actual) == (0, struct.pack(">Q", 5).hex())
+        enclave.open((other := frame[:16] + struct.pack(">Q", 5)) + frame[24:])
+    assert (caught.value.expected, caught.value.actual) == (frame[:24], other)

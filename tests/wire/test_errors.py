@@ -83,3 +83,15 @@ def test_an_error_says_what_was_expected_and_what_came() -> None:
     assert str(Refused(Code.BUSY, "enrolment", "one at a time", "another")) == (
         "enrolment: expected one at a time, got another"
     )
+
+
+@pytest.mark.parametrize("holds", [True, 1, "text", [0]])
+def test_a_check_that_holds_raises_nothing(holds: object) -> None:
+    TooLarge.unless(holds, "statement", 1, 1)
+
+
+@pytest.mark.parametrize("holds", [False, 0, "", None, []])
+def test_a_check_that_does_not_hold_raises_its_own_error(holds: object) -> None:
+    with pytest.raises(TooLarge) as caught:
+        TooLarge.unless(holds, "statement", 1, 2)
+    assert (caught.value.what, caught.value.expected, caught.value.actual) == ("statement", 1, 2)

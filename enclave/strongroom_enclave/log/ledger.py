@@ -12,7 +12,7 @@ from secrets import token_bytes
 
 from strongroom_wire.bundle import LogHead, Role
 from strongroom_wire.checkpoint import checkpoint_text, log_origin
-from strongroom_wire.errors import Code, Refused, require
+from strongroom_wire.errors import Code, require
 from strongroom_wire.leaves import Kind, Leaf, commitment
 from strongroom_wire.merkle import Frontier, leaf_hash
 from strongroom_wire.pages import Entry, LogPage
@@ -63,8 +63,9 @@ class Ledger:
         Raises:
             Refused: BUSY, when more waits for the log to open, or to be read, than has room.
         """
-        if len(self._waiting) >= _WAITING or self._full(eighths):
-            raise Refused(Code.BUSY, "leaves that nobody has read", _KEPT, "more")
+        require(
+            len(self._waiting) < _WAITING and not self._full(eighths), Code.BUSY, "unread leaves"
+        )
 
     def append(
         self, kind: Kind, record: bytes, public: bytes = b"", at: int | None = None

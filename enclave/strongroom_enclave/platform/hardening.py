@@ -99,8 +99,7 @@ def confine() -> None:
     if sys.platform != "linux":
         return
     machine = os.uname().machine
-    if machine not in _CALLS:
-        raise HardeningFailed("architecture", list(_CALLS), machine)
+    HardeningFailed.unless(machine in _CALLS, "architecture", list(_CALLS), machine)
     architecture, execve, execveat, sock = _CALLS[machine]
     program = b"".join(
         struct.pack("=HBBI", *instruction)

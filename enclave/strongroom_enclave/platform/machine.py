@@ -67,8 +67,8 @@ def heartbeat() -> None:
     """
     with connect(_HEARTBEAT_PORT) as sock:
         sock.sendall(_HEARTBEAT)
-        if (answer := sock.recv(1)) != _HEARTBEAT:
-            raise PlatformError("heartbeat", _HEARTBEAT, answer)
+        answer = sock.recv(1)
+        PlatformError.unless(answer == _HEARTBEAT, "heartbeat", _HEARTBEAT, answer)
 
 
 def listen(port: int) -> socket:

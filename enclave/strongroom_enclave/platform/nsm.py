@@ -83,8 +83,7 @@ class NsmPlatform:
         the launch does no harm, and neither does asking twice.
         """
         answer = self._call("LockPCRs", {"range": upto})
-        if answer != "LockPCRs":
-            raise MalformedResponse("answer", "LockPCRs", type(answer))
+        MalformedResponse.unless(answer == "LockPCRs", "answer", "LockPCRs", type(answer))
 
     def now_ms(self) -> int:
         """Returns the timestamp of a document made for this call, in milliseconds since 1970.
@@ -172,6 +171,6 @@ def _decode(data: bytes) -> object:
         item: object = cbor2.CBORDecoder(source, allow_duplicate_keys=False).decode()
     except Exception as error:  # cbor2 names its own; nothing else may pass either
         raise MalformedResponse("CBOR", "one item", type(error)) from error
-    if source.tell() != len(data) or len(data) > MAX_RESPONSE:
-        raise MalformedResponse("bytes of the CBOR item", source.tell(), len(data))
+    whole = source.tell() == len(data) <= MAX_RESPONSE
+    MalformedResponse.unless(whole, "bytes of the CBOR item", source.tell(), len(data))
     return item

@@ -73,8 +73,7 @@ def market_amounts(side: Side, price: int, amount: int, tick: Tick) -> Amounts:
     cash = _checked(price, amount, tick)
     shares = cash * ONE // price
     shares -= shares % _AMOUNT_UNIT[tick]
-    if shares >> 64:
-        raise errors.AmountOutOfRange("shares", "below 2**64 millionths", shares)
+    errors.AmountOutOfRange.unless(not shares >> 64, "millionths of a share", "64 bits", shares)
     return Amounts(cash, shares)
 
 

@@ -36,16 +36,15 @@ class ApiCredential:
     _mac: hmac.HMAC = field(init=False, repr=False)
 
     def __post_init__(self, secret: str) -> None:
-        if not _API_KEY.fullmatch(self.api_key):
-            raise errors.ApiKeyMalformed("API key", _API_KEY.pattern, "something else")
-        if not _PASSPHRASE.fullmatch(self.passphrase):
-            raise errors.PassphraseMalformed("passphrase", _PASSPHRASE.pattern, "something else")
+        named, spelled = _API_KEY.fullmatch(self.api_key), _PASSPHRASE.fullmatch(self.passphrase)
+        errors.ApiKeyMalformed.unless(named, "API key", _API_KEY.pattern, "another")
+        errors.PassphraseMalformed.unless(spelled, "passphrase", _PASSPHRASE.pattern, "another")
         try:
             raw = urlsafe_b64decode(secret)  # skips what is not base64: hence the comparison
         except ValueError:
             raw = b""
-        if not 16 <= len(raw) <= 64 or urlsafe_b64encode(raw).decode() != secret:
-            raise errors.SecretMalformed("API secret", "16 to 64 bytes in base64url", "another")
+        canonical = 16 <= len(raw) <= 64 and urlsafe_b64encode(raw).decode() == secret
+        errors.SecretMalformed.unless(canonical, "API secret", "16 to 64 bytes, base64url", "other")
         object.__setattr__(self, "_mac", hmac.new(raw, digestmod="sha256"))
 
     def l2_signature(self, timestamp: int, method: str, path: str, body: str) -> str:

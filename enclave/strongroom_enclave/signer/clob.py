@@ -148,8 +148,7 @@ class RequestBuilder:
 
 def _text(what: str, pattern: re.Pattern[str], value: bytes) -> str:
     text = value.decode("ascii", "replace")
-    if not pattern.fullmatch(text):
-        raise errors.TextMalformed(what, pattern.pattern, text)
+    errors.TextMalformed.unless(pattern.fullmatch(text), what, pattern.pattern, text)
     return text
 
 

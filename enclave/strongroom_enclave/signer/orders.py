@@ -45,8 +45,7 @@ class Order(Struct, frozen=True, gc=False):
     builder: bytes
 
     def __post_init__(self) -> None:
-        if self.salt >> 53:
-            raise errors.FieldOutOfRange("salt", "an unsigned integer of 53 bits", self.salt)
+        errors.FieldOutOfRange.unless(not self.salt >> 53, "salt", "53 bits", self.salt)
 
     def struct_hash(self) -> bytes:
         """Returns hashStruct(Order), 32 bytes: the same for every exchange."""
@@ -91,8 +90,7 @@ class Account(Struct, frozen=True):
         """
         expected = (self.key, self.maker, self.signer, self.signature_type)
         actual = (key, order.maker, order.signer, order.signature_type)
-        if expected != actual:
-            raise errors.AccountMismatch("key, maker, signer, signature type", expected, actual)
+        errors.AccountMismatch.unless(expected == actual, "order's account", expected, actual)
 
 
 class SignedOrder(Struct, frozen=True, gc=False):

@@ -128,8 +128,7 @@ class PolicyEngine:
             Malformed: there is no order.
             Exception: a rule or the clock is broken: whatever it was, nothing is approved.
         """
-        if not orders:
-            raise Malformed("batch", "an order", "none")
+        Malformed.unless(orders, "batch", "an order", "none")
         try:
             self.now, self.clock_off, self.exposure = max(self.now, clock_now()), 0, 0
         except ClockFault as error:

@@ -36,15 +36,13 @@ def fill_template(template: bytes, offsets: Sequence[int], request: bytes) -> by
         TemplateMismatch: another length, or a difference outside the holes.
     """
     holes = [match.span() for hole in (_SIGNATURE, _HMAC) for match in hole.finditer(request)]
-    if list(offsets) != (expected := [start for start, _ in holes]):
-        raise errors.HoleMismatch("hole offsets", expected, list(offsets))
-    if len(template) != len(request):
-        raise errors.TemplateMismatch("template length", len(request), len(template))
+    expected, given, size = [start for start, _ in holes], list(offsets), len(request)
+    errors.HoleMismatch.unless(given == expected, "hole offsets", expected, given)
+    errors.TemplateMismatch.unless(len(template) == size, "template", size, len(template))
     blank = bytearray(request)
     for start, end in holes:
         blank[start:end] = zeros = b"0" * (end - start)
-        if template[start:end] != zeros:
-            raise errors.HoleNotZeroed("hole", f"zeros from {start} to {end}", "other bytes")
-    if not compare_digest(template, blank):
-        raise errors.TemplateMismatch("outside the holes", "the approved request", "other bytes")
+        errors.HoleNotZeroed.unless(template[start:end] == zeros, "hole", "zeros", (start, end))
+    same = compare_digest(template, blank)
+    errors.TemplateMismatch.unless(same, "outside the holes", "the approved request", "another")
     return request
