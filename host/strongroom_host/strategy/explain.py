@@ -100,6 +100,7 @@ class _Again:
         self._model = session.model_sha256
         self._strategy, self._ticks = strategy, iter(tape)
         self._last = self._told = self._decided = 0
+        self._arrived: int | None = None  # when the last tick did, unless a gap was told since
         # What came before the session, or was lost to it, though the tape may have it.
         self._passed = session.after
         self._made: list[Decision] = []
@@ -114,6 +115,7 @@ class _Again:
                     self._until(record.after)
                     self._nothing_more()
                     self._inputs.gap(record.missed, record.feed)
+                    self._arrived = None
                     if not record.feed:
                         self._passed = record.after + record.missed
                     if self._strategy is not None:
@@ -145,7 +147,7 @@ class _Again:
             if view.sequence <= self._passed:
                 continue
             self._nothing_more()
-            self._last = view.sequence
+            self._last, self._arrived = view.sequence, view.received_ns
             self._told += 1
             self._inputs.tick(view)
             if self._strategy is not None:
@@ -173,6 +175,13 @@ class _Again:
                 expected=recorded.inputs_digest.hex(),
                 actual=digest.hex(),
                 remedy="take the tape of that session; one tick or outcome that differs shows here",
+            )
+        arrived = record.received_ns if self._arrived is None else self._arrived
+        if (record.tick, record.received_ns) != (self._last, arrived):
+            raise NotReproduced(
+                f"{where} names another tick than the last one before it, or another time of it",
+                expected=f"tick {self._last}, arrived at {arrived}",
+                actual=f"tick {record.tick}, arrived at {record.received_ns}",
             )
         if record.number != self._decided or record.model_sha256 != self._model:
             raise NotReproduced(

@@ -45,6 +45,8 @@ class TapeReader:
             raise
         mark = Mark.newest(self._whole)
         room = (len(self._whole) - FIRST_TICK) // SIZE
+        if verify and room and not mark.count:  # there is one before the first tick
+            raise self._damaged("neither of its marks holds", "ticks that nobody vouches for")
         if mark.ticks > room:
             raise self._damaged("ticks that were on the disk are missing", f"{room} ticks", mark)
         self.synced = mark.ticks

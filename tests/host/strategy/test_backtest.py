@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from strongroom_host.strategy.backtest import Result, backtest
 from strongroom_host.strategy.decisions import (
     DecisionRecord,
@@ -194,9 +195,14 @@ def _size(lines: list[dict[str, object]]) -> None:
     parameters["size"] = 5
 
 
+def _sooner(lines: list[dict[str, object]]) -> None:
+    next(line for line in lines if line["record"] == "decision")["received_ns"] = 5
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (_sooner, "another time"),
         (_digest, "other inputs"),
         (_price, "made otherwise"),
         (_gone, "not on the record"),
@@ -222,6 +228,19 @@ def test_a_record_that_was_touched_shows(
     with pytest.raises(NotReproduced, match=words) as caught:
         explain(told, read, tape, strategy)
     assert caught.value.exit_status == 3
+
+
+def test_a_second_decision_at_a_tick_names_that_tick(tape: TapeReader) -> None:
+    _, records = run("baseline", tape)
+    at = max(n for n, each in enumerate(records) if isinstance(each, DecisionRecord))
+    last = records[at]
+    assert isinstance(last, DecisionRecord)
+    told = session("baseline", tape)
+    again = replace(last, number=last.number + 1)
+    assert explain(told, [*records[: at + 1], again], tape).decisions == again.number
+    for forged in (replace(again, tick=1), replace(again, received_ns=5)):
+        with pytest.raises(NotReproduced, match="another tick"):
+            explain(told, [*records[: at + 1], forged], tape)
 
 
 @pytest.mark.parametrize("place", [0, 500, 2500])

@@ -152,6 +152,19 @@ def test_any_bit_that_changed_shows(tmp_path: Path) -> None:
     assert len(prices(path)) == 20
 
 
+def test_ticks_without_any_mark_are_vouched_for_by_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "x.tape"
+    write(path, 5)
+    data = bytearray(path.read_bytes())
+    for at in MARKS_AT:
+        data[at : at + 24] = bytes(24)
+    data[FIRST_TICK + 64 + 24] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(TapeDamaged, match="marks"):
+        prices(path)
+    assert len(prices(path, verify=False)) == 5
+
+
 def test_damaged_ticks_can_be_read_when_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "x.tape"
     write(path, 3)
