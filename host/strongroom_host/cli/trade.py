@@ -149,7 +149,9 @@ def run_command(
         loop = session.loop
 
         def state() -> str:
-            return state_words(loop.gate, loop.path.book, session.alive.trouble)
+            return state_words(
+                loop.gate, loop.path.book, session.alive.trouble or loop.path.withheld
+            )
 
         live = sys.stdout.isatty() and not plain
         view: PlainLines | PipedView = (
@@ -202,7 +204,7 @@ def _report(session: Session, named: Path | None) -> None:
         f"{counters[Counter.TICKS]:,} ticks, {counters[Counter.DECISIONS]} decisions:"
         f" {counters[Counter.SENT]} orders sent, {counters[Counter.FILLS]} fills,"
         f" {counters[Counter.DENIED]} denied, {counters[Counter.HELD]} held back;"
-        f" nothing is open; tick to sent p50 {shown(stages[Stage.OUT].at(0.5))}"
+        f" nothing is open; tick to sent p50 {shown(stages[Stage.OUT].at(0.5) or None)}"
     )
     print_budget("where the time went", budget(stages), explained=False)
     if named is None:

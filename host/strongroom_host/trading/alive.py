@@ -81,7 +81,8 @@ class Alive:
     @property
     def trouble(self) -> str:
         """What went wrong last; empty while all is well."""
-        return self._trouble or self._heartbeats.state.trouble
+        beating = self._heartbeats.state
+        return self._trouble or (beating.trouble if beating.failures else "")
 
     def turn(self, now_ns: int) -> None:
         """Does what is due."""

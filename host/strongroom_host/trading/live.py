@@ -79,7 +79,7 @@ class PlainLines:
         self._due_ns = now_ns + _SUMMARY_NS
         counters = self._figures.counters
         counts = ", ".join(f"{name} {counters[key]}" for name, key in COUNTS)
-        whole = self._figures.stages[Stage.OUT].at(0.5)
+        whole = self._figures.stages[Stage.OUT].at(0.5) or None
         ticks = f"{counters[Counter.TICKS]} ticks"
         self._write(f"{self._state()}; {ticks}, {counts}; tick -> request out p50 {shown(whole)}")
 

@@ -122,6 +122,7 @@ class OrderPath:
         events: What the strategy is to be told, in order; the loop takes them from here.
         released: Instruments in which no order is under way any more; likewise.
         troubles: What went wrong with questions, in words.
+        withheld: Why the last signed order did not leave; empty once one did.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class OrderPath:
         self.events: deque[OrderEvent] = deque()
         self.released: deque[int] = deque()
         self.troubles: deque[str] = deque(maxlen=32)
+        self.withheld = ""
         self._flights: list[_Flight] = []
         self._questions: list[_Question] = []
         self._asked: dict[bytes, int] = {}
@@ -228,6 +230,7 @@ class OrderPath:
             self._not_sent(order, signed, error)
             return
         begun_ns = monotonic_ns()
+        self.withheld = ""
         stages[Stage.FRAME].record(perf_counter_ns() - journalled)
         stages[Stage.OUT].record(begun_ns - received_ns)
         self._figures.count(Counter.SENT)
@@ -235,6 +238,7 @@ class OrderPath:
 
     def _not_sent(self, order: TrackedOrder, signed: SignedRequest, error: HostError) -> None:
         record_outcome(self._journal, signed, error)
+        self.withheld = f"#{order.number} not sent: {error}"
         self.events.append(self.book.not_sent(order, monotonic_ns()))
         self.released.append(order.intent.instrument)
 

@@ -251,6 +251,7 @@ def test_what_the_keeper_does_not_keep_is_not_sent(world: World) -> None:
     world.decide(buy())
     world.run(lambda: bool(world.strategy.events))
     assert world.strategy.outcomes() == ["NOT_SENT"]
+    assert "not sent: not kept in the log" in world.path.withheld
     assert world.journal.entries()[0].state is OrderState.UNSENT
     world.path._kept = None
     world.decide(buy())

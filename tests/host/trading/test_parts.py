@@ -4,8 +4,11 @@ from decimal import Decimal
 
 import pytest
 from strongroom_host.contract.frames import intent_bytes
+from strongroom_host.latency.stats import Figures
+from strongroom_host.relay.heartbeats import Beating, Heartbeats, UnderWay
 from strongroom_host.ring.tick import Side
 from strongroom_host.strategy.port import Intent, OrderType, Outcome, Reason
+from strongroom_host.trading.alive import Alive, AliveLimits
 from strongroom_host.trading.errors import MarketUnknown
 from strongroom_host.trading.gate import Gate, GateLimits, Held
 from strongroom_host.trading.intents import IntentWriter
@@ -30,6 +33,25 @@ def key(*tokens: int) -> manifest.Key:
     limits = (Decimal(100), (), 100, 0, 60, "00" * 32, "00" * 32)
     policy = manifest.Policy(markets, ("GTC",), *limits)
     return manifest.Key("main", "generate", "eoa", "", 137, "clob.testnet", False, policy)
+
+
+# --- switches ---------------------------------------------------------------------------------
+
+
+def test_trouble_that_is_over_is_not_shown() -> None:
+    def none(_: str = "") -> bytes:
+        raise AssertionError("nothing is sent here")
+
+    class NoSender:
+        def begin(self, request: bytes, deadline_ns: int) -> UnderWay:
+            raise AssertionError((request, deadline_ns))
+
+    heartbeats = Heartbeats(none, NoSender())
+    alive = Alive(heartbeats, None, none, Figures(), AliveLimits())
+    heartbeats.state = Beating(4, 1, "400: another id was expected")
+    assert alive.trouble
+    heartbeats.state = Beating(5, 0, "400: another id was expected")
+    assert not alive.trouble
 
 
 # --- intents ------------------------------------------------------------------------------------
