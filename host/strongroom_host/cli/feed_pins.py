@@ -71,10 +71,18 @@ def shown_chain(
             return verified_chain(tls)
     except ssl.SSLCertVerificationError as error:
         raise HostUnreachable(
-            f"{name} did not prove its name", expected="a certificate", actual=error.verify_message
+            f"{name} did not prove its name",
+            expected="a certificate for it under a trusted root",
+            actual=error.verify_message,
+            remedy="a test venue's root is named with --ca (in the feeds' file: cafile); otherwise"
+            " somebody may be in between",
         ) from error
     except OSError as error:
-        raise HostUnreachable(f"no TLS connection to {name}:{port}", actual=error) from error
+        raise HostUnreachable(
+            f"no TLS connection to {name}:{port}",
+            actual=error,
+            remedy="check name, port, network and firewall",
+        ) from error
 
 
 def _described(der: bytes) -> tuple[str, str]:

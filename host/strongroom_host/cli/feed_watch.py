@@ -13,10 +13,10 @@ from rich.text import Text
 
 from strongroom_host.feeds.config import FEED_IDS
 from strongroom_host.ring.reader import RingReader
-from strongroom_host.ring.tick import SCALE, Kind, Status, Tick
+from strongroom_host.ring.tick import SCALE, Flag, Kind, Side, Status, Tick
 from strongroom_host.ring.waiting import Wait
 
-__all__ = ["Board", "watch"]
+__all__ = ["Board", "shortened", "watch"]
 
 _REFRESH_S = 0.25
 _NAMES = {number: name for name, number in FEED_IDS.items()}
@@ -77,7 +77,7 @@ class Board:
             shown.add_column(column, overflow="fold")
         for number, row in sorted(self.rows.items()):
             name = names.get(number, f"#{number}")
-            cells = (_short(name), row.bid, row.ask, row.last, str(row.ticks), row.note)
+            cells = (shortened(name), row.bid, row.ask, row.last, str(row.ticks), row.note)
             shown.add_row(*map(Text, cells))
         return shown
 
@@ -133,9 +133,11 @@ def _line(tick: Tick, name: str) -> str:
     kind = Kind(tick.kind).name if tick.kind in list(Kind) else str(tick.kind)
     feed = _NAMES.get(tick.feed, str(tick.feed))
     said = f" {_status(tick.detail)}" if tick.kind == Kind.STATUS else ""
+    side = Side(tick.side).name.lower() if tick.side in list(Side) else str(tick.side)
+    flags = "+".join(flag.name for flag in Flag if tick.flags & flag and flag.name)
     return (
-        f"{tick.sequence} {feed} {tick.epoch}/{tick.number} {kind}{said} {_short(name)}"
-        f" side={tick.side} {decimal(tick.price)} x {decimal(tick.size)} flags={tick.flags}"
+        f"{tick.sequence} {feed} {tick.epoch}/{tick.number} {kind}{said} {shortened(name)}"
+        f" {side} {decimal(tick.price)} x {decimal(tick.size)} {flags or '-'}"
     )
 
 
@@ -143,7 +145,8 @@ def _status(detail: int) -> str:
     return Status(detail).name.lower().replace("_", " ") if detail in list(Status) else str(detail)
 
 
-def _short(name: str) -> str:
+def shortened(name: str) -> str:
+    """An instrument's name, a token's 77 digits cut to where people tell them apart."""
     return name if len(name) <= 32 else f"{name[:22]}..{name[-6:]}"
 
 

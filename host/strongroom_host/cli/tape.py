@@ -10,6 +10,7 @@ import typer
 
 from strongroom_host.cli._stopping import until_told
 from strongroom_host.cli.daemon import WithStdinOption
+from strongroom_host.cli.feed_watch import shortened
 from strongroom_host.cli.orphans import end_with_stdin
 from strongroom_host.cli.output import print_json, say, table, warn
 from strongroom_host.errors import BadInput
@@ -208,7 +209,7 @@ def _row(view: TickView, names: tuple[str, ...]) -> tuple[str, ...]:
         f"{view.feed}/{view.epoch}",
         _name(Kind, kind),
         _name(Side, view.side),
-        names[instrument] if known else str(instrument),
+        shortened(names[instrument]) if known else str(instrument),
         _decimal(view.price),
         _decimal(view.size),
         detail,

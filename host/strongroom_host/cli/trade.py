@@ -184,16 +184,20 @@ def _trade(session: Session, loop: TradingLoop) -> None:
     try:
         left = end_session(loop, _PATIENCE_S)
     except HostError as error:
-        raise failure or error from error
-    if not left:
-        session.alive.end()
-    elif failure is None:
-        failure = SessionUnclear(
+        failure = failure or error
+        left = tuple(loop.path.book.open.values())
+    else:
+        if not left:
+            session.alive.end()
+    if left:
+        if failure is not None:
+            warn(f"trading ended early: {failure}")
+        raise SessionUnclear(
             f"{len(left)} orders may still be open at the venue",
             actual=", ".join(f"0x{order.order_hash.hex()}" for order in left[:5]),
             remedy="`strongroom order reconcile` asks for them, `strongroom order cancel --all`"
             " takes them back; the relay's and the venue's dead man's switches do so as well",
-        )
+        ) from failure
     if failure is not None:
         raise failure
 

@@ -58,7 +58,11 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
                 raise AssertionError(process.stderr.read())
             yield process, json.loads(line)
         finally:
-            process.kill()
+            process.terminate()  # a feed that is killed leaves its ring behind
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def options(venue: TestnetServer) -> list[str]:
