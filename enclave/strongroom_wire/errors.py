@@ -108,9 +108,7 @@ class Refused(WireError):
         self.code = code
 
 
-def require(
-    holds: bool, code: Code, what: str, expected: object = None, actual: object = None
-) -> None:
-    """Raises `Refused` unless something holds."""
+def require(holds: bool, code: Code, what: str, *compared: object) -> None:
+    """Raises `Refused` unless something holds; `compared` is what was expected and what came."""
     if not holds:
-        raise Refused(code, what, expected, actual)
+        raise Refused(code, what, *compared)

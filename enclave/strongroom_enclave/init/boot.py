@@ -14,7 +14,7 @@ from cryptography import x509
 from msgspec.structs import replace
 from strongroom_wire import encoding, manifest, owners, statements
 from strongroom_wire.bundle import Bundle, LogHead, Role, RoleKeys, pcr16
-from strongroom_wire.errors import Code, ManifestInvalid, WireError, require
+from strongroom_wire.errors import Code, Compared, ManifestInvalid, WireError, require
 
 from strongroom_enclave import identity, sealing, venues
 from strongroom_enclave.init.lifecycle import ROUTES, Phase
@@ -30,7 +30,7 @@ _ROLES = {"signer": Role.SIGNER, "record": Role.RECORD}
 _MAX_UNSENT = 17 << 20
 
 
-class Halt(Exception):
+class Halt(Compared):
     """A failure after the point of no return; the reason goes to the console, never a value."""
 
 
@@ -175,8 +175,7 @@ class Init:
         """Measures the manifest, locks the registers, and only then lets keys come into being."""
         value = self._device.extend(_MANIFEST_PCR, verified.digest)
         self._device.lock(_ALL_PCRS)
-        if value != pcr16(verified.digest):
-            raise Halt("PCR16 was extended before this boot")
+        Halt.unless(value == pcr16(verified.digest), "PCR16", "untouched", "extended before")
         self._verified, document = verified, verified.manifest
         self._identity = identity.Identity(Role.INIT)
         public = {Role.INIT: self._identity.public}
@@ -253,8 +252,7 @@ class Init:
 
     def _enroll(self, message: links.Message) -> None:
         """Starts the one-shot process with a connection to the host's proxy, and its job."""
-        if "enroll" in self._workers:
-            raise Halt("signer started a second enrolment")
+        Halt.unless("enroll" not in self._workers, "enrolments", "one at a time", "a second")
         self._enrolling = message.request
         try:
             with self._egress() as proxy:
@@ -281,8 +279,7 @@ class Init:
         """Starts a worker and returns what it registers as its first message."""
         self._workers[role] = worker = self._spawn(role, *sockets)
         kind, _, payload = worker.link.receive(_START_TIMEOUT)
-        if kind != Kind.REGISTER:
-            raise Halt(f"{role} did not register")
+        Halt.unless(kind == Kind.REGISTER, role, "registration", "another message")
         return payload
 
 

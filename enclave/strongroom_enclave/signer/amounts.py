@@ -50,7 +50,7 @@ def limit_amounts(side: Side, price: int, size: int, tick: Tick) -> Amounts:
     decimals than the tick's amounts keep, so the venue's rounding of the product has nothing to do.
 
     Raises:
-        AmountError: the leaf that says what is wrong with price, size or tick.
+        AmountError: says what is wrong with price, size or tick.
     """
     shares = _checked(price, size, tick)
     cash = shares * price // ONE
@@ -66,23 +66,23 @@ def market_amounts(side: Side, price: int, amount: int, tick: Tick) -> Amounts:
     inexact quotient is at least 1/9999 of a step below the next one.
 
     Raises:
-        AmountError: the leaf that says what is wrong with price, size or tick.
+        AmountError: says what is wrong with price, size or tick.
     """
     if side is not Side.BUY:
         return limit_amounts(side, price, amount, tick)
     cash = _checked(price, amount, tick)
     shares = cash * ONE // price
     shares -= shares % _AMOUNT_UNIT[tick]
-    errors.AmountOutOfRange.unless(not shares >> 64, "millionths of a share", "64 bits", shares)
+    errors.AmountError.unless(not shares >> 64, "millionths of a share", "64 bits", shares)
     return Amounts(cash, shares)
 
 
 def _checked(price: int, size: int, tick: Tick) -> int:
     """Returns `size` in whole lots, after proving that price, size and tick go together."""
     if not tick <= price <= ONE - tick:
-        raise errors.PriceOutOfRange("price in millionths", f"{tick:d} to {ONE - tick:d}", price)
+        raise errors.AmountError("price in millionths", f"{tick:d} to {ONE - tick:d}", price)
     if price % tick:
-        raise errors.PriceOffTick("price in millionths", f"a multiple of {tick:d}", price)
+        raise errors.AmountError("price in millionths", f"a multiple of {tick:d}", price)
     if size < _LOT:
-        raise errors.AmountZero("size in millionths", f"at least {_LOT}", size)
+        raise errors.AmountError("size in millionths", f"at least {_LOT}", size)
     return size - size % _LOT

@@ -27,7 +27,7 @@ class ApiCredential:
     sign.
 
     Raises:
-        ApiKeyMalformed, PassphraseMalformed, SecretMalformed: see there.
+        CredentialError: one of the three is spelled otherwise.
     """
 
     api_key: str
@@ -37,14 +37,14 @@ class ApiCredential:
 
     def __post_init__(self, secret: str) -> None:
         named, spelled = _API_KEY.fullmatch(self.api_key), _PASSPHRASE.fullmatch(self.passphrase)
-        errors.ApiKeyMalformed.unless(named, "API key", _API_KEY.pattern, "another")
-        errors.PassphraseMalformed.unless(spelled, "passphrase", _PASSPHRASE.pattern, "another")
+        errors.CredentialError.unless(named, "API key", _API_KEY.pattern, "another")
+        errors.CredentialError.unless(spelled, "passphrase", _PASSPHRASE.pattern, "another")
         try:
             raw = urlsafe_b64decode(secret)  # skips what is not base64: hence the comparison
         except ValueError:
             raw = b""
         canonical = 16 <= len(raw) <= 64 and urlsafe_b64encode(raw).decode() == secret
-        errors.SecretMalformed.unless(canonical, "API secret", "16 to 64 bytes, base64url", "other")
+        errors.CredentialError.unless(canonical, "API secret", "16 to 64 bytes, base64url", "other")
         object.__setattr__(self, "_mac", hmac.new(raw, digestmod="sha256"))
 
     def l2_signature(self, timestamp: int, method: str, path: str, body: str) -> str:

@@ -20,19 +20,8 @@ class PrivateKeyInvalid(SignerError):
 
 
 class CredentialError(SignerError, code=Code.NO_CREDENTIAL):
-    """The owner, or the venue's answer to enrolment, supplied an unusable API credential."""
-
-
-class SecretMalformed(CredentialError):
-    """The API secret is not canonical padded base64url of 16 to 64 bytes."""
-
-
-class ApiKeyMalformed(CredentialError):
-    """The API key holds something else than 1 to 64 letters, digits and hyphens."""
-
-
-class PassphraseMalformed(CredentialError):
-    """The passphrase holds something else than 1 to 128 characters of its alphabet."""
+    """The owner, or the venue's answer to enrolment, supplied an unusable API key, passphrase or
+    secret; `what` says which."""
 
 
 class UnknownExchange(SignerError):
@@ -56,23 +45,8 @@ class TermsContradict(SignerError):
 
 
 class AmountError(SignerError, code=Code.BAD_AMOUNT):
-    """Price, size and tick do not make an order."""
-
-
-class PriceOutOfRange(AmountError):
-    """The price is below one tick or above one minus a tick."""
-
-
-class PriceOffTick(AmountError):
-    """The price is not a multiple of the market's tick."""
-
-
-class AmountZero(AmountError):
-    """A size rounds down to nothing."""
-
-
-class AmountOutOfRange(AmountError):
-    """A resulting amount does not fit 64 bits."""
+    """Price, size and tick do not make an order: a price below one tick, above one minus a tick or
+    off the grid, a size that rounds down to nothing, an amount above 64 bits."""
 
 
 class TemplateError(SignerError, code=Code.TEMPLATE_MISMATCH):

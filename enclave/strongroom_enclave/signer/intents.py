@@ -75,8 +75,7 @@ class Desk:
         # Not read back: all in an approval is of one shape, and proved before (tests compare both).
         kind, public, record = leaves.Kind.SIGNED, b"", decision.spelled()
         if not approved:
-            kind, public = leaves.Kind.DENIED, bytes([reply.rule])
-            record = decision.serialise()
+            kind, public, record = leaves.Kind.DENIED, bytes([reply.rule]), decision.serialise()
         elif intent.kind is Kind.MODEL:
             kind, digests = leaves.Kind.MODEL, struct.unpack("32s32s32s", intent.argument)
             record = leaves.ModelDecision(client, *digests).serialise()

@@ -164,7 +164,7 @@ def test_an_init_whose_front_does_not_register_does_not_start() -> None:
     processes = Processes()
     processes.first["front"] = (Kind.REPLY, b"")
     harness = Harness.__new__(Harness)
-    with pytest.raises(Halt, match="did not register"):
+    with pytest.raises(Halt, match="expected registration"):
         harness.__init__(processes=processes)  # type: ignore[misc]
     harness.frames.close()
     harness.far.close()
