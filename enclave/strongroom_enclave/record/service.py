@@ -79,9 +79,9 @@ class Service(RoleProcess):
     def _connect(self, order: statements.OwnerOrder) -> bytes:
         """Takes an account's credentials, and makes a new key to keep its state under."""
         account = self._accounts[order.key]
-        name, venue, environment = account.name, account.venue, account.environment
+        name, place = account.name, (account.name, account.venue, account.environment)
         credentials = record.Credentials.parse(self.identity.open(PURPOSE, order.body))
-        if (credentials.account, credentials.venue) != (name, venue):
+        if (credentials.account, credentials.venue) != place[:2]:
             raise CredentialsSwapped("credentials", "the account's", "another's")
         # One that failed may come again, but not after another: its credentials may be old.
         if order.body in (came := self._came[name])[:-1]:
@@ -95,10 +95,9 @@ class Service(RoleProcess):
                 state = AccountState.open(self._keys(store, account.user), name, before)
                 state.sync = following(state.sync)
             else:
-                first = record.SyncReceipt(name, venue, environment, 0, record.UNCHAINED)
-                state = AccountState(credentials, first)
+                state = AccountState(credentials, record.SyncReceipt(*place, 0, record.UNCHAINED))
             state = state.connected(credentials, key)
-            store.ask("connect", name, account.user, venue, environment)
+            store.ask("connect", name, account.user, *place[1:])
             store.ask("put-key", account.user, key.id, wrapped)
             entry = self._book.commit(store, before, state, key, leaves.Kind.SYNC)
         return pages.answer_body(b"", entry)

@@ -5,7 +5,7 @@ leaves a stream where it is, for the next time, or a hole that the receipts name
 stays, so hours wait until every stream is past them and what the venue holds is explained.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from hashlib import sha256
 from secrets import token_hex
@@ -22,8 +22,7 @@ from strongroom_enclave.record.balancing import Rest, differences, openings
 from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Cursor, Reason, VenueFault
 from strongroom_enclave.record.disclosure import disclosed
-from strongroom_enclave.record.events import Event, Flow, Market, Trade
-from strongroom_enclave.record.exact import ONE
+from strongroom_enclave.record.events import Event, Flow, Markets, Trade
 from strongroom_enclave.record.marks import Candles
 from strongroom_enclave.record.returns import DUST, HOUR_MS, Doubt, Flag
 from strongroom_enclave.record.state import FLOWS, TRADES, AccountState, Book, Chain, Store
@@ -33,7 +32,6 @@ _DAY_MS: Final = 24 * HOUR_MS
 _READINGS: Final = 5
 _Held = tuple[dict[str, Decimal], list[tuple[str, Decimal, Decimal]]]
 _Known = dict[tuple[int, str, int, int, str], Event]
-_Markets = Mapping[str, Market]
 _Mode = Literal["production", "development"]
 
 
@@ -57,8 +55,7 @@ class Run:
         whose = account.name, account.venue, account.environment
         for table, tip in ((TRADES, self._sync.trades), (FLOWS, self._sync.flows)):
             self._chains[table] = chain = Chain(*whose, table)
-            rows, counted = store.rows(table, account.name), self.state.counted.get(table, [])
-            kept = chain.read(keys, rows, tip, counted)
+            kept = chain.read(keys, store.rows(table, account.name), tip, self.state.counted[table])
             self._known |= {event.order[1:]: event for event in kept}
         self._doubt(0, account.since_ms, Flag.GAP)
 
@@ -136,7 +133,7 @@ class Run:
         elif max(start_ms, self._sync.since_ms) < end_ms and doubt not in doubts:
             doubts.append(doubt)
 
-    def _balance(self, now_ms: int, rest: Rest, markets: _Markets, marks: Candles) -> None:
+    def _balance(self, now_ms: int, rest: Rest, markets: Markets, marks: Candles) -> None:
         """Takes note that everything is explained. What nothing explains for a day was there when
         the record began, or came in a span that is doubted as a whole."""
         balanced_ms = self._sync.balanced_ms
@@ -162,11 +159,11 @@ class Run:
         first_ms = min((event.time_ms for event in self._events), default=self._sync.until_ms)
         return first_ms // HOUR_MS * HOUR_MS
 
-    def _publish(self, markets: _Markets, marks: Candles) -> None:
+    def _publish(self, markets: Markets, marks: Candles) -> None:
         """Computes the hours that are over, and publishes what of them the tier lets out."""
         sync, last, account = self._sync, self.state.returns, self._account
         doubts, start_ms = tuple(self.state.doubts), last.end_ms if last else self._first_ms
-        basis = returns.Basis(marks, DUST.get(account.currency, ONE), doubts=doubts)
+        basis = returns.Basis(marks, DUST.get(account.currency, Decimal(1)), doubts=doubts)
         history = returns.Account(self._events, markets, basis, start_ms)
         hours = list(history.hours(min(sync.until_ms, sync.balanced_ms)))
         opened_ms = history.ledger.open_since()

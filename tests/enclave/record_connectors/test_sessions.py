@@ -33,15 +33,6 @@ def own(*hosts: str) -> list[Egress]:
     return [Egress(host, 443, (), (b"root",)) for host in hosts]
 
 
-def test_only_venues_of_a_test_are_given_less_time_to_book() -> None:
-    for venue, environment, egress, lag in (
-        ("binance", "live", [], 10_000),
-        ("alpaca", "paper", [], 10_000),
-        ("binance", "test", own(*HOSTS["binance"]), 1_000),
-    ):
-        assert connector(venue, environment, egress, 50_000).settled_ms() == 50_000 - lag
-
-
 def test_an_environment_is_what_the_roots_say() -> None:
     both = HOSTS["binance"]
     connector("binance", "live", [])

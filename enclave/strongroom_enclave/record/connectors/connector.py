@@ -10,9 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from msgspec import Struct
 from strongroom_wire.errors import Code, Refused
 
 from strongroom_enclave.record.connectors import rules
@@ -25,8 +24,7 @@ from strongroom_enclave.record.exact import ZERO, exactly
 _CANDLES: Final = 200
 _INTERVALS: Final = {60_000: ("1m", "1Min"), 3_600_000: ("1h", "1Hour")}
 _MAX_PAGES: Final = 10_000
-_AHEAD_MS: Final = 1_000
-_SLACK_MS: Final = 2_000
+_AHEAD_MS, _SLACK_MS = 1_000, 2_000
 _DAY_MS: Final = 86_400_000
 _ONWARDS: Final = {"$next", "$from", "$page", "$offset"}
 # MEXC's contracts: 1 opens long, 2 closes short, 3 opens short, 4 closes long.
@@ -138,7 +136,7 @@ class Connector(Session):
         return [answer] if wallet.rows is None else rules.listed(answer, wallet.rows)
 
 
-class _Entry(Struct, frozen=True, gc=False):
+class _Entry(NamedTuple):
     """A row: its time, what tells it apart, and what it means: nothing, or nothing yet."""
 
     time_ms: int
@@ -265,10 +263,9 @@ def _entry(session: Session, rule: rules.Rule, row: object) -> _Entry:
         return _Entry(time_ms, key, pending=True)
     market = session.market(text(row, at.symbol), rule.contracts) if at.symbol else None
     # A spot market's fee may be in either asset, so a venue that names it always has to.
-    if asset or not market or (at.asset and market.kind is Kind.SPOT):
-        asset = session.asset(asset) if asset else session.venue.shares
-    else:
-        asset = market.settle
+    own = market and not asset and not (at.asset and market.kind is Kind.SPOT)
+    other = session.asset(asset) if asset else session.venue.shares
+    asset = market.settle if market and own else other
     size = amount(row, at.amount)
     fee = sum((amount(row, path) for path in at.fee), ZERO)
     if what == "TRADE" and market:

@@ -18,7 +18,6 @@ Rows = dict[str, list[Row]]
 _URL: Final = "https://{}.interactivebrokers.com/AccountManagement/FlexWebService/{}?t={}&q={}&v=3"
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  no zone: days and clocks of New York
 _HOUR_MS: Final = 3_600_000
-_CLOSE: Final = "160000"  # when exchanges in New York do
 _PATIENCE, _PAUSE_S = 60, 5
 
 
@@ -65,15 +64,12 @@ def utc_ms(row: Row, close: str = "") -> int:
 
 
 class ibkr(Exchange):  # type: ignore[misc]  # noqa: N801  ccxt has no types, and such names
-    """A client whose key is the token, and whose secret is the query's number."""
+    """A client whose key is the token, and whose secret is the query's number. It lists no markets:
+    they are met where they are traded in."""
 
     def __init__(self, config: Any = None) -> None:
-        super().__init__({**(config or {}), "id": "ibkr", "rateLimit": 1000})
+        super().__init__({**(config or {}), "id": "ibkr", "rateLimit": 1000, "markets": {}})
         self._told = dict[str, Rows]()
-
-    def fetch_markets(self, _params: object = None) -> list[object]:
-        """Returns none: markets are met where they are traded in."""
-        return []
 
     def fetch_time(self) -> int:
         """Returns the end of the newest day that is told of."""
@@ -151,5 +147,6 @@ class ibkr(Exchange):  # type: ignore[misc]  # noqa: N801  ccxt has no types, an
                 pair = symbol.replace(".", "/") if kind == "CASH" else ""
                 row["asset"], row["size"] = f"{symbol} {kind}", row.get("quantity", "").strip("-")
                 row["market"] = f"{symbol} STK/{row['currency']}" if kind == "STK" else pair
-                row["time"] = str(utc_ms(row, _CLOSE * (name == "OpenPosition")))
+                # What is held is priced when exchanges in New York close.
+                row["time"] = str(utc_ms(row, "160000" if name == "OpenPosition" else ""))
         return kept

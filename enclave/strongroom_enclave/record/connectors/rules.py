@@ -18,7 +18,6 @@ from strongroom_enclave.record.events import Event
 from strongroom_enclave.record.exact import ZERO
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
-_MS: Final = timedelta(milliseconds=1)
 _SECONDS: Final = 11  # digits of a time in seconds, at most: as many in ms were before any venue
 # Why a span is not covered; a venue's own words stay where they were said. DEPTH: older than the
 # venue tells. MALFORMED: no JSON, or not of the shape that was asked for. DISCONTINUED: does not
@@ -135,9 +134,9 @@ class Venue(_Said, frozen=True, kw_only=True):
     it tells whose account a key opens, the same for each of its keys. `options` are ccxt's;
     `listing` is sent for the list of markets. Names of spot markets end in a quote where those that
     are not listed any more are `guessable`, and what is called neither so nor listed is a share,
-    for money called `shares`. Positions are asked for by each of `positions`. With `paper` there is
-    an environment of that name as well. Names of assets end at `cut`. One that is `daily` tells of
-    days that are over."""
+    for money called `shares`. Positions are asked for by each of `positions`. `environments` are
+    those that there are. Names of assets end at `cut`. One that is `daily` tells of days that are
+    over."""
 
     opened: datetime
     holder: tuple[str, str]
@@ -147,7 +146,7 @@ class Venue(_Said, frozen=True, kw_only=True):
     listing: dict[str, str] = {}
     guessable: bool = False
     shares: str = ""
-    paper: bool = False
+    environments: tuple[str, ...] = ("live", "test")
     cut: str = "\0"
     daily: bool = False
     positions: tuple[dict[str, str], ...] = ()
@@ -218,7 +217,7 @@ def time_ms(when: str) -> int:
     """
     if "-" in when:
         moment = datetime.fromisoformat(when)
-        return (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // _MS
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // timedelta(milliseconds=1)
     whole, _, part = when.partition(".")
     return int(whole) * 1000 + int(part.ljust(3, "0")[:3]) if len(whole) <= _SECONDS else int(whole)
 

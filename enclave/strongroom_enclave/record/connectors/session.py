@@ -88,12 +88,10 @@ class Session:
         self.name, self.venue, self._now, self._sleep = venue, VENUES[venue], now_ms, sleep
         self._end_s = time.monotonic() + _LONGEST_RUN_S
         own = {bool(each.development_roots) for each in hosts.values()}
-        there = environment in ("live", "test") or (environment == "paper" and self.venue.paper)
-        if not there or own != {environment == "test"}:
+        if environment not in self.venue.environments or own != {environment == "test"}:
             raise Refused(Code.VENUE_NOT_ALLOWED, f"roots of {venue}", environment, sorted(own))
         self.http = Http(hosts, lambda host: connected(dial(), host, _STEP_S))
-        self.close, self._offset, self._wait = self.http.close, 0, 0
-        self._lag = 1_000 if environment == "test" else _LAG_MS  # no real venue is one of a test
+        self.close, self._offset, self._wait, self._lag = self.http.close, 0, 0, _LAG_MS
         self.markets, self.ids = dict[str, Market](), dict[str, str]()
         self.places: dict[Any, set[str]] = {kind: set() for kind in (*Kind.__members__, "WALLET")}
         self._pairs, self._known = dict[str, str](), dict[tuple[bool, str], Market]()
