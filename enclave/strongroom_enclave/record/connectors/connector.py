@@ -22,6 +22,7 @@ from strongroom_enclave.record.events import Event, Flow, FlowKind, Kind, Side, 
 from strongroom_enclave.record.exact import ZERO, exactly
 
 _CANDLES: Final = 200
+_Closes = Iterator[tuple[int, Decimal]]
 _INTERVALS: Final = {60_000: ("1m", "1Min"), 3_600_000: ("1h", "1Hour")}
 _MAX_PAGES: Final = 10_000
 _AHEAD_MS, _SLACK_MS = 1_000, 2_000
@@ -76,9 +77,7 @@ class Connector(Session):
         """
         return Walk(self, stream, cursor, min(until_ms, self.settled_ms())).pages()
 
-    def candles(
-        self, symbol: str, interval_ms: int, start_ms: int, end_ms: int
-    ) -> Iterator[tuple[int, Decimal]]:
+    def candles(self, symbol: str, interval_ms: int, start_ms: int, end_ms: int) -> _Closes:
         """Yields (end of the candle, its closing price) for closed ones that end in (start, end].
 
         Missing ones, and what is no candle of that grid, are missing. The interval is a minute or
