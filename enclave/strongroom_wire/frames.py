@@ -30,7 +30,7 @@ from strongroom_wire.errors import Code, Malformed, Refused, Rule, TooLarge, req
 MAX_FRAME = 128 * 1024
 MAX_ORDERS = 15
 _HEADER = struct.Struct(">4sB3xQQ")
-_OVERHEAD = _HEADER.size + 16
+_OVERHEAD, _CONTENT = _HEADER.size + 16, MAX_FRAME - _HEADER.size - 16
 INTENT = struct.Struct(">BBHIQQ")
 ORDER = struct.Struct(">32sBBBBIQQQQQ")
 _CHANNEL = b"strongroom/channel/v1"
@@ -233,8 +233,7 @@ class SealedChannel:
         Raises:
             TooLarge: the other side would refuse it; the sequence does not advance.
         """
-        if len(plaintext) > MAX_FRAME - _OVERHEAD:
-            raise TooLarge("frame content", MAX_FRAME - _OVERHEAD, len(plaintext))
+        TooLarge.unless(len(plaintext) <= _CONTENT, "frame content", _CONTENT, len(plaintext))
         header = _HEADER.pack(b"SRF1", self._sends, self.channel, self._sent)
         sealed = self._out.encrypt(b"\0\0\0\0" + header[16:], plaintext, header)
         self._sent += 1

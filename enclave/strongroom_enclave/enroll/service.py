@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import astuple
 from strongroom_wire import encoding
-from strongroom_wire.errors import Code, Refused, WireError
+from strongroom_wire.errors import Code, Refused, WireError, require
 from strongroom_wire.manifest import Egress
 
 from strongroom_enclave.http import exchange
@@ -37,8 +37,7 @@ def fetch(proxy: str, venue: Egress, request: bytes) -> Credential:
         Refused: VENUE_UNREACHABLE, VENUE_TLS or VENUE_REFUSED.
     """
     answer, _ = exchange(lambda: connected(links.inherited(proxy), venue, _TIMEOUT), request)
-    if answer.status != 200 or len(answer.body) > _MAX_BODY:
-        raise Refused(Code.VENUE_REFUSED, "venue status", 200, answer.status)
+    require(answer.status == 200 and len(answer.body) <= _MAX_BODY, Code.VENUE_REFUSED, "answer")
     try:
         return msgspec.json.decode(answer.body, type=Credential)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -83,6 +83,5 @@ def _checked(price: int, size: int, tick: Tick) -> int:
         raise errors.AmountError("price in millionths", f"{tick:d} to {ONE - tick:d}", price)
     if price % tick:
         raise errors.AmountError("price in millionths", f"a multiple of {tick:d}", price)
-    if size < _LOT:
-        raise errors.AmountError("size in millionths", f"at least {_LOT}", size)
+    errors.AmountError.unless(size >= _LOT, "size in millionths", "at least 10000", size)
     return size - size % _LOT
