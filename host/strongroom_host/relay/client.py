@@ -56,9 +56,15 @@ class ClientLimits:
     `lifetime_s` is how long the relay may take to forward what `exchange` sends, `answer_s` how
     long its answer is waited for after that. With `spin`, waiting never sleeps: it costs one core,
     and saves what waking up takes.
+
+    `reopen_s` is how long what does not wait for an answer (`begin`, `beat`, ...) waits for a new
+    session where there was one before; at least four of the last session's round trips, at most
+    `handshake_s`. When nobody answered, it does not try again for `again_s`.
     """
 
     handshake_s: float = 3.0
+    reopen_s: float = 0.5
+    again_s: float = 2.0
     lifetime_s: float = 2.0
     answer_s: float = 16.0
     spin: bool = False
@@ -120,7 +126,8 @@ class RelayClient:
             random,
             self._unreachable,
         )
-        self._opened_wall_ns = 0
+        self._opened_wall_ns = self._last_trip_ns = 0
+        self._shut_until_ns: int | None = None
         self.sessions = 0
 
     def __enter__(self) -> RelayClient:
@@ -173,18 +180,8 @@ class RelayClient:
             RelayUnreachable: nobody with this PSK answers.
             ClientMisused: this process is a fork of the one that made the client.
         """
-        self._check_process()
-        held = self._conversation
-        if held is not None:
-            if not held.lost(self._clock()):
-                return
-            self._conversation = None
-            if held.under_way:  # it may still be heard of; what is new goes another way
-                self._fading.append(held)
-        until_ns = self._clock() + int(self._limits.handshake_s * 1e9)
-        self._conversation = self._opening.open(until_ns)
-        self._opened_wall_ns = time.time_ns()
-        self.sessions += 1
+        if not self._in_session():
+            self._shake_hands(int(self._limits.handshake_s * _SECOND))
 
     def exchange(self, request: bytes) -> VenueResponse:
         """Sends `request` unchanged through the relay and returns the venue's whole answer.
@@ -200,7 +197,7 @@ class RelayClient:
         self, request: bytes, deadline_ns: int, message_id: bytes | None = None
     ) -> VenueResponse:
         """As `exchange`; not forwarded after `deadline_ns` of this machine's monotonic clock."""
-        pending = self.begin(request, deadline_ns, message_id)
+        pending = self._begin(request, deadline_ns, message_id, self.open)
         while not pending.done:
             self.pump(1.0)
         return pending.result()
@@ -208,11 +205,23 @@ class RelayClient:
     def begin(self, request: bytes, deadline_ns: int, message_id: bytes | None = None) -> Pending:
         """Sends `request` and returns at once, unless a session has to be opened first.
 
+        After a session was lost, that takes `reopen_s` of every `again_s` at most, however much is
+        to be sent: the rest is not sent, which is said at once.
+
         Raises:
             MalformedRequest, RelayUnreachable: as `exchange`; nothing was sent.
             RelayRefused: the deadline is more than a minute ahead; nothing was sent.
             ClientMisused: not a message id, or one that is under way.
         """
+        return self._begin(request, deadline_ns, message_id, self._reopen)
+
+    def _begin(
+        self,
+        request: bytes,
+        deadline_ns: int,
+        message_id: bytes | None,
+        have_session: Callable[[], None],
+    ) -> Pending:
         try:
             self._gate.admit(request)
         except Rejected as refusal:
@@ -222,7 +231,7 @@ class RelayClient:
         identity = self._message_id() if message_id is None else message_id
         if len(identity) != MESSAGE_ID_SIZE:
             raise ClientMisused(f"a message id has {MESSAGE_ID_SIZE} bytes", actual=len(identity))
-        self.open()
+        have_session()
         if identity in self._talk().under_way:
             raise ClientMisused("a message of this id is under way", actual=identity.hex())
         now_ns = self._clock()
@@ -330,7 +339,7 @@ class RelayClient:
                 remedy="leave DELETE /cancel-all instead of naming the orders",
             )
         self._check_slot(slot)
-        self.open()
+        self._reopen()
         now_ns = self._clock()
         fire_at_ns = now_ns + int(fire_after_s * 1e9)
         self._talk().deposit(slot, request, fire_at_ns, now_ns + int(valid_s * 1e9), now_ns)
@@ -338,14 +347,14 @@ class RelayClient:
     def beat(self, slot: int, fire_after_s: float) -> None:
         """Says that the bot lives: what was left in `slot` waits that long from now on."""
         self._check_slot(slot)
-        self.open()
+        self._reopen()
         now_ns = self._clock()
         self._talk().beat(slot, now_ns + int(fire_after_s * 1e9), now_ns)
 
     def withdraw(self, slot: int) -> None:
         """Takes back what was left in `slot`."""
         self._check_slot(slot)
-        self.open()
+        self._reopen()
         self._talk().beat(slot, 0, self._clock())
 
     def held(self, slot: int) -> HeldState | None:
@@ -358,6 +367,41 @@ class RelayClient:
             raise ClientMisused("there is no such slot", expected=f"0 to {_LAST_SLOT}", actual=slot)
 
     # --- packets ------------------------------------------------------------------------------
+
+    def _in_session(self) -> bool:
+        """Whether there is a session; leaves one that is lost."""
+        self._check_process()
+        held = self._conversation
+        if held is None:
+            return False
+        if not held.lost(self._clock()):
+            return True
+        self._conversation, self._last_trip_ns = None, held.round_trip_ns
+        if held.under_way:  # it may still be heard of; what is new goes another way
+            self._fading.append(held)
+        return False
+
+    def _reopen(self) -> None:
+        """As `open`, for a caller that has other things to do: see `ClientLimits.reopen_s`."""
+        if self._in_session():
+            return
+        if self._shut_until_ns is not None and self._clock() < self._shut_until_ns:
+            raise self._unreachable("the relay did not answer a moment ago")
+        patience_ns = longest_ns = int(self._limits.handshake_s * _SECOND)
+        if self.sessions:
+            least_ns = int(self._limits.reopen_s * _SECOND)
+            patience_ns = min(longest_ns, max(least_ns, 4 * self._last_trip_ns))
+        self._shake_hands(patience_ns)
+
+    def _shake_hands(self, patience_ns: int) -> None:
+        try:
+            self._conversation = self._opening.open(self._clock() + patience_ns)
+        except RelayUnreachable:
+            self._shut_until_ns = self._clock() + int(self._limits.again_s * _SECOND)
+            raise
+        self._shut_until_ns = None
+        self._opened_wall_ns = time.time_ns()
+        self.sessions += 1
 
     def _talks(self) -> list[Conversation]:
         current = self._conversation
@@ -382,7 +426,7 @@ class RelayClient:
         host, port = self._address
         return RelayUnreachable(
             what,
-            actual=f"{host}:{port}, silent for {self._limits.handshake_s:g} s",
+            actual=f"{host}:{port}, silent",
             remedy=(
                 "see that it runs there and UDP gets through, and that both sides have one PSK"
                 f" (this side's fingerprint: {self._fingerprint}; `strongroom relay psk --check`)"
@@ -411,4 +455,4 @@ class RelayClient:
             if talk.session == session:
                 talk.give_up("the relay was started anew, and knows nothing of it")
                 if talk is self._conversation:
-                    self._conversation = None
+                    self._conversation, self._last_trip_ns = None, talk.round_trip_ns

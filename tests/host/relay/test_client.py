@@ -439,6 +439,46 @@ def test_a_silent_relay_is_left_for_a_new_session(wire: Network, venue: Upstream
         assert client.sessions == 2
 
 
+def test_with_many_requests_a_silent_relay_is_greeted_once_in_a_while(
+    wire: Network, venue: Upstream
+) -> None:
+    attempts, later_ns = 0, 0
+
+    def random_bytes(count: int) -> bytes:
+        nonlocal attempts
+        attempts += 1  # each attempt has a salt of its own
+        return os.urandom(count)
+
+    def clock() -> int:
+        return time.monotonic_ns() + later_ns
+
+    limits = replace(FAST, handshake_s=60.0, reopen_s=0.1, again_s=100.0)
+    client = RelayClient(
+        wire.address, PSK, Numbers(), host=HOST, limits=limits, clock=clock, random=random_bytes
+    )
+    with client:
+        client.open()
+        wire.fate = lambda _direction, _data: []
+        pump_for(client, 0.6)
+        began_ns, attempts = clock(), 0
+        for number in range(10):
+            with pytest.raises(NotSent):
+                client.begin(numbered(number), clock() + 1_000 * MS)
+            with pytest.raises(NotSent):
+                client.beat(0, 1.0)
+        assert attempts == 1, "a handshake for each would keep the caller from all else"
+        assert clock() - began_ns < 30_000 * MS, "nor does one take as long as the first one may"
+        wire.fate = lambda _direction, data: [(0.0, data)]
+        with pytest.raises(NotSent):
+            client.begin(numbered(10), clock() + 1_000 * MS)
+        later_ns = 101_000 * MS
+        pending = client.begin(numbered(11), clock() + 1_000 * MS)
+        while not pending.done:
+            client.pump(0.05)
+        assert pending.result().status == 200
+        assert venue.received == [numbered(11)]
+
+
 def test_a_forged_reset_ends_nothing(client: RelayClient, wire: Network, venue: Upstream) -> None:
     client.open()
     session = client._talk().session
