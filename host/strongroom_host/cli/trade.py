@@ -67,7 +67,11 @@ def run_command(
         ),
     ],
     option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the strategy.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Of the strategy; its `market` is that of a single --market unless given.",
+        ),
     ] = None,
     relay: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Send through this relay.")
@@ -234,9 +238,16 @@ def _stopping(loop: TradingLoop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _load(name: str, options: Mapping[str, str], instruments: Sequence[str]) -> Strategy:
-    from strongroom_host.strategy.registry import load_strategy
+def _load(
+    name: str, options: Mapping[str, str], instruments: Sequence[str], markets: Sequence[str]
+) -> Strategy:
+    """Returns the strategy; one that needs a market has the only one there is unless told."""
+    from strongroom_host.strategy.registry import STRATEGIES, load_strategy
 
+    entry = STRATEGIES.get(name)
+    needed = None if entry is None else entry.options.get("market")
+    if needed is not None and needed.default is None and len(markets) == 1:
+        options = {"market": markets[0], **options}
     return load_strategy(name, options, instruments)
 
 

@@ -5,6 +5,7 @@ from strongroom_host.venue.errors import NotSent
 
 __all__ = [
     "ClockSkewed",
+    "LogNotKept",
     "MarketUnknown",
     "OutletBusy",
     "RingEnded",
@@ -20,6 +21,10 @@ class MarketUnknown(BadInput):
 class ClockSkewed(EnvironmentFault):
     """This machine's clock and the venue's timestamps disagree: orders would be refused as too old,
     or the ring replays the past."""
+
+
+class LogNotKept(EnvironmentFault):
+    """The keeper does not answer, or keeps another enclave's log: no order would ever leave."""
 
 
 class RingEnded(EnvironmentFault):

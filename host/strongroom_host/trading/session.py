@@ -29,6 +29,7 @@ from strongroom_host.strategy.port import Strategy
 from strongroom_host.trading.alive import Alive, AliveLimits
 from strongroom_host.trading.gate import Gate, GateLimits
 from strongroom_host.trading.intents import IntentWriter
+from strongroom_host.trading.keeping import prove_kept
 from strongroom_host.trading.loop import Said, TradingLoop
 from strongroom_host.trading.markets import TradedMarket, parse_markets
 from strongroom_host.trading.outlet import DirectOutlet, Outlet
@@ -95,14 +96,15 @@ class Session:
 @contextmanager
 def open_session(
     options: SessionOptions,
-    load: Callable[[str, Mapping[str, str], Sequence[str]], Strategy],
+    load: Callable[[str, Mapping[str, str], Sequence[str], Sequence[str]], Strategy],
     hear: Callable[[Said], None] | None = None,
 ) -> Iterator[Session]:
     """Yields a session that is ready to run.
 
     Args:
         options: See there.
-        load: Returns the strategy of that name.
+        load: Returns the strategy of that name, from its options, the ring's instruments and the
+            names of those that may be traded.
         hear: Told of everything that happens, as it happens.
 
     Raises:
@@ -124,7 +126,8 @@ def open_session(
         needed = (*_NEEDED, "template") if options.templates else _NEEDED
         _check_calls(trader.manifest, ClientIdentity.load(options.client), needed)
         markets = parse_markets(options.markets, names, key)
-        strategy = load(options.strategy, options.strategy_options, ["", *names])
+        traded = [market.name for market in markets.values()]
+        strategy = load(options.strategy, options.strategy_options, ["", *names], traded)
         sequences = stack.enter_context(Sequences.open(options.client / "sequences"))
         outlet = _outlet(options, trader, key, sequences, stack)
         kept = None
@@ -138,6 +141,8 @@ def open_session(
         )
         index = key_index(trader.manifest, options.key)
         writer = IntentWriter(index, strategy.model_sha256)
+        if kept is not None:
+            prove_kept(trader.channel, writer, kept, named=options.keeper is not None)
         path = OrderPath(
             trader.channel,
             writer,
