@@ -29,6 +29,9 @@ from strongroom_host.trading.live import COUNTS
 __all__ = ["Screen", "main"]
 
 _LINES: Final = 14
+_FEWEST: Final = 3
+_FRAME: Final = 3
+"""Rows of the panel's frame, and the one that the cursor is in."""
 _EVERY_S: Final = 0.25
 _STYLES: Final = {"d": "red", "f": "green", "h": "dim", "e": "dim", "m": "yellow", "i": ""}
 _TIMED: Final = (
@@ -56,32 +59,53 @@ class Screen:
             self._lines.pop()  # of decisions that went nowhere, the last one is enough
         self._lines.append(shown_line)
 
-    def drawn(self, now: float) -> Group:
-        """Returns the picture of this moment."""
+    def drawn(self, now: float, rows: int = 0, columns: int = 80) -> Group:
+        """Returns the picture of this moment, for a terminal of so many rows; of any height at 0.
+
+        State and counts are cut to a row each. Of the last lines there are as many as fit, and
+        where too few would, the latency is left out.
+        """
         counters = self._figures.counters
         if now - self._at >= 1:
             ticks = counters[Counter.TICKS]
             self._rate = (ticks - self._ticks) / (now - self._at)
             self._ticks, self._at = ticks, now
-        head = Text.assemble(
-            (self._state, "bold"),
-            f"   {self._rate:,.0f} ticks/s   {counters[Counter.TICKS]:,} ticks",
-            f"   {counters[Counter.MISSED]:,} missed",
+        state = Text(self._state, "bold", no_wrap=True, overflow="ellipsis")
+        pace = _row(
+            f"{self._rate:,.0f} ticks/s",
+            f"{counters[Counter.TICKS]:,} ticks",
+            f"{counters[Counter.MISSED]:,} missed",
         )
-        counts = Text("   ".join(f"{name} {counters[key]}" for name, key in COUNTS))
+        counts = [f"{name} {counters[key]}" for name, key in COUNTS]
+        half = (len(counts) + 1) // 2
+        whole = len("   ".join(counts)) <= columns
+        count_rows = [_row(*counts)] if whole else [_row(*counts[:half]), _row(*counts[half:])]
+        top = [state, pace, *count_rows]
         times = Table(box=None, pad_edge=False)
-        times.add_column("latency", style="dim")
+        times.add_column("latency", style="dim", no_wrap=True)
         for name in POINTS:
-            times.add_column(name, justify="right")
+            times.add_column(name, justify="right", no_wrap=True)
         for stage in _TIMED:
             points = self._figures.stages[stage].points()
             times.add_row(stage.title, *(shown(points[name]) for name in POINTS))
+        # Beside the lines: what is above, the table with its head, the frame, the cursor's row.
+        above = len(top) + 1 + len(_TIMED)
+        left = rows - above - _FRAME if rows else _LINES
+        timed = left >= _FEWEST
+        if not timed:
+            left = rows - len(top) - _FRAME
+        lines = list(self._lines)[-max(1, left) :]
         said = (
-            Text("\n", no_wrap=True, overflow="ellipsis").join(self._lines)
-            if self._lines
+            Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
+            if lines
             else Text("nothing yet", "dim")
         )
-        return Group(head, counts, times, Panel(said, title="decisions", title_align="left"))
+        panel = Panel(said, title="decisions", title_align="left")
+        return Group(*top, times, panel) if timed else Group(*top, panel)
+
+
+def _row(*texts: str) -> Text:
+    return Text("   ".join(texts), no_wrap=True, overflow="ellipsis")
 
 
 def main() -> int:
@@ -101,7 +125,9 @@ def main() -> int:
                 *lines, pending = (pending + part).split(b"\n")
                 for each in lines:
                     screen.take(each.decode("utf-8", "replace"))
-            live.update(screen.drawn(time.monotonic()), refresh=True)
+            size = live.console.size
+            picture = screen.drawn(time.monotonic(), size.height, size.width)
+            live.update(picture, refresh=True)
     return 0
 
 
