@@ -19,7 +19,7 @@ MIGRATIONS: Final = Path("prisma/migrations")
 _ROLE: Final = "strongroom_gateway"
 _TABLES: Final = frozenset({"hourly_returns", "balance_snapshots"})
 _GIVEN: Final = frozenset({("SELECT", table) for table in _TABLES} | {("EXECUTE", "limited_users")})
-_OPEN: Final = frozenset({"/log/{path:path}", "/completeness"})
+_OPEN: Final = frozenset({"/", "/log/{path:path}", "/completeness"})
 """Routes that need no key: the log is public, and so is what completeness means."""
 _STORE: Final = "strongroom_host.record_store"
 _TAKEN: Final = frozenset({"connecting", "errors", "publishing.see_users", "roles", "rows"})
