@@ -32,8 +32,11 @@ LOCKS = [
     (
         "enclave/requirements.lock",
         "enclave/pyproject.toml",
-        # An event loop for ccxt's asynchronous half; an override would take it from the host, too.
-        ["--constraints", DEV, *CCXT, "--no-emit-package", "uvloop"],
+        # For ccxt's asynchronous half; an override would take them from the host, too.
+        [
+            *("--constraints", DEV, *CCXT),
+            *("--no-emit-package", "uvloop", "--no-emit-package", "multidict"),
+        ],
     ),
     # Environments of their own, so they may differ.
     ("tests/host/archive/s3-server.lock", "tests/host/archive/s3-server.in", []),
