@@ -1,5 +1,6 @@
 """The store's client against a host that breaks the protocol, lies, or goes away."""
 
+import io
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -104,6 +105,20 @@ BROKEN: dict[str, bytes] = {
     "a field that overruns": u32(len(pack(TOLD, b"\0")) + 4) + pack(TOLD, b"\0") + u32(9),
     "nothing": u32(0),
 }
+
+
+def test_no_length_takes_all_memory() -> None:
+    """It is the host who says how long an answer is, and what is asked for is set aside."""
+    asked = list[int]()
+
+    class Endless(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            asked.append(size or 0)
+            return b"\xff" * min(size or 0, 4)
+
+    with pytest.raises(StoreBroken):
+        Store(Endless()).ask("keys", "ada")  # type: ignore[arg-type]
+    assert asked == [4, 64 << 20]
 
 
 @pytest.mark.parametrize("how", BROKEN)

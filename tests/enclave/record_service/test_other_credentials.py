@@ -103,6 +103,21 @@ def test_rows_that_a_receipt_counts_are_not_the_next_accounts_before_they_are_ba
     is_of(scene, scene.world)
 
 
+def test_how_far_another_account_was_told_says_nothing_of_the_next_one() -> None:
+    """Else its owner could have all before left out, by an account that is never at rest."""
+    scene = Reconnected(World(history(41), END, faults=Faults(moving=True, depth_ms=9 * HOUR_MS)))
+    with pytest.raises(VenueFault):
+        scene.run()
+    first = scene.state.sync
+    assert first.balanced_ms == 0
+    assert first.until_ms > MIDDLE
+    assert first.since_ms > MIDDLE
+    scene.connect(other())
+    assert (scene.state.sync.since_ms, scene.state.sync.until_ms) == (0, 0)
+    scene.run()
+    is_of(scene, scene.world)
+
+
 def test_a_run_with_the_old_credentials_that_goes_on_adds_nothing() -> None:
     """It was fetching when the owner connected the other account, and puts what it still gets."""
     scene = Reconnected(World(history(41), END))

@@ -134,7 +134,7 @@ class ibkr(Exchange):  # type: ignore[misc]  # noqa: N801  ccxt has no types, an
         days = found.get("FlexStatement", [])
         told = [day["toDate"] for day in days if day["fromDate"] == day["toDate"]]
         whole = len(told) == len(days) and told == sorted({*told})
-        lost = days and not found.keys() >= self.options["parts"].keys()
+        lost = {*self.options["parts"]} - found.keys() if days else "FlexStatements" not in found
         those = [*days, *(day for one in self._told.values() for day in one["FlexStatement"])]
         if lost or not whole or len({day["accountId"] for day in those}) > 1:
             raise said.BadResponse("flex")
