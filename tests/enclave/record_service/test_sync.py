@@ -1,6 +1,6 @@
 """One run through an account, against a venue that is told and a host in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from strongroom_enclave.datakeys import SealForged
 from strongroom_enclave.record.connectors.connector import Connector
-from strongroom_enclave.record.connectors.rules import Reason, VenueFault
+from strongroom_enclave.record.connectors.rules import Cursor, Page, Reason, Stream, VenueFault
 from strongroom_enclave.record.errors import (
     AccountForked,
     RowsReplaced,
@@ -242,6 +242,40 @@ def test_streams_that_are_behind_come_first_so_that_short_runs_come_to_an_end() 
     scene.run()
     check_hours(scene, events)
     assert len(scene.hours()) == 31
+
+
+def test_a_run_begins_with_the_stream_that_is_furthest_behind() -> None:
+    scene, began = Scene(World(history(5), END)), list[int]()
+    pages = scene.world.pages
+
+    def noted(stream: Stream, cursor: Cursor, until_ms: int) -> Iterator[Page]:
+        began.append(cursor.next_ms)
+        return pages(stream, cursor, until_ms)
+
+    scene.world.pages = noted  # type: ignore[method-assign]
+    scene.world.faults = Faults(reason=Reason.LATE, at_page=3)
+    with pytest.raises(VenueFault):
+        scene.run()
+    assert began == [0, 0, 0, 0]
+    began.clear()
+    scene.world.faults = Faults()
+    scene.run()
+    assert began == [0, 0, 0, max(began)]
+    assert max(began) > START
+
+
+def test_a_clock_that_goes_back_takes_nothing_back() -> None:
+    """A venue may say so of its own, and a host of ours, within what is believed of either."""
+    scene = Scene(World(history(5), END))
+    scene.run()
+    before = scene.state.sync
+    scene.world.now_ms -= 20_000
+    with suppress(VenueFault):
+        scene.run()
+    after = scene.state.sync
+    assert (after.number, after.until_ms) == (before.number + 1, before.until_ms)
+    assert after.balanced_ms <= after.until_ms
+    check_receipts(scene)
 
 
 def test_hours_wait_for_the_slowest_stream() -> None:
