@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -277,6 +278,39 @@ def test_what_was_booked_late_is_told_as_such(site: Site) -> None:
     page = read(site, line, stream, Cursor(late.time_ms + 5, known.time_ms, f"{known.id} Trade"))[0]
     assert page.events[0] == late
     assert page.cursor.next_ms > late.time_ms + 5
+
+
+def test_what_a_broker_books_late_by_the_day_is_told_the_next_time(site: Site) -> None:
+    line, stream = site.line("alpaca"), Stream("money")
+    events = [event for page in read(site, line, stream) for event in page.events]
+    pairs = [pair for pair in pairwise(events) if pair[0].time_ms < pair[1].time_ms]
+    late, newer = min(pairs, key=lambda pair: pair[1].time_ms - pair[0].time_ms)
+    assert newer.time_ms - late.time_ms <= 6 * DAY_MS
+    original = line.http.request
+
+    def without(*given: Any) -> Answer:
+        answer: Answer = original(*given)
+        rows = json.loads(answer.body)
+        kept = [row for row in rows if not isinstance(row, dict) or row.get("id") != late.id]
+        return Answer(answer.status, answer.headers, json.dumps(kept).encode())
+
+    line.http.request = without  # type: ignore[method-assign, assignment]
+    start, until = Cursor(site.since("alpaca")), newer.time_ms + 1
+    first = list(line.connector.pages(stream, start, until))[-1]
+    assert late not in first.events
+    assert (first.gap, first.cursor.last_ms) == (None, newer.time_ms)
+    line.http.request = original  # type: ignore[method-assign]
+    pages = list(line.connector.pages(stream, first.cursor, site.now_ms))
+    assert late in [event for page in pages for event in page.events]
+
+
+def test_an_option_is_no_share(site: Site) -> None:
+    session = site.line("alpaca").session
+    assert session.market("BRK.B", False).symbol == "BRK.B STK/USD"
+    for name in ("AAPL240119C00100000", "SPXW260620P05000000"):
+        with pytest.raises(VenueFault) as caught:
+            session.market(name, False)
+        assert caught.value.reason is Reason.UNKNOWN_MARKET
 
 
 @pytest.mark.parametrize("venue", PROMPT)

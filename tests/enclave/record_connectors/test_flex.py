@@ -199,10 +199,10 @@ LOADED = b'<!DOCTYPE a SYSTEM "http://elsewhere/a.dtd"><a />'
 @pytest.mark.parametrize(
     "body",
     [
-        BOMB,
-        OUTSIDE,
-        LOADED,
         b"<!DOCTYPE a><a />",
+        LOADED,
+        OUTSIDE,
+        BOMB,
         b"",
         b"<a>",
         b"<a></b>",
@@ -398,6 +398,18 @@ def test_what_is_not_known_is_a_gap(
 ) -> None:
     told_otherwise(line, lambda body: body.replace(*change))
     assert read(site, line, stream) is reason
+
+
+def test_what_sums_executions_up_is_not_counted_beside_them(site: Site, line: Line) -> None:
+    def as_trades(body: bytes) -> bytes:
+        """Older statements have orders as trades of another level of detail."""
+        return body.replace(b"<Order ", b"<Trade ").replace(b"</Order>", b"</Trade>")
+
+    told_otherwise(line, as_trades)
+    [page] = line.connector.pages(TRADES, Cursor(site.since("ibkr")), site.until(line))
+    assert page.gap is None
+    fills = [fill for fill in site.history("ibkr").fills if fill.time_ms <= site.until(line)]
+    assert len(page.events) == len(fills)
 
 
 def test_taxes_are_paid_beside_the_commission(site: Site, line: Line) -> None:

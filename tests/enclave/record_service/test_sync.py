@@ -1,6 +1,6 @@
 """One run through an account, against a venue that is told and a host in memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from strongroom_enclave.datakeys import SealForged
 from strongroom_enclave.record.connectors.connector import Connector
-from strongroom_enclave.record.connectors.rules import Cursor, Page, Reason, Stream, VenueFault
+from strongroom_enclave.record.connectors.rules import Reason, VenueFault
 from strongroom_enclave.record.errors import (
     AccountForked,
     RowsReplaced,
@@ -226,56 +226,22 @@ def test_a_stream_that_is_stuck_holds_hours_back_and_says_why(reason: Reason) ->
     check_receipts(scene)
 
 
-def test_streams_that_are_behind_come_first_so_that_short_runs_come_to_an_end() -> None:
-    """Each run is cut off after as many pages as the first stream alone could have every time."""
-    events = history(5)
-    scene = Scene(World(events, START + 2 * HOUR_MS, page=3))
-    for _ in range(200):
-        scene.world.now_ms = min(END, scene.world.now_ms + HOUR_MS // 2)
+def test_streams_that_are_behind_come_first_so_that_none_waits_for_ever() -> None:
+    """Each run is cut off after two pages, and the first stream alone has more each time."""
+    events = history(5, count=240)
+    scene = Scene(World(events, START + 2 * HOUR_MS, page=1))
+    for _ in range(14):
         scene.world.asked = 0
         scene.world.faults = Faults(reason=Reason.LATE, at_page=3)
         with suppress(VenueFault):
             scene.run()
-    scene.world.faults = Faults()
-    reached = {name: cursor.next_ms for name, cursor in scene.state.cursors.items()}
-    assert min(reached.values()) > START + 20 * HOUR_MS
+        scene.world.now_ms += 2 * HOUR_MS
+    told = {getattr(event, "symbol", "flows") for event in scene.events()}
+    assert told == {"flows", *MARKETS}
+    scene.world.now_ms, scene.world.faults = END, Faults()
     scene.run()
     check_hours(scene, events)
     assert len(scene.hours()) == 31
-
-
-def test_a_run_begins_with_the_stream_that_is_furthest_behind() -> None:
-    scene, began = Scene(World(history(5), END)), list[int]()
-    pages = scene.world.pages
-
-    def noted(stream: Stream, cursor: Cursor, until_ms: int) -> Iterator[Page]:
-        began.append(cursor.next_ms)
-        return pages(stream, cursor, until_ms)
-
-    scene.world.pages = noted  # type: ignore[method-assign]
-    scene.world.faults = Faults(reason=Reason.LATE, at_page=3)
-    with pytest.raises(VenueFault):
-        scene.run()
-    assert began == [0, 0, 0, 0]
-    began.clear()
-    scene.world.faults = Faults()
-    scene.run()
-    assert began == [0, 0, 0, max(began)]
-    assert max(began) > START
-
-
-def test_a_clock_that_goes_back_takes_nothing_back() -> None:
-    """A venue may say so of its own, and a host of ours, within what is believed of either."""
-    scene = Scene(World(history(5), END))
-    scene.run()
-    before = scene.state.sync
-    scene.world.now_ms -= 20_000
-    with suppress(VenueFault):
-        scene.run()
-    after = scene.state.sync
-    assert (after.number, after.until_ms) == (before.number + 1, before.until_ms)
-    assert after.balanced_ms <= after.until_ms
-    check_receipts(scene)
 
 
 def test_hours_wait_for_the_slowest_stream() -> None:
