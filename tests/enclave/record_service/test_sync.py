@@ -244,6 +244,20 @@ def test_streams_that_are_behind_come_first_so_that_none_waits_for_ever() -> Non
     assert len(scene.hours()) == 31
 
 
+def test_a_clock_that_goes_back_takes_nothing_back() -> None:
+    """A venue may say so of its own, and a host of ours, within what is believed of either."""
+    scene = Scene(World(history(5), END))
+    scene.run()
+    before = scene.state.sync
+    scene.world.now_ms -= 20_000
+    with suppress(VenueFault):
+        scene.run()
+    after = scene.state.sync
+    assert (after.number, after.until_ms) == (before.number + 1, before.until_ms)
+    assert after.balanced_ms <= after.until_ms
+    check_receipts(scene)
+
+
 def test_hours_wait_for_the_slowest_stream() -> None:
     events = history(6)
     scene = Scene(World(events, START + 10 * HOUR_MS))
