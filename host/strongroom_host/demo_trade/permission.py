@@ -42,11 +42,9 @@ from strongroom_host.private_files import write_atomic
 from strongroom_host.testnet.contracts import is_protocol_v2_position
 from strongroom_host.trust.record import EvidencePolicy
 
-__all__ = ["BAND", "WINDOW", "Allowance", "permit_trading"]
+__all__ = ["BAND", "Allowance", "for_a_minute", "permit_trading"]
 
 _FUNDS: Final = "100000"
-WINDOW: Final = Decimal(100)
-"""pUSD that may be signed for in a minute: little enough that an eager strategy meets it."""
 BAND: Final = "0.43-0.70"
 """Prices that may be signed for: the market leaves them now and then."""
 _PERMIT_MS: Final = 3_600_000
@@ -57,10 +55,16 @@ _BOT: Final = "order,template,cancel,heartbeat,query,health,log"
 class Allowance:
     """What the owners allow: pUSD an order and a minute, a price band, pUSD and orders in all."""
 
+    minute: Decimal
     order: str = "40"
-    minute: Decimal = WINDOW
     band: str = BAND
     budget: str = "2000:2000"
+
+
+def for_a_minute(seconds: float) -> Decimal:
+    """Returns the pUSD that may be signed for in a minute, if there are so many seconds to trade:
+    so few that an eager strategy meets the limit, and not at once."""
+    return Decimal(round(min(960.0, max(100.0, 16 * seconds))))
 
 
 def permit_trading(
@@ -68,7 +72,7 @@ def permit_trading(
     venue: VenueReady,
     host: HostReady,
     market: Market,
-    allowed: Allowance = Allowance(),
+    allowed: Allowance,
 ) -> str:
     """Has three owners allow one bot to trade one market; returns the trading key's address.
 

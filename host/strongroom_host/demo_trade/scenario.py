@@ -33,7 +33,7 @@ from strongroom_host.demo_trade.parties import (
     trade_folders,
     trader_arguments,
 )
-from strongroom_host.demo_trade.permission import BAND, WINDOW, permit_trading
+from strongroom_host.demo_trade.permission import BAND, Allowance, for_a_minute, permit_trading
 from strongroom_host.runners.console import quoted, tail
 from strongroom_host.strategy.decisions import AnswerRecord, EventRecord, read_decisions
 
@@ -93,15 +93,16 @@ def perform(console: Console | None, seconds: float, keep: Path | None, *, plain
         relaying = running.enter_context(relay(venue, psk))
         feeding = running.enter_context(feed(ring, venue, token, folders.root / "relay"))
         booted = operating.ready(HostReady)
-        address = permit_trading(folders, venue, booted, venue.markets[0])
+        allowed = Allowance(for_a_minute(seconds))
+        address = permit_trading(folders, venue, booted, venue.markets[0], allowed)
         keeping = running.enter_context(keeper(folders.log, folders.bot, folders.run))
         keeping.ready(KeeperReady)
         relayed, _ = relaying.ready(RelayReady), feeding.ready(FeedReady)
         ready_s = round(time.perf_counter() - started, 1)
         _say(
             console,
-            f"key {address} made inside; at most {WINDOW} pUSD a minute, at {BAND}. Ready in"
-            f" {ready_s} s, trading for {seconds:.0f} s.",
+            f"key {address} made inside; at most {allowed.minute} pUSD a minute, at {BAND}. Ready"
+            f" in {ready_s} s, trading for {seconds:.0f} s.",
         )
         arguments = trader_arguments(folders, ring, token, relayed, psk)
         shown = console is not None

@@ -47,7 +47,7 @@ from strongroom_host.tape.reader import TapeReader
 
 __all__ = ["Rehearsal", "rehearse"]
 
-_FREE: Final = Allowance("10000", Decimal(10**7), "0.01-0.99", "100000000:1000000")
+_FREE: Final = Allowance(Decimal(10**7), "10000", "0.01-0.99", "100000000:1000000")
 _HEAD_START_S: Final = 6.0
 _QUIET_S: Final = 3.0
 _PATIENCE_S: Final = 30.0

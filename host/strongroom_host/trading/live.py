@@ -17,7 +17,7 @@ from strongroom_host.latency.stages import Stage
 from strongroom_host.latency.stats import Counter, Figures
 from strongroom_host.latency.table import shown
 from strongroom_host.ring.tick import Status
-from strongroom_host.trading.gate import Gate
+from strongroom_host.trading.gate import Gate, Held
 from strongroom_host.trading.loop import Said
 from strongroom_host.trading.markets import TradedMarket
 from strongroom_host.trading.orders import OrderBook
@@ -55,7 +55,8 @@ def state_words(gate: Gate, book: OrderBook, trouble: str = "") -> str:
 
 
 class PlainLines:
-    """One line for each thing that happens, and a summary every few seconds."""
+    """One line for each thing that happens, and a summary every few seconds. What is held back for
+    one reason again and again is told once, and then counted."""
 
     def __init__(
         self,
@@ -65,12 +66,24 @@ class PlainLines:
         state: Callable[[], str],
     ) -> None:
         self._write, self._figures, self._markets, self._state = write, figures, markets, state
-        self._due_ns = 0
+        self._due_ns = self._more = 0
+        self._held: Held | None = None
 
     def hear(self, said: Said) -> None:
         """Takes what happened."""
-        if text := line(said, self._markets):
-            self._write(text)
+        if not (text := line(said, self._markets)):
+            return
+        if said.held is not None and said.held is self._held:
+            self._more += 1
+            return
+        self._count()
+        self._held = said.held
+        self._write(text)
+
+    def _count(self) -> None:
+        if self._held is not None and self._more:
+            self._write(f"{self._more} more held: {self._held.value}")
+        self._more = 0
 
     def turn(self, now_ns: int) -> None:
         """Writes a summary when it is due."""
@@ -84,7 +97,8 @@ class PlainLines:
         self._write(f"{self._state()}; {ticks}, {counts}; tick -> request out p50 {shown(whole)}")
 
     def close(self) -> None:
-        """Nothing."""
+        """Says what is still to be counted."""
+        self._count()
 
 
 class PipedView:

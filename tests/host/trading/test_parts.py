@@ -12,6 +12,7 @@ from strongroom_host.trading.alive import Alive, AliveLimits
 from strongroom_host.trading.errors import MarketUnknown
 from strongroom_host.trading.gate import Gate, GateLimits, Held
 from strongroom_host.trading.intents import IntentWriter
+from strongroom_host.trading.live import PlainLines
 from strongroom_host.trading.loop import Said
 from strongroom_host.trading.markets import TICKS, TradedMarket, parse_markets
 from strongroom_host.trading.orders import Matched, OrderBook, TrackedOrder, read_matched
@@ -237,6 +238,17 @@ def test_a_denial_says_the_rule_and_its_numbers() -> None:
     assert "ORDER_NOTIONAL" in text
     assert "25" in text
     assert "61" in text
+
+
+def test_what_is_held_back_again_and_again_is_told_once_and_counted() -> None:
+    wrote: list[str] = []
+    lines = PlainLines(wrote.append, Figures(), {}, lambda: "trading")
+    for held in (Held.PAUSED, Held.PAUSED, Held.PAUSED, Held.RATE, None, Held.RATE, Held.RATE):
+        lines.hear(Said(1, buy(), None, held))
+    lines.close()
+    assert ["more" in each for each in wrote] == [False, True, False, False, False, True]
+    assert wrote[1] == f"2 more held: {Held.PAUSED.value}"
+    assert wrote[-1] == f"1 more held: {Held.RATE.value}"
 
 
 @pytest.mark.parametrize(("units", "text"), [(610_000, "0.61"), (10_000_000, "10"), (1, "0")])
