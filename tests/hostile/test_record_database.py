@@ -219,9 +219,11 @@ def test_an_old_copy_of_the_database_is_refused_by_the_next_boot(
 ) -> None:
     old = copied(host.database, f"old_{next(NAMES)}")
     assert the_boot(host).sync("alpha", full=True) == 0
-    leaves, since = host.leaves(), len(host.port.asked)
+    leaves = host.leaves()
     with instead(host, old):
-        boot = host.start().permitted()
+        begun = host.start()
+        since = len(host.port.asked)  # by now the boot before it asks for nothing any more
+        boot = begun.permitted()
         host.port.wait_for(lambda asked: asked.verb == "states", since=since)
         boot.queue("alpha")
         time.sleep(3)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -235,6 +236,11 @@ def strike_at(host: RecordHost, at: int, when: str, kill: Callable[[], bool]) ->
     return struck
 
 
+_BETWEEN_S = 5
+"""Between attempts: the record finds a store port that is back within a second, the machine that
+all of it runs on may take longer to start one."""
+
+
 def synchronise(host: RecordHost, venues: Exchanges) -> None:
     """Does what an operator and the owners do until it works: starts what is gone, permits it,
     connects the account unless it is."""
@@ -252,6 +258,7 @@ def synchronise(host: RecordHost, venues: Exchanges) -> None:
             codes.append(type(error).__name__)
         if codes[-1:] == [0]:
             return
+        time.sleep(_BETWEEN_S)
     raise AssertionError(f"it does not recover: {codes}; {host.said}")
 
 
