@@ -111,7 +111,7 @@ def new(
     builder: Pin = "",
     metadata: Pin = "",
     development_root: DevelopmentRoots = [],  # noqa: B006
-    nonce_pool: NoncePools = [],  # noqa: B006
+    nonce_pool: NoncePools = [],  # noqa: B006  as typer wants lists
 ) -> None:
     """Write a manifest with one key (more: `add-key`), without any, or from a template."""
     folder = OwnerFolder(owner.expanduser())
@@ -176,7 +176,7 @@ def add_key(
     builder: Pin = "",
     metadata: Pin = "",
     development_root: DevelopmentRoots = [],  # noqa: B006
-    nonce_pool: NoncePools = [],  # noqa: B006
+    nonce_pool: NoncePools = [],  # noqa: B006  as typer wants lists
 ) -> None:
     """Add a trading key to a draft."""
     policy = _policy(

@@ -19,7 +19,7 @@ from strongroom_host.feeds.codes import (
 )
 from strongroom_host.feeds.core import Feed, Timing
 from strongroom_host.feeds.errors import BadFeed, Reason, Refused
-from strongroom_host.feeds.sink import TickSink
+from strongroom_host.ring.sink import TickSink
 
 __all__ = ["Bitcoin"]
 

@@ -29,7 +29,7 @@ from strongroom_host.feeds.codes import (
 from strongroom_host.feeds.core import Feed, Timing
 from strongroom_host.feeds.errors import BadFeed, Reason, Refused
 from strongroom_host.feeds.fixed import fixed8, whole
-from strongroom_host.feeds.sink import TickSink
+from strongroom_host.ring.sink import TickSink
 
 __all__ = ["Coinbase", "iso_ns"]
 

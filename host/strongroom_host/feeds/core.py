@@ -16,7 +16,8 @@ from strongroom_host.feeds.clock import SkewMeter
 from strongroom_host.feeds.counters import Counters
 from strongroom_host.feeds.errors import Reason, Refused
 from strongroom_host.feeds.merge import Merge
-from strongroom_host.feeds.sink import Lane, TickSink
+from strongroom_host.feeds.sink import Lane
+from strongroom_host.ring.sink import TickSink
 from strongroom_host.ring.tick import Status
 
 __all__ = ["RESYNC", "Feed", "Timing"]

@@ -54,7 +54,7 @@ from strongroom_host.feeds.polymarket_messages import (
     Typed,
     read_events,
 )
-from strongroom_host.feeds.sink import TickSink
+from strongroom_host.ring.sink import TickSink
 from strongroom_host.ring.tick import Status
 
 __all__ = ["Polymarket"]

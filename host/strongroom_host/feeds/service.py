@@ -17,7 +17,7 @@ from strongroom_host.feeds.errors import BadFeed, FeedUnavailable
 from strongroom_host.feeds.keeper import Keeper
 from strongroom_host.feeds.metrics import Counted, serve_metrics, status_line
 from strongroom_host.feeds.polymarket import Polymarket
-from strongroom_host.feeds.sink import TickSink
+from strongroom_host.ring.sink import TickSink
 
 __all__ = ["Running", "make_feeds", "run_feeds"]
 

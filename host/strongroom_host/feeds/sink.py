@@ -1,45 +1,19 @@
-"""Where ticks go, and the lane of one feed: its numbering and its continuity epochs."""
+"""The lane of one feed: its numbering and its continuity epochs."""
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 from strongroom_host.feeds.codes import (
     NO_SIDE,
     STATUS,
 )
+from strongroom_host.ring.sink import TickSink
 from strongroom_host.ring.tick import Status
 
-__all__ = ["Lane", "TickSink"]
+__all__ = ["Lane"]
 
 _MASK: Final = (1 << 32) - 1
-
-
-class TickSink(Protocol):
-    """What takes ticks: a ring's writer, a tape, a test's list. See `ring.tick` for the fields."""
-
-    def publish(
-        self,
-        kind: int,
-        side: int,
-        feed: int,
-        flags: int,
-        instrument: int,
-        epoch: int,
-        number: int,
-        price: int,
-        size: int,
-        received_ns: int,
-        venue_ns: int,
-        detail: int,
-        /,
-    ) -> int:
-        """Take one tick; the ring's sequence number of it."""
-        ...
-
-    def instrument(self, name: str, /) -> int:
-        """The index that stands for `name`, entered if it is new."""
-        ...
 
 
 class Lane:

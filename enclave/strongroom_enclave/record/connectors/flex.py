@@ -56,7 +56,7 @@ def utc_ms(row: Row, close: str = "") -> int:
     dates = ("dateTime", "tradeDate", "date", "reportDate", "toDate")
     when = next(row[name] for name in dates if row.get(name)) + row.get("tradeTime", close)
     digits = "".join(filter(str.isdigit, when))[:14].ljust(14, "0")
-    local = datetime.strptime(digits, "%Y%m%d%H%M%S")  # noqa: DTZ007
+    local = datetime.strptime(digits, "%Y%m%d%H%M%S")  # noqa: DTZ007  as above
     march, november = datetime(local.year, 3, 8, 2), datetime(local.year, 11, 1, 2)  # noqa: DTZ001
     begins, ends = (day + timedelta(6 - day.weekday()) for day in (march, november))
     behind = 4 if begins <= local < ends else 5
