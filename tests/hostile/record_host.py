@@ -5,6 +5,7 @@ a restart of the enclave.
 """
 
 import socket
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -173,6 +174,15 @@ class RecordHost:
             found = admin.execute(query.encode(), [account]).fetchone()
         assert found is not None
         return int(found[0])
+
+    def rest(self, within: float = 90) -> None:
+        """Returns once no synchronisation runs or is due: one asked for while another ran follows
+        it, after a test has seen the first one end."""
+        until = time.monotonic() + within
+        query = b"SELECT account, state::text FROM sync_jobs WHERE state IN ('QUEUED', 'LEASED')"
+        while found := self.sql(lambda admin: admin.execute(query).fetchall()):
+            assert time.monotonic() < until, found
+            time.sleep(0.05)
 
     def published(self, account: str) -> list[Shown]:
         """Returns what was disclosed of an account, in order, without its salts and receipts."""

@@ -62,6 +62,12 @@ def the_boot(host: RecordHost) -> RecordBoot:
     return host.boot
 
 
+def at_rest(host: RecordHost, name: str) -> Database:
+    """Returns a copy of the database, taken while no synchronisation is under way."""
+    host.rest()
+    return copied(host.database, name)
+
+
 @contextmanager
 def instead(host: RecordHost, database: Database) -> Iterator[None]:
     """Has the record talk to another database meanwhile."""
@@ -99,7 +105,7 @@ def refused(host: RecordHost, name: str = "alpha") -> Code:
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_rows_that_a_superuser_changed(tampering: str, host: RecordHost) -> None:
-    other = copied(host.database, f"tampered_{next(NAMES)}")
+    other = at_rest(host, f"tampered_{next(NAMES)}")
     with over_all_rules(other) as admin:
         TAMPERINGS[tampering](admin, "alpha")
     with instead(host, other):
@@ -107,7 +113,7 @@ def test_rows_that_a_superuser_changed(tampering: str, host: RecordHost) -> None
 
 
 def test_rows_of_another_account(host: RecordHost) -> None:
-    other = copied(host.database, f"tampered_{next(NAMES)}")
+    other = at_rest(host, f"tampered_{next(NAMES)}")
     with over_all_rules(other) as admin:
         for table in ("trades", "cash_flows"):
             admin.execute(f"DELETE FROM {table} WHERE account = 'alpha'")
@@ -217,8 +223,9 @@ def test_an_account_that_was_never_connected_is_not_worked_on(host: RecordHost) 
 def test_an_old_copy_of_the_database_is_refused_by_the_next_boot(
     host: RecordHost, tmp_path: Path
 ) -> None:
-    old = copied(host.database, f"old_{next(NAMES)}")
+    old = at_rest(host, f"old_{next(NAMES)}")
     assert the_boot(host).sync("alpha", full=True) == 0
+    host.rest()
     leaves = host.leaves()
     with instead(host, old):
         begun = host.start()

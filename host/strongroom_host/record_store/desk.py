@@ -81,6 +81,7 @@ class Desk:
         self._listeners: dict[str, list[SimpleQueue[Event]]] = defaultdict(list)
         self._held: dict[Lease, float] = {}
         """Leases of connections that stand, and when each was heard of."""
+        self._stranded: list[Lease] = []
         self._closed = False
         self._ticked = 0.0
         self._joined = 0
@@ -122,12 +123,26 @@ class Desk:
             return recent or bool(self._held)
 
     def tick(self, queue: JobQueue) -> None:
-        """Queues what is due and takes back what was lost, at most once a second."""
+        """Queues what is due and takes back what was lost, at most once a second.
+
+        Raises:
+            StoreError, DatabaseUnavailable: see `JobQueue`.
+        """
         with self._changed:
             now = time.monotonic()
             if now < self._ticked + _TICK_S:
                 return
             self._ticked = now
+            stranded, self._stranded = self._stranded, []
+        while stranded:
+            try:
+                with suppress(LeaseLost):
+                    queue.release(stranded[-1])
+            except BaseException:
+                with self._changed:
+                    self._stranded += stranded
+                raise
+            stranded.pop()
         moved: Moved = queue.tick()
         self.counts["lost"] += moved.retried + moved.dead
         self.counts["scheduled"] += moved.scheduled
@@ -141,6 +156,14 @@ class Desk:
         """Notes that nobody has this lease any more."""
         with self._changed:
             self._held.pop(lease, None)
+
+    def strand(self, lease: Lease) -> None:
+        """Notes a lease whose connection lost the database before it could give the job back:
+        the next tick does, through another connection. Else the account would wait for the lease
+        to run out."""
+        with self._changed:
+            self._held.pop(lease, None)
+            self._stranded.append(lease)
 
     def renew(self, queue: JobQueue) -> None:
         """Renews the leases of connections that stand and are silent: their account's venue is

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import Final
 
 from strongroom_host.record_store.desk import Desk, Stage
@@ -71,19 +70,28 @@ class PortJobs:
             raise LeaseLost("this connection has no such job", actual=account)
         self._lease = None
         self._desk.let_go(lease)
-        if code == 0:
-            self._queue.done(lease)
-            self._desk.reached(account, Stage.DONE)
-            return
-        number = failure(code, reason)
-        again = self._queue.fail(lease, number, hopeless=hopeless(number))
+        number = failure(code, reason) if code else 0
+        try:
+            if code == 0:
+                self._queue.done(lease)
+                self._desk.reached(account, Stage.DONE)
+                return
+            again = self._queue.fail(lease, number, hopeless=hopeless(number))
+        except DatabaseUnavailable:
+            self._desk.strand(lease)  # where the end was stored after all, that gives nothing back
+            raise
         self._desk.reached(account, Stage.RETRYING if again else Stage.DEAD, number)
 
     def release(self) -> None:
         """Gives a job back that was not ended."""
         lease, self._lease = self._lease, None
-        if lease is not None:
-            self._desk.let_go(lease)
-            with suppress(LeaseLost, DatabaseRefused, DatabaseUnavailable):
-                self._queue.release(lease)
-                self._desk.reached(lease.account, Stage.QUEUED)
+        if lease is None:
+            return
+        self._desk.let_go(lease)
+        try:
+            self._queue.release(lease)
+        except DatabaseUnavailable:
+            self._desk.strand(lease)
+        except (LeaseLost, DatabaseRefused):
+            return
+        self._desk.reached(lease.account, Stage.QUEUED)

@@ -13,13 +13,14 @@ __all__ = [
     "MALFORMED",
     "REFUSED",
     "TOLD",
+    "UNAVAILABLE",
     "UNFIT",
     "UNKNOWN",
     "Record",
 ]
 
 ASK, TOLD = b"strongroom/store/ask/v2", b"strongroom/store/told/v2"
-DONE, CONFLICT, GAP, UNKNOWN, _, REFUSED, MALFORMED, LOST, UNFIT = range(9)
+DONE, CONFLICT, GAP, UNKNOWN, UNAVAILABLE, REFUSED, MALFORMED, LOST, UNFIT = range(9)
 
 
 class Record:

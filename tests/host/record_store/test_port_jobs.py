@@ -21,7 +21,7 @@ from strongroom_wire.errors import Code
 
 from tests.host.record_store.content import KEYS, add_account, two_accounts
 from tests.host.record_store.databases import Database
-from tests.host.record_store.speaking import DONE, LOST, Record
+from tests.host.record_store.speaking import DONE, LOST, UNAVAILABLE, Record
 
 QUICK = Limits(lease_seconds=60, attempts=3, first_wait=0)
 
@@ -106,6 +106,34 @@ def test_a_connection_that_ends_gives_its_job_back(port: Port) -> None:
         assert record.job(b"ada-spot") == [b"ada-spot", b"FULL"]
         assert record.ended(b"ada-spot") == DONE
     assert port.events[-1] == Event("ada-spot", Stage.DONE)
+
+
+def without_database(port: Port) -> None:
+    """Breaks what each connection of the port has to the database."""
+    port.admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'strongroom store port'"
+    )
+
+
+@pytest.mark.parametrize("ending", [True, False], ids=["at its end", "amid it"])
+def test_a_job_whose_connection_lost_the_database_is_had_again_at_once(
+    ending: bool, port: Port
+) -> None:
+    """It could not be given back where it was had, and its lease lasts a minute here."""
+    port.queue.enqueue("ada-spot", JobKind.FULL)
+    with port.record() as record:
+        assert record.job(b"ada-spot") == [b"ada-spot", b"FULL"]
+        without_database(port)
+        if ending:
+            assert record.ended(b"ada-spot") == UNAVAILABLE
+        else:
+            assert record.ask(b"keys", b"user")[0] == UNAVAILABLE
+    port.until("ada-spot", "QUEUED")
+    with port.record() as record:
+        assert record.job(b"ada-spot") == [b"ada-spot", b"FULL"]
+        assert record.ended(b"ada-spot") == DONE
+    assert port.state("ada-spot") == "DONE"
 
 
 def test_whoever_asks_for_the_next_one_has_given_up_the_last(port: Port) -> None:
