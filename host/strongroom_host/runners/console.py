@@ -65,6 +65,9 @@ _TRACES: Final = (
 """How the lines of a traceback begin, all but the one that says what it was; Python's and the
 kernel's."""
 
+_FAILURE: Final = re.compile(r"  (?:because|expected|found|do) ")
+"""What a command of ours says below its `error:`, when it is the one whose console this is."""
+
 _KERNEL_TIME: Final = re.compile(r"\[ *\d+\.\d{6}\] ")
 
 _AFTERMATH: Final = (
@@ -103,7 +106,7 @@ def explain(lines: list[str]) -> str:
 
 def _tells(line: str) -> bool:
     words = _KERNEL_TIME.sub("", line, count=1)
-    if not words.strip() or words.startswith(_TRACES):
+    if not words.strip() or (words.startswith(_TRACES) and not _FAILURE.match(words)):
         return False
     return not any(mark in words for mark in _AFTERMATH)
 

@@ -24,6 +24,18 @@ def test_a_traceback_is_reduced_to_what_it_says(tmp_path: Path) -> None:
     ]
 
 
+FAILURE = """\
+error: the database could not be made
+  found    initdb: error while loading shared libraries
+  do       check space and permissions of /tmp/x
+"""
+
+
+def test_what_a_command_of_ours_found_is_not_taken_for_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(FAILURE)
+    assert tail(tmp_path / "log") == FAILURE.splitlines()
+
+
 PANIC = """\
 [    0.906283] Run /init as init process
 [    0.906700] Kernel panic - not syncing: No working init found.
