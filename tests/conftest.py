@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from tests.architecture.budget import lines_by_part, totals
 from tests.vectors.index import REQUIRED, ROOT, VECTORS, absence, indexed_cases, uncovered
 
 SOAK = os.environ.get("STRONGROOM_SOAK") == "1"
+PROGRESS = os.environ.get("STRONGROOM_PROGRESS")
+"""A folder; `.tools/soak.py` names it, and shows what tests write there."""
 CASE = "vector_case"
+Progress = Callable[[int, int], None]
 
 # Properties here touch processes and P-384: a deadline per example would only measure the machine.
 _RELAXED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -46,6 +50,21 @@ def record_vector_case(request: pytest.FixtureRequest) -> Callable[[str, str | i
         request.node.user_properties.append((CASE, [family, str(case)]))
 
     return record
+
+
+@pytest.fixture
+def progress(request: pytest.FixtureRequest) -> Progress:
+    """Says how far a long test has come, to whoever runs a soak: `progress(done, of)`."""
+    if PROGRESS is None:
+        return lambda _done, _of: None
+    path = Path(PROGRESS) / sha256(request.node.nodeid.encode()).hexdigest()[:16]
+
+    def say(done: int, of: int) -> None:
+        draft = path.with_suffix(".new")
+        draft.write_text(f"{done} {of} {request.node.nodeid}\n")
+        draft.replace(path)
+
+    return say
 
 
 class ClosingSummary:
