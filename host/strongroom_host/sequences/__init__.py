@@ -6,6 +6,7 @@ from strongroom_host.sequences.errors import (
     SequencesBusy,
     SequencesCopied,
     SequencesRefused,
+    SequencesSetBack,
 )
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "SequencesBusy",
     "SequencesCopied",
     "SequencesRefused",
+    "SequencesSetBack",
 ]

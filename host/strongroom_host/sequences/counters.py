@@ -3,6 +3,10 @@
 A counter's bound is on the disk before any number below it is used (`records.py` has the layout),
 so a restart goes on at the bound: numbers may be left out, none comes again. While one block is
 used, a thread reserves the next, so that whoever takes numbers does not wait for the disk.
+
+Before each write the page that is there must be the one that was written last, and each bound is
+marked a second time (`marks.py`), so an old state of the file that is put back shows: at the next
+reservation while it is open, otherwise when it is opened.
 """
 
 from __future__ import annotations
@@ -28,7 +32,9 @@ from strongroom_host.sequences.errors import (
     SequencesBusy,
     SequencesCopied,
     SequencesRefused,
+    SequencesSetBack,
 )
+from strongroom_host.sequences.marks import Marks
 from strongroom_host.sequences.records import (
     COUNTERS,
     FILE_SIZE,
@@ -172,9 +178,10 @@ class Sequences:
             became of the counters.
     """
 
-    def __init__(self, path: Path, descriptor: int, header: Header) -> None:
+    def __init__(self, path: Path, descriptor: int, header: Header, marks: Marks) -> None:
         """Use `Sequences.open`."""
         self._path, self._descriptor, self._header = path, descriptor, header
+        self._marks = marks
         self._map = mmap.mmap(descriptor, FILE_SIZE)
         self._lock = threading.Lock()
         self._blocks: dict[str, SequenceBlock] = {}
@@ -191,19 +198,20 @@ class Sequences:
         Raises:
             SequencesBusy: another process has it.
             SequencesCopied: it is a copy of another file.
+            SequencesSetBack: it is older than the marks beside it.
             SequencesBroken: it is damaged beyond what is safe, or not such a file.
             BadInput: it cannot be made or opened.
         """
         _make_if_missing(path)
         descriptor = _lock(path)
         try:
-            return cls(path, descriptor, _header(path, descriptor))
+            return cls(path, descriptor, _header(path, descriptor), _marks(path))
         except BaseException:
             os.close(descriptor)
             raise
 
     def block(self, name: str, size: int = 4096, *, limit: int = LAST) -> SequenceBlock:
-        """Returns the counter of that name, which begins at 1 if it is new.
+        """Returns the counter of that name, which begins at 1 if nothing was ever marked for it.
 
         Args:
             name: 1 to 64 bytes of UTF-8.
@@ -261,32 +269,57 @@ class Sequences:
             state = resume(pages, self._header, index)
             if state is None:
                 raise _damaged(self._path, f"counter {index}")
-            if state.mending:
-                state = self._written(state, state.slot.bound, state.slot.name)
             name = state.slot.name
             if name in known:
                 raise _damaged(self._path, f"counter {index}, which has the name of another,")
+            if name:
+                self._prove_newest(state.slot)
+            if state.mending:
+                state = self._written(state, state.slot.bound, name)
             if name:
                 known[name] = state
             else:
                 free.append(state)
         return known, free
 
+    def _prove_newest(self, slot: Slot) -> None:
+        """Proves that a counter of the file has come as far as its mark.
+
+        Raises:
+            SequencesSetBack: the mark is higher, or gone.
+        """
+        marked = self._marks.bound(slot.name)
+        # A crash right after the first bound was stored leaves no mark, and no number was used.
+        if slot.bound < marked or (not marked and slot.bound > 1):
+            raise SequencesSetBack(
+                f"{self._path} was put back, or its marks are gone: numbers it takes for free may"
+                " be taken",
+                expected=f"{slot.name!r} at {marked} or above, as in {self._marks.folder}"
+                if marked
+                else f"a mark for {slot.name!r} in {self._marks.folder}",
+                actual=slot.bound if marked else "none",
+                remedy=ANEW,
+            )
+
     def _named(self, name: str) -> State:
         if not self._free:
             raise SequencesRefused(f"{self._path} has no counter left for {name!r}")
         state = self._free.pop(0)
+        # A file that came after another goes on where that one was.
+        bound = max(state.slot.bound, self._marks.bound(name))
         for _ in range(2):
-            state = self._written(state, state.slot.bound, name)
+            state = self._written(state, bound, name)
         return state
 
     def _written(self, state: State, bound: int, name: str) -> State:
-        """Makes a state the next one, on the disk when this returns."""
-        old = state.slot
-        slot = Slot(old.revision + 1, bound, old.file_id, old.index, name)
-        data, at = slot.serialise(), PAGE * (1 + 2 * old.index + state.older)
+        """Makes a state the next one, on the disk and marked when this returns."""
         if self._descriptor < 0:
             raise SequencesBroken("the counters are closed")
+        old = state.slot
+        if not state.mending:
+            self._prove_untouched(state)
+        slot = Slot(old.revision + 1, bound, old.file_id, old.index, name)
+        data, at = slot.serialise(), PAGE * (1 + 2 * old.index + state.older)
         try:
             self._map[at : at + len(data)] = data
             _sync(self._descriptor, self._map, at)
@@ -296,7 +329,38 @@ class Sequences:
                 actual=error,
                 remedy="see to the disk and start again",
             ) from error
+        self._mark(name, bound)
         return State(slot, 1 - state.older)
+
+    def _prove_untouched(self, state: State) -> None:
+        """Proves that a counter's newest page is the one that was written last.
+
+        Read from the file, not through the mapping: of a file that was cut off that is a short
+        read, where a load would end the process.
+
+        Raises:
+            SequencesSetBack: somebody else wrote to the file while it was held here.
+        """
+        wanted = state.slot.serialise()
+        at = PAGE * (1 + 2 * state.slot.index + 1 - state.older)
+        whole = os.fstat(self._descriptor).st_size == FILE_SIZE
+        if not whole or os.pread(self._descriptor, len(wanted), at) != wanted:
+            raise SequencesSetBack(
+                f"{self._path} was written to by somebody else while its numbers were given out",
+                expected=f"{state.slot.name!r} at {state.slot.bound}, as it was left here",
+                remedy=f"start again; if that is refused, {ANEW}",
+            )
+
+    def _mark(self, name: str, bound: int) -> None:
+        try:
+            self._marks.raise_to(name, bound)
+        except OSError as error:
+            raise SequencesBroken(
+                f"cannot mark in {self._marks.folder} how far {name!r} is, so no number is given"
+                " out",
+                actual=error,
+                remedy="see to the disk, and that no other process counts there; then start again",
+            ) from error
 
     def _ask_for(self, block: SequenceBlock) -> None:
         """Has the next numbers of `block` reserved, while these are used."""
@@ -403,6 +467,17 @@ def _header(path: Path, descriptor: int) -> Header:
             remedy=f"bring the original back, or {ANEW}",
         )
     return header
+
+
+def _marks(path: Path) -> Marks:
+    folder = path.with_name(f"{path.name}.seen")
+    try:
+        return Marks(folder)
+    except OSError as error:
+        raise BadInput(
+            f"cannot read the marks in {folder}: {error.strerror or error}",
+            remedy="it has to be a folder of this user's, beside the counters",
+        ) from error
 
 
 def _damaged(path: Path, what: str) -> SequencesBroken:

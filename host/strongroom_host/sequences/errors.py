@@ -2,11 +2,17 @@
 
 from strongroom_host.errors import BadInput, EnvironmentFault, HostError
 
-__all__ = ["SequencesBroken", "SequencesBusy", "SequencesCopied", "SequencesRefused"]
+__all__ = [
+    "SequencesBroken",
+    "SequencesBusy",
+    "SequencesCopied",
+    "SequencesRefused",
+    "SequencesSetBack",
+]
 
 ANEW = (
-    "move the file away and begin with another: a relay's keys start anew with every opening, and"
-    " a trading host leaves out the numbers that its journal knows"
+    "move the file away and leave the folder beside it: new counters go on above the marks in that"
+    " folder; where it is gone as well, they begin with 1 under keys that are new at every opening"
 )
 
 
@@ -23,4 +29,8 @@ class SequencesBroken(HostError):
 
 
 class SequencesCopied(SequencesBroken):
-    """The file is a copy, or older than what was seen used: its numbers may be taken."""
+    """The file is a copy: what the original gave out since then is not in it."""
+
+
+class SequencesSetBack(SequencesBroken):
+    """The file says less than was given out: an old state of it was put back."""
