@@ -175,10 +175,14 @@ def explain(
         bool, typer.Option("--inputs-only", help="Check the digests, without the strategy.")
     ] = False,
     option: OptionOption = None,
+    killed: Annotated[
+        bool, typer.Option("--killed", help="The session was; its record need not have an end.")
+    ] = False,
 ) -> None:
     """Run a session again from its tape: does each decision follow from what it was bound to?
 
-    Its options come from the record; --option adds what is not in it, such as model=FILE.
+    A record without its last line is refused: what came after may have been cut off. Its options
+    come from the record; --option adds what is not in it, such as model=FILE.
     """
     records = read_decisions(decisions)
     session = session_of(records)
@@ -188,7 +192,7 @@ def explain(
             recorded = {name: str(value) for name, value in session.parameters.items()}
             options = {name: value for name, value in recorded.items() if value}
             strategy = load_strategy(session.strategy, options | given(option), reader.names)
-        found = explain_session(session, records, reader, strategy)
+        found = explain_session(session, records, reader, strategy, killed=killed)
     say(f"{found.decisions} decisions on {found.ticks:,} ticks: inputs as recorded")
     if found.repeated is None:
         warn("the strategy was not run again: that these inputs lead there was not checked")

@@ -5,12 +5,16 @@ the digest of everything the strategy had been told; each gap and each outcome t
 with the tick they came after; each answer of the enclave, with the leaf of its log that says the
 same under its signature. With a tape of the ticks the session can be run again (`explain`).
 
+The last line counts those before it and has their digest, so a record whose end was cut off does
+not look whole. A session that was killed leaves none, and whoever reads the record has to be told.
+
 Nothing here is secret from the host, and nothing in it need be believed on the host's word: the
 model's hash and the digest of each order are in the enclave's signed log as well.
 """
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -35,6 +39,7 @@ __all__ = [
     "AnswerRecord",
     "DecisionRecord",
     "DecisionWriter",
+    "EndRecord",
     "EventRecord",
     "GapRecord",
     "Record",
@@ -42,7 +47,9 @@ __all__ = [
     "read_decisions",
 ]
 
-FORMAT: Final = "strongroom-decisions/1"
+FORMAT: Final = "strongroom-decisions/2"
+_READ: Final = ("strongroom-decisions/1", FORMAT)
+"""The first one had no last line: whatever is in it may have gone on."""
 _LONGEST_LINE: Final = 1 << 20
 
 
@@ -225,7 +232,22 @@ class EventRecord(msgspec.Struct, frozen=True, tag="event", tag_field="record"):
         )
 
 
-Record: TypeAlias = SessionRecord | DecisionRecord | AnswerRecord | GapRecord | EventRecord
+class EndRecord(msgspec.Struct, frozen=True, tag="end", tag_field="record"):
+    """The last line: nothing came after it, and nothing before it is missing.
+
+    Attributes:
+        records: How many lines come before it.
+        sha256: Hex, of all bytes before it. It finds accidents: whoever edits the file can write
+            another one, but not the enclave's log, which has each order's digest as well.
+    """
+
+    records: int
+    sha256: str
+
+
+Record: TypeAlias = (
+    SessionRecord | DecisionRecord | AnswerRecord | GapRecord | EventRecord | EndRecord
+)
 
 _DECODER: Final = msgspec.json.Decoder(Record, strict=True)
 
@@ -248,13 +270,17 @@ class DecisionWriter:
                 remedy="name another file, or move that one away",
             ) from None
         self._encoder = msgspec.json.Encoder()
+        self._digest, self._records = hashlib.sha256(), 0
         self._file = os.fdopen(handle, "wb")
         self.write(session)
         self.sync()
 
     def write(self, record: Record) -> None:
         """Appends one record; it is in the operating system's hands once `flush` returns."""
-        self._file.write(self._encoder.encode(record) + b"\n")
+        line = self._encoder.encode(record) + b"\n"
+        self._file.write(line)
+        self._digest.update(line)
+        self._records += 1
 
     def flush(self) -> None:
         """Hands over what was written: from here it survives the death of this process."""
@@ -266,10 +292,13 @@ class DecisionWriter:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Syncs and closes."""
+        """Writes the last line, syncs and closes."""
         if not self._file.closed:
-            self.sync()
-            self._file.close()
+            try:
+                self.write(EndRecord(self._records, self._digest.hexdigest()))
+                self.sync()
+            finally:
+                self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -286,8 +315,9 @@ class DecisionWriter:
 def read_decisions(path: Path) -> Iterator[Record]:
     """Yields the records of a file, the session's first.
 
-    A last line without its end is what a crash leaves behind: it was never handed over whole, and
-    is left out.
+    The last one is an `EndRecord`, which was found to be right, unless the session goes on, was
+    killed, or the file's end is missing; which of these, the file cannot say. A last line without
+    its end is what a crash leaves behind: it was never handed over whole, and is left out.
 
     Raises:
         DecisionsUnreadable: it cannot be read, is no such file, or a line of it is damaged.
@@ -302,10 +332,11 @@ def read_decisions(path: Path) -> Iterator[Record]:
         ) from error
 
 
-def _records(path: Path, stream: Iterator[bytes]) -> Iterator[Record]:
+def _records(path: Path, stream: Iterable[bytes]) -> Iterator[Record]:
+    digest, ended = hashlib.sha256(), False
     for place, line in enumerate(stream, start=1):
         if len(line) > _LONGEST_LINE or not line.endswith(b"\n"):
-            if place > 1 and len(line) <= _LONGEST_LINE:
+            if place > 1 and len(line) <= _LONGEST_LINE and not ended:
                 return
             raise _damaged(path, place, "it does not end")
         try:
@@ -314,8 +345,15 @@ def _records(path: Path, stream: Iterator[bytes]) -> Iterator[Record]:
             raise _damaged(path, place, str(error)) from error
         if isinstance(record, SessionRecord) is not (place == 1):
             raise _damaged(path, place, "the session's head is the first line, and no other")
-        if isinstance(record, SessionRecord) and record.format != FORMAT:
+        if isinstance(record, SessionRecord) and record.format not in _READ:
             raise _damaged(path, place, f"its format is {record.format}, not {FORMAT}")
+        if ended:
+            raise _damaged(path, place, "it comes after the last one")
+        if isinstance(record, EndRecord):
+            ended = True
+            if record != EndRecord(place - 1, digest.hexdigest()):
+                raise _damaged(path, place, "lines before it are missing or have changed")
+        digest.update(line)
         yield record
 
 

@@ -3,6 +3,7 @@
 from strongroom_host.errors import BadInput, EnvironmentFault
 
 __all__ = [
+    "DecisionsUnfinished",
     "DecisionsUnreadable",
     "ModelChanged",
     "ModelMissing",
@@ -43,6 +44,12 @@ class RuntimeAbsent(EnvironmentFault):
 
 class DecisionsUnreadable(BadInput):
     """A record of decisions is missing or damaged, or exists already."""
+
+
+class DecisionsUnfinished(BadInput):
+    """A record of decisions has no last line: more may have come, and been cut off."""
+
+    exit_status = 3
 
 
 class NotReproduced(BadInput):

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 
 from strongroom_host.strategy.decisions import (
     DecisionRecord,
+    EndRecord,
     EventRecord,
     GapRecord,
     Record,
     SessionRecord,
 )
-from strongroom_host.strategy.errors import DecisionsUnreadable, NotReproduced
+from strongroom_host.strategy.errors import (
+    DecisionsUnfinished,
+    DecisionsUnreadable,
+    NotReproduced,
+)
 from strongroom_host.strategy.inputs import Inputs
 from strongroom_host.strategy.port import Decision, Strategy
 from strongroom_host.tape.reader import TapeReader
@@ -57,6 +62,8 @@ def explain(
     records: Iterable[Record],
     tape: TapeReader,
     strategy: Strategy | None = None,
+    *,
+    killed: bool = False,
 ) -> Explained:
     """Proves that the decisions on record follow from the ticks on a tape.
 
@@ -65,8 +72,10 @@ def explain(
         records: The others.
         tape: Ticks of the same ring, or of the same tape.
         strategy: As it was, told nothing yet; without it only the inputs are checked.
+        killed: The session was, so its record need not have a last line.
 
     Raises:
+        DecisionsUnfinished: all that is there holds, and the last line is missing.
         NotReproduced: a digest, a decision, the model or a parameter differs, or a tick is missing.
     """
     if tuple(tape.names)[: len(session.instruments)] != tuple(session.instruments):
@@ -78,7 +87,17 @@ def explain(
         )
     if strategy is not None:
         _same(session, strategy)
-    return _Again(session, tape, strategy).run(records)
+    again = _Again(session, tape, strategy)
+    found = again.run(records)
+    if not again.ended and not killed:
+        raise DecisionsUnfinished(
+            "the record has no last line, so what came after may be missing",
+            expected="a line that counts those before it",
+            actual=f"{found.decisions} decisions on {found.ticks} ticks, as recorded, and no end",
+            remedy="take the whole file from where it was written; give --killed if the session"
+            " was killed, or the record is of format 1, which had no last line",
+        )
+    return found
 
 
 def _same(session: SessionRecord, strategy: Strategy) -> None:
@@ -104,6 +123,7 @@ class _Again:
         # What came before the session, or was lost to it, though the tape may have it.
         self._passed = session.after
         self._made: list[Decision] = []
+        self.ended = False
 
     def run(self, records: Iterable[Record]) -> Explained:
         for record in records:
@@ -127,6 +147,8 @@ class _Again:
                     self._inputs.event(event)
                     if self._strategy is not None:
                         self._strategy.on_order_event(event)
+                case EndRecord():
+                    self.ended = True
                 case _:
                     continue
         self._nothing_more()

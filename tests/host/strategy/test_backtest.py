@@ -1,5 +1,6 @@
 """One tape, one answer; no look ahead; and a record that can be run again."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +13,12 @@ from strongroom_host.strategy.backtest import Result, backtest
 from strongroom_host.strategy.decisions import (
     DecisionRecord,
     DecisionWriter,
+    EndRecord,
     Record,
     SessionRecord,
     read_decisions,
 )
-from strongroom_host.strategy.errors import NotReproduced
+from strongroom_host.strategy.errors import DecisionsUnfinished, NotReproduced
 from strongroom_host.strategy.explain import explain, session_of
 from strongroom_host.strategy.fills import Costs
 from strongroom_host.strategy.registry import STRATEGIES, load_strategy
@@ -110,7 +112,7 @@ def test_a_hole_in_the_tape_is_told_and_everything_can_be_run_again(
         assert result.gaps == 300
         assert len([r for r in records if getattr(r, "missed", 0) == 300]) == 1
         strategy = load_strategy(name, OPTIONS[name], holed.names)
-        found = explain(session(name, holed), records, holed, strategy)
+        found = explain(session(name, holed), records, holed, strategy, killed=True)
         assert (found.decisions, found.repeated) == (result.decisions, result.decisions)
 
 
@@ -120,9 +122,37 @@ def test_a_session_can_be_run_again_with_and_without_its_strategy(
 ) -> None:
     result, records = run(name, tape)
     told = session(name, tape)
-    found = explain(told, records, tape, load_strategy(name, OPTIONS[name], tape.names))
+    whole = [*records, EndRecord(len(records) + 1, "")]
+    found = explain(told, whole, tape, load_strategy(name, OPTIONS[name], tape.names))
     assert found.repeated == found.decisions == result.decisions
-    assert explain(told, records, tape).repeated is None
+    assert explain(told, whole, tape).repeated is None
+    assert explain(told, records, tape, killed=True) == explain(told, whole, tape)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 5])
+def test_a_record_without_its_end_is_unfinished_unless_the_session_was_killed(
+    tape: TapeReader, tmp_path: Path, lost: int
+) -> None:
+    """Lines cut from the end leave a record whose every line follows from the tape."""
+    path = tmp_path / "decisions.jsonl"
+    _, records = run("baseline", tape)
+    with DecisionWriter(path, session("baseline", tape)) as writer:
+        for record in records:
+            writer.write(record)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: -1 - lost]))
+    read = read_decisions(path)
+    told = session_of(read)
+    strategy = load_strategy("baseline", OPTIONS["baseline"], tape.names)
+    with pytest.raises(DecisionsUnfinished, match="no last line") as caught:
+        explain(told, read, tape, strategy)
+    assert caught.value.exit_status == 3
+    assert "--killed" in caught.value.remedy
+    left = sum(isinstance(each, DecisionRecord) for each in records[: len(records) - lost])
+    assert f"{left} decisions" in str(caught.value.actual)
+    read = read_decisions(path)
+    found = explain(session_of(read), read, tape, killed=True)
+    assert found.decisions == left
 
 
 def test_a_reader_that_lost_ticks_which_the_tape_has(tape: TapeReader) -> None:
@@ -143,7 +173,7 @@ def test_a_reader_that_lost_ticks_which_the_tape_has(tape: TapeReader) -> None:
             break
     assert GapRecord(2000, 500, 0) in records
     again = load_strategy("baseline", OPTIONS["baseline"], tape.names)
-    found = explain(session("baseline", tape), records, tape, again)
+    found = explain(session("baseline", tape), records, tape, again, killed=True)
     assert found.repeated == running.decided > 0
 
 
@@ -221,7 +251,12 @@ def test_a_record_that_was_touched_shows(
             writer.write(record)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     change(lines)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = "".join(json.dumps(line) + "\n" for line in lines[:-1])
+    lines[-1] |= {
+        "records": len(lines) - 1,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }  # as whoever edits it can write it, too
+    path.write_text(text + json.dumps(lines[-1]) + "\n")
     read = read_decisions(path)
     told = session_of(read)
     strategy = load_strategy("baseline", OPTIONS["baseline"], tape.names)
@@ -237,7 +272,7 @@ def test_a_second_decision_at_a_tick_names_that_tick(tape: TapeReader) -> None:
     assert isinstance(last, DecisionRecord)
     told = session("baseline", tape)
     again = replace(last, number=last.number + 1)
-    assert explain(told, [*records[: at + 1], again], tape).decisions == again.number
+    assert explain(told, [*records[: at + 1], again], tape, killed=True).decisions == again.number
     for forged in (replace(again, tick=1), replace(again, received_ns=5)):
         with pytest.raises(NotReproduced, match="another tick"):
             explain(told, [*records[: at + 1], forged], tape)

@@ -1,5 +1,7 @@
 """A session's record: what is written is read, and what is damaged is told."""
 
+import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from strongroom_host.strategy.decisions import (
     AnswerRecord,
     DecisionRecord,
     DecisionWriter,
+    EndRecord,
     EventRecord,
     GapRecord,
     Record,
@@ -62,7 +65,11 @@ def test_a_file_gives_back_its_records(tmp_path: Path) -> None:
     with DecisionWriter(path, SESSION) as writer:
         for record in records:
             writer.write(record)
-    assert list(read_decisions(path)) == [SESSION, *records]
+    *read, end = read_decisions(path)
+    assert read == [SESSION, *records]
+    *lines, last = path.read_bytes().splitlines(keepends=True)
+    assert end == EndRecord(6, hashlib.sha256(b"".join(lines)).hexdigest())
+    assert b'"record":"end"' in last
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -86,10 +93,47 @@ def test_a_last_line_that_a_crash_cut_off_is_left_out(tmp_path: Path) -> None:
     with DecisionWriter(path, SESSION) as writer:
         writer.write(GapRecord(1, 2, 3))
         writer.write(GapRecord(2, 2, 3))
-    whole = path.read_bytes()
-    for cut in range(1, 30):
-        path.write_bytes(whole[:-cut])
+    lines = path.read_bytes().splitlines(keepends=True)
+    for cut in range(1, len(lines[2])):
+        path.write_bytes(b"".join(lines[:3])[:-cut])
         assert list(read_decisions(path)) == [SESSION, GapRecord(1, 2, 3)]
+    for cut in range(1, len(lines[3])):  # of the last line of all, too
+        path.write_bytes(b"".join(lines)[:-cut])
+        assert list(read_decisions(path)) == [SESSION, GapRecord(1, 2, 3), GapRecord(2, 2, 3)]
+
+
+def test_a_record_of_a_running_session_has_no_end_and_one_of_format_1_neither(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "d.jsonl"
+    with DecisionWriter(path, SESSION) as writer:
+        writer.write(GapRecord(1, 2, 3))
+        writer.flush()
+        data = path.read_bytes()
+        assert list(read_decisions(path)) == [SESSION, GapRecord(1, 2, 3)]
+    path.write_bytes(data.replace(b"decisions/2", b"decisions/1"))
+    first, gap = read_decisions(path)
+    assert isinstance(first, SessionRecord)
+    assert first.format == "strongroom-decisions/1"
+    assert gap == GapRecord(1, 2, 3)
+
+
+def test_an_error_in_the_session_does_not_take_its_records_end(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    with suppress(RuntimeError), DecisionWriter(path, SESSION) as writer:
+        writer.write(GapRecord(1, 2, 3))
+        raise RuntimeError("the session")
+    assert isinstance([*read_decisions(path)][-1], EndRecord)
+
+
+def _without_its_second_line(data: bytes) -> bytes:
+    first, _, *rest = data.splitlines(keepends=True)
+    return b"".join((first, *rest))
+
+
+def _with_its_second_line_twice(data: bytes) -> bytes:
+    first, second, *rest = data.splitlines(keepends=True)
+    return b"".join((first, second, second, *rest))
 
 
 @pytest.mark.parametrize(
@@ -97,8 +141,16 @@ def test_a_last_line_that_a_crash_cut_off_is_left_out(tmp_path: Path) -> None:
     [
         (lambda data: data.replace(b"gap", b"gasp"), "line 2"),
         (lambda data: data[data.index(b"\n") + 1 :], "line 1: the session's head"),
-        (lambda data: data + data, "line 3: the session's head"),
-        (lambda data: data.replace(b"decisions/1", b"decisions/2"), "line 1: its format"),
+        (lambda data: data + data, "line 4: the session's head"),
+        (lambda data: data.replace(b"decisions/2", b"decisions/3"), "line 1: its format"),
+        (
+            lambda data: data + b'{"record":"gap","after":9,"missed":1,"feed":0}\n',
+            "line 4: it comes",
+        ),
+        (lambda data: data + b"{", "line 4: it does not end"),
+        (lambda data: data.replace(b'"missed":2', b'"missed":3'), "line 3: lines before it"),
+        (_without_its_second_line, "line 2: lines before it"),
+        (_with_its_second_line_twice, "line 4: lines before it"),
         (lambda data: b"x" * 2_000_000, "line 1: it does not end"),
         (lambda data: data.replace(b'"missed":2', b'"missed":"2"'), "line 2"),
     ],

@@ -88,6 +88,14 @@ def test_a_backtest_is_printed_drawn_recorded_and_explained(tape: Path, tmp_path
     assert "each the same in every field" in told.stdout
     inputs = invoke("strategy", "explain", decisions, tape, "--inputs-only")
     assert "was not checked" in inputs.stderr
+    whole = decisions.read_bytes()
+    decisions.write_bytes(b"".join(whole.splitlines(keepends=True)[:-2]))
+    cut = invoke("strategy", "explain", decisions, tape)
+    assert cut.exit_code == 3
+    assert "no last line" in cut.stderr
+    assert "--killed" in cut.stderr
+    assert invoke("strategy", "explain", decisions, tape, "--killed").exit_code == 0
+    decisions.write_bytes(whole)
     simulated(tmp_path / "other.tape", 60, seed=9).close()
     other = invoke("strategy", "explain", decisions, tmp_path / "other.tape")
     assert other.exit_code == 3
