@@ -27,23 +27,26 @@ class TapeReader:
     """
 
     def __init__(self, path: Path, *, verify: bool = True) -> None:
-        """Opens a tape; with `verify` it proves that the synced ticks are those that were recorded.
+        """Opens a tape; with `verify` it proves that what was synced is what was recorded.
 
         Raises:
             TapeInvalid: no tape, of another version, or unreadable.
-            TapeDamaged: synced ticks are missing or have changed.
+            TapeDamaged: synced ticks or instruments are missing or have changed.
         """
         self._path = path
         self._whole = memoryview(_mapped(path))
         try:
-            self.head = Head.parse(self._whole[:FIRST_TICK])
+            self.head = Head.parse(self._whole[:FIRST_TICK], verify=verify)
             if len(self._whole) < FIRST_TICK:
-                raise self._damaged("its beginning is cut off", f"{len(self._whole)} bytes")
-            self.names = read_instruments(self._whole)
+                raise TapeDamaged("its beginning is cut off", actual=f"{len(self._whole)} bytes")
+            # The mark first: what it vouches for is there already if the tape is being recorded.
+            mark = Mark.newest(self._whole)
+            self.names = read_instruments(self._whole, mark.instruments, verify=verify)
         except TapeInvalid as error:
             error.what = f"{path}: {error.what}"
             raise
-        mark = Mark.newest(self._whole)
+        except TapeDamaged as error:
+            raise self._damaged(error.what, error.actual) from error
         room = (len(self._whole) - FIRST_TICK) // SIZE
         if verify and room and not mark.count:  # there is one before the first tick
             raise self._damaged("neither of its marks holds", "ticks that nobody vouches for")
@@ -74,7 +77,7 @@ class TapeReader:
         view = self.view()
         return map(view.at, range(self._count))
 
-    def _damaged(self, how: str, actual: str, mark: Mark | None = None) -> TapeDamaged:
+    def _damaged(self, how: str, actual: object, mark: Mark | None = None) -> TapeDamaged:
         expected = "a tape's head and table" if mark is None else f"{mark.ticks} ticks as recorded"
         return TapeDamaged(
             f"{self._path} is not what was recorded: {how}",

@@ -11,8 +11,8 @@ from typing import Final, Self
 from strongroom_host.ring.tick import RECORD, SIZE
 from strongroom_host.tape.errors import TapeInvalid, TapeTaken, TapeUnwritten
 from strongroom_host.tape.layout import (
+    ENTRY,
     FIRST_TICK,
-    INSTRUMENT_SIZE,
     INSTRUMENTS,
     INSTRUMENTS_AT,
     MARKS_AT,
@@ -66,6 +66,7 @@ class TapeWriter:
         except OSError as error:
             raise self._unwritten(error) from error
         self._names: dict[str, int] = {}
+        self._named: dict[int, str] = {}
         self._buffer = bytearray()
         self._ticks = self._last = self._crc = self._marks = 0
         self._synced = 0
@@ -96,26 +97,45 @@ class TapeWriter:
         """
         index = self._names.get(name)
         if index is None:
-            index = len(self._names) + 1
+            index = max(self._named, default=0) + 1
             self.name_instrument(index, name)
         return index
 
     def name_instruments(self, names: Sequence[str]) -> None:
-        """Takes over a ring's table, indices and all."""
+        """Takes over a ring's table, indices and all.
+
+        Raises:
+            TapeInvalid: as `name_instrument`.
+        """
         for index, name in enumerate(names):
-            if name and self._names.get(name) != index:
+            if name:
                 self.name_instrument(index, name)
 
     def name_instrument(self, index: int, name: str) -> None:
         """Gives an instrument its index, before any tick that mentions it.
 
         Raises:
-            TapeInvalid: the index is out of range, or the name too long.
+            TapeInvalid: the index is out of range or another's, or the name too long.
+            TapeUnwritten: the disk failed.
         """
+        known = self._named.get(index)
+        if known == name:
+            return
         if not 0 < index <= INSTRUMENTS:
             raise TapeInvalid("a tape has room for 256 instruments", actual=f"index {index}")
-        self._at(INSTRUMENTS_AT + (index - 1) * INSTRUMENT_SIZE, instrument_entry(name))
-        self._names[name] = index
+        if known is not None:
+            raise TapeInvalid(
+                "an instrument of the tape has this index already",
+                expected=f"{index} for {known}",
+                actual=f"{index} for {name}",
+                remedy="a ring that was made anew has a table of its own, and needs its own tape",
+            )
+        try:
+            self._at(INSTRUMENTS_AT + (index - 1) * ENTRY.size, instrument_entry(index, name))
+        except OSError as error:
+            raise self._unwritten(error) from error
+        self._named[index] = name
+        self._names.setdefault(name, index)
 
     def publish(
         self,
@@ -206,7 +226,7 @@ class TapeWriter:
         try:
             os.fsync(self._file)
             self._marks += 1
-            mark = Mark(self._marks, self._ticks, self._crc)
+            mark = Mark(self._marks, self._ticks, self._crc, len(self._named))
             self._at(MARKS_AT[self._marks % 2], mark.serialise())
             os.fsync(self._file)
         except OSError as error:

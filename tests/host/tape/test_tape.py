@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from strongroom_host.errors import HostError
 from strongroom_host.ring.tick import Tick
 from strongroom_host.tape.errors import TapeDamaged, TapeInvalid, TapeTaken, TapeUnwritten
-from strongroom_host.tape.layout import FIRST_TICK, HEAD, MARKS_AT, Head, Mark
+from strongroom_host.tape.layout import (
+    ENTRY,
+    FIRST_TICK,
+    HEAD,
+    INSTRUMENTS_AT,
+    MARKS_AT,
+    Head,
+    Mark,
+)
 from strongroom_host.tape.reader import TapeReader
 from strongroom_host.tape.writer import TapeWriter
 
@@ -93,6 +101,9 @@ def test_instruments_have_their_indices(tmp_path: Path) -> None:
         tape.name_instruments(["", "a", "ö" * 47])
         assert tape.instrument("a") == 1
         assert tape.instrument("new") == 3
+        with pytest.raises(TapeInvalid, match="index already") as caught:
+            tape.name_instruments(["", "b", "a"])
+        assert "anew" in caught.value.remedy
         tape.name_instruments(["", "a", "ö" * 47, "new", "later"])
         with pytest.raises(TapeInvalid, match="name"):
             tape.instrument("n" * 96)
@@ -102,6 +113,76 @@ def test_instruments_have_their_indices(tmp_path: Path) -> None:
     with TapeReader(path) as reader:
         assert reader.names[:5] == ("", "a", "ö" * 47, "new", "later")
         assert reader.names[256] == "last"
+
+
+def named(path: Path) -> Path:
+    """A tape with three instruments, the last of which came after the first mark."""
+    with TapeWriter(path, "ring main") as tape:
+        tape.name_instruments(["", "polymarket:1", "binance:BTCUSDT"])
+        tape.publish(1, 1, 1, 2, 1, 1, 1, 7, 1, 1, 0, 0)
+        tape.sync()
+        tape.instrument("coinbase:BTC-USD")
+        tape.publish(1, 1, 1, 2, 3, 1, 2, 8, 1, 1, 0, 0)
+    return path
+
+
+def test_any_bit_of_the_head_and_of_the_instruments_that_changed_shows(tmp_path: Path) -> None:
+    data = bytearray(named(tmp_path / "x.tape").read_bytes())
+    path = tmp_path / "changed.tape"
+    places = [*range(16, HEAD.size), *range(INSTRUMENTS_AT, INSTRUMENTS_AT + 4 * ENTRY.size)]
+    for place in places:
+        bit = 1 << secrets.randbelow(8)
+        data[place] ^= bit
+        path.write_bytes(data)
+        with pytest.raises(TapeDamaged, match=r"head has changed|instruments has changed"):
+            TapeReader(path)
+        assert prices(path, verify=False) == [7, 8]
+        data[place] ^= bit
+    path.write_bytes(data)
+    with TapeReader(path) as reader:
+        assert reader.names == ("", "polymarket:1", "binance:BTCUSDT", "coinbase:BTC-USD")
+
+
+def test_instruments_that_are_gone_or_moved_are_missed(tmp_path: Path) -> None:
+    data = bytearray(named(tmp_path / "x.tape").read_bytes())
+    path = tmp_path / "changed.tape"
+    first, second = (
+        slice(at, at + ENTRY.size) for at in (INSTRUMENTS_AT, INSTRUMENTS_AT + ENTRY.size)
+    )
+    swapped = bytearray(data)
+    swapped[first], swapped[second] = data[second], data[first]
+    path.write_bytes(swapped)
+    with pytest.raises(TapeDamaged, match="instruments has changed"):
+        TapeReader(path)
+    wiped = bytearray(data)
+    wiped[second] = bytes(ENTRY.size)
+    path.write_bytes(wiped)
+    with pytest.raises(TapeDamaged, match="instruments are missing") as caught:
+        TapeReader(path)
+    assert caught.value.actual == "2 of 3"
+    with TapeReader(path, verify=False) as reader:
+        assert reader.names == ("", "polymarket:1", "", "coinbase:BTC-USD")
+
+
+def test_an_instrument_that_nobody_vouched_for_yet_is_there(tmp_path: Path) -> None:
+    """Recording goes on: the table may be ahead of the newest mark, never behind it."""
+    tape = TapeWriter(tmp_path / "x.tape", "x")
+    tape.instrument("a")
+    with TapeReader(tmp_path / "x.tape") as reader:
+        assert reader.names == ("", "a")
+    tape.close()
+
+
+def test_a_tape_of_version_1_is_refused_with_advice(tmp_path: Path) -> None:
+    path = tmp_path / "x.tape"
+    write(path, 3)
+    data = bytearray(path.read_bytes())
+    data[8:16] = (1).to_bytes(4, "little") + (28_672).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(TapeInvalid, match="another version") as caught:
+        TapeReader(path)
+    assert "version 1" in str(caught.value.actual)
+    assert "the version of strongroom that recorded it" in caught.value.remedy
 
 
 def test_a_recording_never_overwrites(tmp_path: Path) -> None:
@@ -157,7 +238,7 @@ def test_ticks_without_any_mark_are_vouched_for_by_nobody(tmp_path: Path) -> Non
     write(path, 5)
     data = bytearray(path.read_bytes())
     for at in MARKS_AT:
-        data[at : at + 24] = bytes(24)
+        data[at : at + 28] = bytes(28)
     data[FIRST_TICK + 64 + 24] ^= 1
     path.write_bytes(data)
     with pytest.raises(TapeDamaged, match="marks"):
