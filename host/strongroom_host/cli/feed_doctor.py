@@ -12,12 +12,30 @@ from typing import Annotated
 
 import typer
 
+from strongroom_host.cli._feed_options import (
+    BinanceOption,
+    BitcoinLeastOption,
+    BitcoinOption,
+    CoinbaseOption,
+    ConfigOption,
+    FeedOptions,
+    MetricsOption,
+    PolymarketCaOption,
+    PolymarketOption,
+    PolymarketUrlOption,
+    RingOption,
+    SlotsOption,
+)
 from strongroom_host.cli.feed_pins import shown_chain
 from strongroom_host.cli.output import print_json, table
 from strongroom_host.errors import HostError
-from strongroom_host.feeds.config import FeedsConfig, SocketConfig, load_config, parse_address
+from strongroom_host.feeds.config import FeedsConfig, SocketConfig, parse_address
 from strongroom_host.feeds.endpoints import Endpoint
+from strongroom_host.feeds.service import make_feeds
 from strongroom_host.pins import check
+from strongroom_host.ring.errors import RingAbsent
+from strongroom_host.ring.layout import check_shape
+from strongroom_host.ring.listing import look_at
 
 __all__ = ["Finding", "doctor", "findings"]
 
@@ -37,15 +55,45 @@ class Finding:
     remedy: str = ""
 
 
+class _Nowhere:
+    """Takes ticks for none: feeds are made to see whether they can be, not to run."""
+
+    def publish(self, *_fields: int) -> int:
+        return 0
+
+    def instrument(self, _name: str, /) -> int:
+        return 1
+
+
 def doctor(
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The feeds' TOML; else this machine alone.")
-    ] = None,
+    ring: RingOption = "",
+    config: ConfigOption = None,
+    polymarket: PolymarketOption = None,
+    polymarket_url: PolymarketUrlOption = "",
+    polymarket_ca: PolymarketCaOption = "",
+    binance: BinanceOption = None,
+    coinbase: CoinbaseOption = None,
+    bitcoin: BitcoinOption = None,
+    bitcoin_least: BitcoinLeastOption = "",
+    slots: SlotsOption = 0,
+    metrics: MetricsOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Look at packages, names, connections, certificates, pins, clock. Exit status 5 on a
-    failure."""
-    chosen = FeedsConfig() if config is None else load_config(config.expanduser())
+    """Look at what would be in the way of `feed run` with the same options: packages, names,
+    connections, certificates, pins, clock, ring. Exit status 5 on a failure.
+    """
+    chosen = FeedOptions(
+        ring,
+        polymarket or [],
+        polymarket_url,
+        polymarket_ca,
+        binance or [],
+        coinbase or [],
+        bitcoin or [],
+        bitcoin_least,
+        slots,
+        metrics,
+    ).over(config)
     found = list(findings(chosen))
     if as_json:
         keys = ("what", "state", "detail", "remedy")
@@ -65,6 +113,13 @@ def findings(config: FeedsConfig) -> Iterator[Finding]:
         except PackageNotFoundError:
             state = "FAILED" if needed else "note"
             yield Finding(f"package {package}", state, "missing", "install the extra `trading`")
+    sections = (config.polymarket, config.binance, config.coinbase, config.bitcoin)
+    if any(section is not None for section in sections):
+        yield _guarded("configuration", lambda: _configured(config))
+    if config.ring:
+        yield _guarded(f"ring {config.ring}", lambda: _ring(config.ring, config.slots))
+    if config.metrics:
+        yield _guarded("metrics", lambda: _metrics(config.metrics))
     for name in ("polymarket", "binance", "coinbase"):
         section: SocketConfig | None = getattr(config, name)
         if section is not None:
@@ -82,6 +137,33 @@ def _guarded(what: str, look: Callable[[], Finding]) -> Finding:
         return Finding(what, "FAILED", detail, error.remedy)
     except OSError as error:
         return Finding(what, "FAILED", str(error), "check name, network and firewall")
+
+
+def _configured(config: FeedsConfig) -> Finding:
+    made = make_feeds(config, _Nowhere(), 0)
+    return Finding("configuration", "ok", ", ".join(item.feed.name for item in made))
+
+
+def _ring(name: str, slots: int) -> Finding:
+    what = f"ring {name}"
+    check_shape(slots, 1)
+    try:
+        facts = look_at(name)
+    except RingAbsent:
+        return Finding(what, "ok", "the name is free")
+    if facts.alive:
+        pid = facts.producer.pid
+        remedy = "stop it, or give another --ring: a ring has one producer"
+        return Finding(what, "FAILED", f"process {pid} writes to it", remedy)
+    if facts.shape.slots != slots:
+        remedy = f"`strongroom ring remove {name}`, or --slots {facts.shape.slots}"
+        return Finding(what, "FAILED", f"one of {facts.shape.slots} slots was left", remedy)
+    return Finding(what, "ok", "one that was left will be taken over")
+
+
+def _metrics(address: str) -> Finding:
+    with socket.create_server(parse_address(address)):
+        return Finding("metrics", "ok", f"{address} can be listened on")
 
 
 def _socket_findings(name: str, section: SocketConfig) -> Iterator[Finding]:

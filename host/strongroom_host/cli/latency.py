@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from strongroom_host.cli._strategy_options import given
 from strongroom_host.cli.output import print_json, say
 from strongroom_host.cli.session import JsonOption
 from strongroom_host.errors import BadInput
@@ -58,7 +59,7 @@ def latency(
         from strongroom_host.latency.rehearsal import rehearse
 
         title = f"{strategy} on {tape.name}"
-        played = rehearse(tape, strategy, option or [], speed, busy_poll=busy_poll)
+        played = rehearse(tape, strategy, given(option), speed, busy_poll=busy_poll)
         stages, counts = dict(played.stages), played.counts
     else:
         chosen = name or next(iter(running()), "trade")

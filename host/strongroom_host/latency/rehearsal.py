@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
@@ -43,6 +43,7 @@ from strongroom_host.latency.stats import Counter, Figures, StatsAbsent, read_st
 from strongroom_host.ring.errors import RingAbsent
 from strongroom_host.ring.reader import RingReader
 from strongroom_host.runners.console import quoted, tail
+from strongroom_host.strategy.registry import STRATEGIES, load_strategy
 from strongroom_host.tape.reader import TapeReader
 
 __all__ = ["Rehearsal", "rehearse"]
@@ -68,21 +69,23 @@ class RehearsalFailed(EnvironmentFault):
 
 
 def rehearse(
-    tape: Path, strategy: str, options: Sequence[str], speed: str, *, busy_poll: bool
+    tape: Path, strategy: str, options: Mapping[str, str], speed: str, *, busy_poll: bool
 ) -> Rehearsal:
     """Plays a tape through the whole pipeline.
 
     Args:
-        tape: Whose first Polymarket instrument is traded.
+        tape: Whose first Polymarket instrument is traded, unless `market` names another.
         strategy: By name.
-        options: Of the strategy, each NAME=VALUE; `market` is filled in if it is not among them.
+        options: Of the strategy; `market` is filled in if it is not among them and the strategy
+            has such an option.
         speed: How fast, as `strongroom tape replay --speed` takes it.
         busy_poll: Spin in the trading process.
 
     Raises:
-        HostError: what went wrong; every process has ended by then.
+        StrategyUnknown, StrategyUnsuited: the strategy cannot run on that tape as it is asked to.
+        HostError: what else went wrong; every process has ended by then.
     """
-    instrument = _market_of(tape)
+    instrument, settings = _suited(tape, strategy, options)
     ring = f"rehearsal-{secrets.token_hex(4)}"
     with trade_folders(None) as folders, explained(folders.console), ExitStack() as running:
         market = _market(int(instrument.removeprefix(_PREFIX)))
@@ -97,10 +100,9 @@ def rehearse(
         keeping.ready(KeeperReady)
         playing = running.enter_context(_replay(tape, ring, speed, folders))
         _await_ring(ring, playing)
-        given = [f"market={instrument}"] if not _names(options, "market") else []
         arguments = ["trade", "run", "--ring", ring, "--strategy", strategy, "--name", ring]
-        for each in (*given, *options):
-            arguments += ["--option", each]
+        for name, value in settings.items():
+            arguments += ["--option", f"{name}={value}"]
         arguments += ["--market", f"{venue.markets[0].tokens[0]}={instrument}"]
         arguments += ["--relay", relaying.ready(RelayReady).address, "--psk-file", str(psk)]
         arguments += ["--client", str(folders.bot), "--enclave", f"unix:{folders.run}"]
@@ -114,20 +116,28 @@ def rehearse(
         return _traded(ring, arguments, folders)
 
 
-def _market_of(tape: Path) -> str:
+def _suited(tape: Path, strategy: str, options: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Returns the instrument that is traded, and the strategy's options with it among them.
+
+    The strategy is made here once: what it lacks is said before anything is started.
+    """
     with TapeReader(tape) as reader:
-        names = [name for name in reader.names if name.startswith(_PREFIX)]
-    if not names or not names[0].removeprefix(_PREFIX).isdigit():
+        names = reader.names
+    tokens = [name for name in names if name.startswith(_PREFIX)]
+    chosen = options.get("market") or next(iter(tokens), "")
+    number = chosen.removeprefix(_PREFIX)
+    if chosen not in tokens or not (number.isascii() and number.isdecimal()):
         raise BadInput(
-            f"{tape} has no Polymarket instrument to trade",
-            expected=f"{_PREFIX}TOKEN",
-            remedy="record one, or make one with `strongroom tape simulate`",
+            f"{tape} has no such Polymarket instrument to trade",
+            expected=" or ".join(tokens) or f"{_PREFIX}TOKEN",
+            actual=chosen or "none",
+            remedy="name one of those, record one, or make one with `strongroom tape simulate`",
         )
-    return names[0]
-
-
-def _names(options: Sequence[str], name: str) -> bool:
-    return any(option.partition("=")[0] == name for option in options)
+    settings = dict(options)
+    if strategy in STRATEGIES and "market" in STRATEGIES[strategy].options:
+        settings["market"] = chosen
+    load_strategy(strategy, settings, names)
+    return chosen, settings
 
 
 def _market(token: int) -> Market:

@@ -10,14 +10,14 @@ from typing import Final
 
 from strongroom_host.ring.tick import Flag, Kind, Side
 from strongroom_host.strategy.book import Book
-from strongroom_host.strategy.options import PRICE_UNIT, Option, instrument, number, read
+from strongroom_host.strategy.options import PRICE_UNIT, TOKENS, Option, instrument, number, read
 from strongroom_host.strategy.port import Decision, Intent, OrderType, Reason, TickView
 from strongroom_host.strategy.told import NOTHING, Told
 
 __all__ = ["OPTIONS", "Baseline"]
 
 OPTIONS: Final = {
-    "market": Option(None, "the outcome token's instrument, as in the ring's table"),
+    "market": Option(None, "the outcome token's instrument", feeds=TOKENS),
     "size": Option(10_000_000, "shares of one quote, 1e-6", 1),
     "most": Option(100_000_000, "the most shares that it may come to hold, 1e-6"),
     "memory": Option(7, "the average's memory: 2^N quotes of the market", 1, 20),
@@ -34,7 +34,7 @@ class Baseline(Told):
     """See the module. All of it is integers."""
 
     def __init__(self, options: Mapping[str, str], instruments: Sequence[str]) -> None:
-        values = read("baseline", OPTIONS, options)
+        values = read("baseline", OPTIONS, options, instruments)
         super().__init__("baseline", values)
         self._market = instrument("baseline", values, "market", instruments)
         self._size, self._most = number(values, "size"), number(values, "most")

@@ -13,7 +13,15 @@ from typing import Final
 from strongroom_host.ring.tick import Side
 from strongroom_host.strategy.features import Features
 from strongroom_host.strategy.model import SHIPPED, load_model
-from strongroom_host.strategy.options import PRICE_UNIT, Option, instrument, number, read
+from strongroom_host.strategy.options import (
+    COINS,
+    PRICE_UNIT,
+    TOKENS,
+    Option,
+    instrument,
+    number,
+    read,
+)
 from strongroom_host.strategy.port import Decision, Intent, OrderType, Reason, TickView
 from strongroom_host.strategy.runtimes import Stepper, stepper
 from strongroom_host.strategy.steps import LONGEST, Steps
@@ -22,8 +30,8 @@ from strongroom_host.strategy.told import NOTHING, Told
 __all__ = ["OPTIONS", "Gru"]
 
 OPTIONS: Final = {
-    "market": Option(None, "the outcome token's instrument, as in the ring's table"),
-    "coin": Option(None, "the instrument of the coin that it is about"),
+    "market": Option(None, "the outcome token's instrument", feeds=TOKENS),
+    "coin": Option(None, "the instrument of the coin that it is about", feeds=COINS),
     "mempool": Option("", "the instrument of the coin's transfers; none if empty"),
     "model": Option("", "the model's description; the one that is shipped if empty"),
     "runtime": Option("onnx", "onnx, exact, torch or aoti: decisions are the same"),
@@ -52,7 +60,7 @@ class Gru(Told):
         network: Stepper | None = None,
     ) -> None:
         """Loads the model, unless a network is given in its place."""
-        values = read("gru", OPTIONS, options)
+        values = read("gru", OPTIONS, options, instruments)
         model = load_model(Path(str(values["model"])) if values["model"] else SHIPPED)
         self._network = network or stepper(model, str(values["runtime"]), str(values["device"]))
         told = {name: value for name, value in values.items() if name not in _NOT_INPUTS}

@@ -6,7 +6,22 @@ from typing import Final
 
 from strongroom_host.strategy.errors import StrategyUnsuited
 
-__all__ = ["PRICE_UNIT", "Option", "instrument", "number", "read"]
+__all__ = [
+    "COINS",
+    "PRICE_UNIT",
+    "TOKENS",
+    "TRANSFERS",
+    "Option",
+    "instrument",
+    "number",
+    "read",
+]
+
+TOKENS: Final = ("polymarket",)
+COINS: Final = ("binance", "coinbase")
+TRANSFERS: Final = ("bitcoin",)
+"""Whose instruments outcome tokens, coins and transfers of coins are: a name begins with its feed's
+and a colon."""
 
 PRICE_UNIT: Final = 100
 """A tick's price and size count 1e-8, an intent's 1e-6."""
@@ -14,19 +29,30 @@ PRICE_UNIT: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: its default, what it means, and its range if it is a number. A default of None
-    means that it must be given."""
+    """One option.
+
+    Attributes:
+        default: None means that it must be given, unless `feeds` leave one choice.
+        means: What it is.
+        low, high: Its range, if it is a number.
+        feeds: Of an instrument: whose it can be expected to be. It may be left out where the ring
+            or tape has one instrument of these feeds.
+    """
 
     default: str | int | None
     means: str
     low: int = 0
     high: int = 1 << 62
+    feeds: tuple[str, ...] = ()
 
 
 def read(
-    strategy: str, table: Mapping[str, Option], given: Mapping[str, str]
+    strategy: str,
+    table: Mapping[str, Option],
+    given: Mapping[str, str],
+    instruments: Sequence[str],
 ) -> dict[str, str | int]:
-    """Returns every option's value.
+    """Returns every option's value, also of those that were left out.
 
     Raises:
         StrategyUnsuited: one is unknown, missing, no number, or out of range.
@@ -39,16 +65,18 @@ def read(
                 actual=name,
                 remedy=f"strongroom strategy list {strategy}",
             )
-    return {name: _value(strategy, name, option, given.get(name)) for name, option in table.items()}
+    return {
+        name: _value(strategy, name, option, given.get(name), instruments)
+        for name, option in table.items()
+    }
 
 
-def _value(strategy: str, name: str, option: Option, given: str | None) -> str | int:
+def _value(
+    strategy: str, name: str, option: Option, given: str | None, instruments: Sequence[str]
+) -> str | int:
     if given is None:
         if option.default is None:
-            raise StrategyUnsuited(
-                f"{strategy} needs the option {name}: {option.means}",
-                remedy=f"--option {name}=...",
-            )
+            return _only_choice(strategy, name, option, instruments)
         return option.default
     if isinstance(option.default, str) or option.default is None:
         return given
@@ -63,6 +91,20 @@ def _value(strategy: str, name: str, option: Option, given: str | None) -> str |
             actual=given,
         )
     return value
+
+
+def _only_choice(strategy: str, name: str, option: Option, instruments: Sequence[str]) -> str:
+    """Returns the one instrument that the option can mean. Of two, none is the likelier one."""
+    choices = [each for each in instruments if each.partition(":")[0] in option.feeds]
+    if len(choices) == 1:
+        return choices[0]
+    have = ", ".join(each for each in instruments if each) or "no instrument"
+    raise StrategyUnsuited(
+        f"{strategy} needs the option {name}: {option.means}",
+        expected=f"{name}=" + (" or ".join(choices) or "one of the ring's or tape's instruments"),
+        actual=None if choices else f"not given, and here are {have}",
+        remedy=f"--option {name}={choices[0] if choices else '...'}",
+    )
 
 
 def instrument(

@@ -16,14 +16,14 @@ from typing import Final
 
 from strongroom_host.ring.tick import SCALE, Flag, Kind, Side
 from strongroom_host.strategy.book import Book
-from strongroom_host.strategy.options import PRICE_UNIT, Option, instrument, number, read
+from strongroom_host.strategy.options import PRICE_UNIT, TRANSFERS, Option, instrument, number, read
 from strongroom_host.strategy.port import Decision, Intent, OrderType, Reason, TickView
 from strongroom_host.strategy.told import NOTHING, Told
 
 __all__ = ["OPTIONS", "Whale"]
 
 OPTIONS: Final = {
-    "mempool": Option(None, "the instrument of the coin's transfers"),
+    "mempool": Option(None, "the instrument of the coin's transfers", feeds=TRANSFERS),
     "market": Option("", "the token to buy after a large transfer or sale; none if empty"),
     "rising": Option("", "the token to buy after a large purchase of the coin; none if empty"),
     "coin": Option("", "the coin's instrument, for large trades; none if empty"),
@@ -47,7 +47,7 @@ class Whale(Told):
     """See the module. All of it is integers."""
 
     def __init__(self, options: Mapping[str, str], instruments: Sequence[str]) -> None:
-        values = read("whale", OPTIONS, options)
+        values = read("whale", OPTIONS, options, instruments)
         super().__init__("whale", values)
         self._mempool = instrument("whale", values, "mempool", instruments)
         self._coin = instrument("whale", values, "coin", instruments)

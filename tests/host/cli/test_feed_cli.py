@@ -19,9 +19,11 @@ from strongroom_host.cli.app import app
 from strongroom_host.cli.feed_watch import Board, decimal
 from strongroom_host.feed_venues.bitcoin import BitcoinPublisher
 from strongroom_host.pins import parse_pin
+from strongroom_host.ring.listing import remove_ring
 from strongroom_host.ring.reader import RingReader
 from strongroom_host.ring.tick import Kind, Status, Tick
 from strongroom_host.ring.waiting import Wait
+from strongroom_host.ring.writer import RingWriter
 from strongroom_host.testnet import Moves, TestnetServer, default_config
 from typer.testing import CliRunner, Result
 
@@ -149,6 +151,62 @@ def test_the_doctor_says_what_is_in_the_way(venue: TestnetServer, tmp_path: Path
     assert "none of the keys" in failed["polymarket certificate"]["detail"]
     assert "feed pins" in failed["polymarket certificate"]["remedy"]
     assert "bitcoin tcp://127.0.0.1:1" in failed
+
+
+def doctor(*arguments: str, status: int = 0) -> dict[str, dict[str, str]]:
+    """The findings by what was looked at."""
+    found = json.loads(strongroom("doctor", *arguments, "--json", status=status).stdout)
+    return {item["what"]: item for item in found}
+
+
+def test_the_doctor_takes_what_the_feed_is_run_with(venue: TestnetServer, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        busy = doctor(*options(venue), "--metrics", f"127.0.0.1:{port}", status=5)
+    assert busy["metrics"]["state"] == "FAILED"
+    with BitcoinPublisher() as node:
+        free = doctor(*options(venue), "--bitcoin", node.address, "--bitcoin-least", "1")
+    assert {item["state"] for item in free.values()} <= {"ok", "note"}
+    assert free["configuration"]["detail"] == "polymarket, bitcoin"
+    assert free[f"ring {RING}"]["detail"] == "the name is free"
+    both = doctor("--config", str(config(venue, tmp_path)), "--ring", RING, "--polymarket", "22")
+    assert both["polymarket certificate"]["state"] == "ok"
+
+
+def test_the_doctor_says_that_a_ring_is_taken_or_left(venue: TestnetServer) -> None:
+    with RingWriter.create(RING, slots=64):
+        found = doctor(*options(venue), status=5)[f"ring {RING}"]
+        assert found["detail"] == f"process {os.getpid()} writes to it"
+        assert "one producer" in found["remedy"]
+    child = "import os, sys; from strongroom_host.ring.writer import RingWriter as W; "
+    child += "w = W.create(sys.argv[1], slots=64); os._exit(0)"
+    subprocess.run([sys.executable, "-c", child, RING], check=True)
+    try:
+        found = doctor(*options(venue), status=5)[f"ring {RING}"]
+        assert "64 slots was left" in found["detail"]
+        found = doctor(*options(venue), "--slots", "64")[f"ring {RING}"]
+        assert "taken over" in found["detail"]
+    finally:
+        remove_ring(RING)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "words"),
+    [
+        (["--polymarket", "abc"], "configuration", "not a token id"),
+        (["--bitcoin", "here"], "configuration", "not a node's address"),
+        (["--ring", "no/ring"], "ring no/ring", "cannot have this name"),
+        (["--ring", "r", "--slots", "500"], "ring r", "power of two"),
+        (["--metrics", "here"], "metrics", "not an address"),
+    ],
+)
+def test_the_doctor_finds_options_that_cannot_be(
+    arguments: list[str], what: str, words: str
+) -> None:
+    url = ["--polymarket-url", "ws://127.0.0.1:1/"] if "--polymarket" in arguments else []
+    found = doctor(*arguments, *url, status=5)[what]
+    assert found["state"] == "FAILED"
+    assert words in found["detail"]
 
 
 @pytest.mark.parametrize(

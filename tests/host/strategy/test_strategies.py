@@ -398,13 +398,42 @@ def test_a_feeds_new_epoch_is_a_gap() -> None:
         ("baseline", {"market": TOKEN, "size": "0"}, "not a number"),
         ("baseline", {"market": TOKEN, "size": "1_0"}, "not a number"),
         ("baseline", {"market": TOKEN, "sise": "1"}, "no option sise"),
-        ("whale", {}, "needs the option mempool"),
-        ("gru", {"market": TOKEN}, "needs the option coin"),
+        ("gru", {}, "needs the option market"),
     ],
 )
 def test_bad_options_are_explained(name: str, options: dict[str, str], words: str) -> None:
     with pytest.raises(StrategyUnsuited, match=words):
         load_strategy(name, options, NAMES)
+
+
+def test_an_instrument_of_which_there_is_one_need_not_be_named() -> None:
+    gru = load_strategy("gru", {"market": TOKEN}, NAMES)
+    assert (gru.parameters["coin"], gru.parameters["mempool"]) == (COIN, "")
+    assert load_strategy("whale", {}, NAMES).parameters["mempool"] == MEMPOOL
+    assert load_strategy("baseline", {}, ("", COIN, OTHER)).parameters["market"] == OTHER
+    named = load_strategy("gru", {"market": TOKEN, "coin": COIN}, NAMES)
+    assert named.parameters == gru.parameters  # complete in the record, and so in the digest
+
+
+@pytest.mark.parametrize(
+    ("name", "instruments", "expected", "remedy"),
+    [
+        ("baseline", NAMES, f"market={TOKEN} or {OTHER}", f"--option market={TOKEN}"),
+        ("whale", ("", TOKEN, COIN), "one of the ring's or tape's", "--option mempool=..."),
+        ("whale", (), "one of the ring's or tape's", "--option mempool=..."),
+    ],
+)
+def test_instruments_that_could_be_meant_are_named(
+    name: str, instruments: tuple[str, ...], expected: str, remedy: str
+) -> None:
+    with pytest.raises(StrategyUnsuited, match="needs the option") as caught:
+        load_strategy(name, {}, instruments)
+    assert expected in str(caught.value.expected)
+    assert caught.value.remedy == remedy
+    two = ("", TOKEN, COIN, "coinbase:BTC-USD")
+    with pytest.raises(StrategyUnsuited, match="needs the option coin") as caught:
+        load_strategy("gru", {"market": TOKEN}, two)
+    assert caught.value.expected == f"coin={COIN} or coinbase:BTC-USD"
 
 
 def test_an_unknown_strategy_is_explained() -> None:
