@@ -1,7 +1,8 @@
 """A bot's way to the venue over the relay: one UDP socket, one session, one thread.
 
 `exchange` is `VenueConnection.exchange` over the relay, with the same three ends; `begin`, `pump`
-and `Pending` are the same without waiting. Nothing is ever forwarded twice: see `conversation`.
+and `Pending` are the same without waiting, also for a session: one that is lost is opened anew by
+`pump`, a step at a time. Nothing is ever forwarded twice: see `conversation`.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
 
-from strongroom_host.errors import HostError
-from strongroom_host.relay import frames_v2
 from strongroom_host.relay.admission import Gate
 from strongroom_host.relay.conversation import Conversation
 from strongroom_host.relay.errors import ClientMisused, RelayRefused, RelayUnreachable
 from strongroom_host.relay.fragments import MAX_PIECE
 from strongroom_host.relay.frames_v2 import CLIENT_ID_SIZE, HandshakeKeys
+from strongroom_host.relay.keeper import Keeper, no_number
 from strongroom_host.relay.keys import fingerprint
 from strongroom_host.relay.line import Line
-from strongroom_host.relay.messages import MESSAGE_ID_SIZE, Close, HeldState
+from strongroom_host.relay.messages import MESSAGE_ID_SIZE, Accepted, Close, HeldState
 from strongroom_host.relay.opening import Opening, SequenceSource
 from strongroom_host.relay.pending import Pending, Timing
 from strongroom_host.relay.reasons import Reason, Rejected
@@ -53,18 +53,13 @@ os.register_at_fork(after_in_child=_Forks.another)
 class ClientLimits:
     """Times in seconds.
 
-    `lifetime_s` is how long the relay may take to forward what `exchange` sends, `answer_s` how
-    long its answer is waited for after that. With `spin`, waiting never sleeps: it costs one core,
-    and saves what waking up takes.
-
-    `reopen_s` is how long what does not wait for an answer (`begin`, `beat`, ...) waits for a new
-    session where there was one before; at least four of the last session's round trips, at most
-    `handshake_s`. When nobody answered, it does not try again for `again_s`.
+    `handshake_s` is how long one attempt at a session may take; `open` makes one, `pump` one after
+    the other. `lifetime_s` is how long the relay may take to forward what `exchange` sends,
+    `answer_s` how long its answer is waited for after that. With `spin`, waiting never sleeps: it
+    costs one core, and saves what waking up takes.
     """
 
     handshake_s: float = 3.0
-    reopen_s: float = 0.5
-    again_s: float = 2.0
     lifetime_s: float = 2.0
     answer_s: float = 16.0
     spin: bool = False
@@ -106,29 +101,24 @@ class RelayClient:
         if len(client_id) != CLIENT_ID_SIZE:
             raise ClientMisused(f"a client id has {CLIENT_ID_SIZE} bytes", actual=len(client_id))
         self._address, self._fingerprint = address, fingerprint(psk)
-        self._keys = HandshakeKeys(psk)
         self._gate = Gate(host, port)
         self._limits = limits or ClientLimits()
         self._clock = clock
         self._forks = _Forks.count
         # A session has one client's messages only: a number tells them apart.
         self._messages = itertools.count(1)
-        self._conversation: Conversation | None = None
-        self._fading: list[Conversation] = []
         self._line = Line(address, clock)
-        self._opening = Opening(
-            self._line,
-            self._keys,
+        self._keeper = Keeper(
+            HandshakeKeys(psk),
             sequences,
             client_id,
             self._limits.timing,
-            clock,
+            int(self._limits.handshake_s * _SECOND),
+            self._line.send,
             random,
             self._unreachable,
         )
-        self._opened_wall_ns = self._last_trip_ns = 0
-        self._shut_until_ns: int | None = None
-        self.sessions = 0
+        self._opened_wall_ns = 0
 
     def __enter__(self) -> RelayClient:
         return self
@@ -143,11 +133,11 @@ class RelayClient:
 
     def close(self) -> None:
         """Leaves the session and closes the socket. What was deposited stays with the relay."""
-        for conversation in self._talks():
-            conversation.give_up("the client was closed")
-            if self._forks == _Forks.count:
-                conversation.say(Close().pack())
-        self._conversation, self._fading = None, []
+        talks = self._keeper.talks()
+        self._keeper.close("the client was closed")
+        if self._forks == _Forks.count:
+            for talk in talks:
+                talk.say(Close().pack())
         self._line.close()
 
     def fileno(self) -> int:
@@ -155,33 +145,50 @@ class RelayClient:
         return self._line.fileno()
 
     @property
+    def sessions(self) -> int:
+        """How many sessions it has had."""
+        return self._keeper.sessions
+
+    @property
     def round_trip_s(self) -> float | None:
         """To the relay and back, smoothed; None without a session."""
-        return None if self._conversation is None else self._conversation.round_trip_ns / 1e9
+        talk = self._keeper.current
+        return None if talk is None else talk.round_trip_ns / 1e9
 
     @property
     def boot(self) -> bytes | None:
         """Which life of the relay the session is with; None without one."""
-        accepted = None if self._conversation is None else self._conversation.accepted
+        accepted = self._accepted
         return None if accepted is None else accepted.boot
 
     @property
     def wall_difference_s(self) -> float | None:
         """How far the relay's wall clock was ahead of this machine's when the session opened."""
-        accepted = None if self._conversation is None else self._conversation.accepted
+        accepted = self._accepted
         return None if accepted is None else (accepted.wall_ns - self._opened_wall_ns) / 1e9
+
+    @property
+    def _accepted(self) -> Accepted | None:
+        talk = self._keeper.current
+        return None if talk is None else talk.accepted
 
     # --- requests -----------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Have a session now, so that the next request need not wait for one.
+        """Waits until there is a session.
 
         Raises:
             RelayUnreachable: nobody with this PSK answers.
             ClientMisused: this process is a fork of the one that made the client.
         """
-        if not self._in_session():
-            self._shake_hands(int(self._limits.handshake_s * _SECOND))
+        if self._session() is not None:
+            return
+        keeper = self._keeper
+        opening = keeper.greet(self._clock())
+        while keeper.opening is opening and opening.no_number is None:
+            self.pump(1.0)
+        if keeper.current is None:
+            raise self._not_open(opening)
 
     def exchange(self, request: bytes) -> VenueResponse:
         """Sends `request` unchanged through the relay and returns the venue's whole answer.
@@ -197,30 +204,26 @@ class RelayClient:
         self, request: bytes, deadline_ns: int, message_id: bytes | None = None
     ) -> VenueResponse:
         """As `exchange`; not forwarded after `deadline_ns` of this machine's monotonic clock."""
-        pending = self._begin(request, deadline_ns, message_id, self.open)
+        pending = self._begin(request, deadline_ns, message_id, wait=True)
         while not pending.done:
             self.pump(1.0)
         return pending.result()
 
     def begin(self, request: bytes, deadline_ns: int, message_id: bytes | None = None) -> Pending:
-        """Sends `request` and returns at once, unless a session has to be opened first.
+        """Sends `request` and returns at once.
 
-        After a session was lost, that takes `reopen_s` of every `again_s` at most, however much is
-        to be sent: the rest is not sent, which is said at once.
+        Without a session it leaves as soon as one stands: `pump` sees to that. If none does before
+        the deadline, nothing was sent, and the result says so.
 
         Raises:
             MalformedRequest, RelayUnreachable: as `exchange`; nothing was sent.
             RelayRefused: the deadline is more than a minute ahead; nothing was sent.
             ClientMisused: not a message id, or one that is under way.
         """
-        return self._begin(request, deadline_ns, message_id, self._reopen)
+        return self._begin(request, deadline_ns, message_id, wait=False)
 
     def _begin(
-        self,
-        request: bytes,
-        deadline_ns: int,
-        message_id: bytes | None,
-        have_session: Callable[[], None],
+        self, request: bytes, deadline_ns: int, message_id: bytes | None, *, wait: bool
     ) -> Pending:
         try:
             self._gate.admit(request)
@@ -231,22 +234,17 @@ class RelayClient:
         identity = self._message_id() if message_id is None else message_id
         if len(identity) != MESSAGE_ID_SIZE:
             raise ClientMisused(f"a message id has {MESSAGE_ID_SIZE} bytes", actual=len(identity))
-        have_session()
-        if identity in self._talk().under_way:
+        if self._session() is None and wait:
+            self.open()
+        if self._keeper.under_way(identity):
             raise ClientMisused("a message of this id is under way", actual=identity.hex())
         now_ns = self._clock()
         if deadline_ns - now_ns > MAX_AHEAD_NS:  # which the relay would not even answer
             raise RelayRefused(Reason.DEADLINE_TOO_FAR, f"{(deadline_ns - now_ns) / 1e9:.0f} s")
         give_up_ns = max(deadline_ns, now_ns) + int(self._limits.answer_s * 1e9)
-        try:
-            return self._talk().begin(identity, request, deadline_ns, give_up_ns, now_ns)
-        except HostError as error:
-            # No number, no packet: at least a piece is missing, so the relay forwards nothing.
-            raise RelayUnreachable(
-                f"there is no number for a packet: {error.what}",
-                actual=error.actual,
-                remedy=error.remedy,
-            ) from error
+        pending = Pending(identity, request, deadline_ns, give_up_ns)
+        self._keeper.take(pending, now_ns)
+        return pending
 
     def ping(self) -> float:
         """Seconds to the relay and back, measured now.
@@ -260,7 +258,7 @@ class RelayClient:
         until_ns = before_ns + int(self._limits.handshake_s * 1e9)
         talk.ping(before_ns)
         while talk.pong_ns < before_ns:
-            if self._clock() > until_ns or self._conversation is not talk:
+            if self._clock() > until_ns or self._keeper.current is not talk:
                 raise self._unreachable("the relay has stopped answering")
             self.pump(0.01)
         return (talk.pong_ns - before_ns) / 1e9
@@ -287,28 +285,23 @@ class RelayClient:
         """Receives what has come, sends what is due; returns whether anything came.
 
         Waits for at most `timeout_s`, and not at all when nothing is to be waited for. Call it
-        every other second at least, or the session may be taken for lost.
+        every other second at least, or the session may be taken for lost. One that is lost, or that
+        the relay does not know any more, is opened anew, a step at each call.
 
         Raises:
             ClientMisused: this process is a fork of the one that made the client.
         """
         self._check_process()  # receiving sends, too: it asks for what is missing
-        talks = self._talks()
-        if not talks:
+        if self._keeper.idle:
             return False
-        until_ns = self._clock() + int(timeout_s * _SECOND)
-        until_ns = min(until_ns, *(talk.next_ns() for talk in talks))
         came = self._receive()
-        while not came and self._clock() < until_ns:
-            if not self._limits.spin:
-                self._line.wait(until_ns)
-            came = self._receive()
-        now_ns = self._clock()
-        for talk in talks:
-            if now_ns >= talk.next_ns():
-                talk.tick(now_ns)
-        if self._fading:
-            self._fading = [talk for talk in self._fading if talk.under_way]
+        if timeout_s > 0 and not came:
+            until_ns = min(self._clock() + int(timeout_s * _SECOND), self._keeper.next_ns())
+            while not came and self._clock() < until_ns:
+                if not self._limits.spin:
+                    self._line.wait(until_ns)
+                came = self._receive()
+        self._keeper.turn(self._clock())
         return came
 
     # --- the dead man's switch ----------------------------------------------------------------
@@ -321,7 +314,7 @@ class RelayClient:
         Raises:
             MalformedRequest: the request is no cancel for this venue, or longer than a datagram.
             ClientMisused: there is no such slot.
-            RelayUnreachable: no session.
+            RelayUnreachable: there is no session just now; nothing waits for one.
         """
         try:
             admitted = self._gate.admit(request)
@@ -339,78 +332,59 @@ class RelayClient:
                 remedy="leave DELETE /cancel-all instead of naming the orders",
             )
         self._check_slot(slot)
-        self._reopen()
-        now_ns = self._clock()
+        talk, now_ns = self._talk(), self._clock()
         fire_at_ns = now_ns + int(fire_after_s * 1e9)
-        self._talk().deposit(slot, request, fire_at_ns, now_ns + int(valid_s * 1e9), now_ns)
+        talk.deposit(slot, request, fire_at_ns, now_ns + int(valid_s * 1e9), now_ns)
 
     def beat(self, slot: int, fire_after_s: float) -> None:
-        """Says that the bot lives: what was left in `slot` waits that long from now on."""
+        """Says that the bot lives: what was left in `slot` waits that long from now on.
+
+        Raises:
+            ClientMisused, RelayUnreachable: as `deposit`.
+        """
         self._check_slot(slot)
-        self._reopen()
-        now_ns = self._clock()
-        self._talk().beat(slot, now_ns + int(fire_after_s * 1e9), now_ns)
+        talk, now_ns = self._talk(), self._clock()
+        talk.beat(slot, now_ns + int(fire_after_s * 1e9), now_ns)
 
     def withdraw(self, slot: int) -> None:
-        """Takes back what was left in `slot`."""
+        """Takes back what was left in `slot`.
+
+        Raises:
+            ClientMisused, RelayUnreachable: as `deposit`.
+        """
         self._check_slot(slot)
-        self._reopen()
         self._talk().beat(slot, 0, self._clock())
 
     def held(self, slot: int) -> HeldState | None:
         """What the relay last said of `slot` in this session."""
-        return None if self._conversation is None else self._conversation.held.get(slot)
+        talk = self._keeper.current
+        return None if talk is None else talk.held.get(slot)
 
     @staticmethod
     def _check_slot(slot: int) -> None:
         if not 0 <= slot <= _LAST_SLOT:
             raise ClientMisused("there is no such slot", expected=f"0 to {_LAST_SLOT}", actual=slot)
 
-    # --- packets ------------------------------------------------------------------------------
+    # --- the session --------------------------------------------------------------------------
 
-    def _in_session(self) -> bool:
-        """Whether there is a session; leaves one that is lost."""
+    def _session(self) -> Conversation | None:
         self._check_process()
-        held = self._conversation
-        if held is None:
-            return False
-        if not held.lost(self._clock()):
-            return True
-        self._conversation, self._last_trip_ns = None, held.round_trip_ns
-        if held.under_way:  # it may still be heard of; what is new goes another way
-            self._fading.append(held)
-        return False
-
-    def _reopen(self) -> None:
-        """As `open`, for a caller that has other things to do: see `ClientLimits.reopen_s`."""
-        if self._in_session():
-            return
-        if self._shut_until_ns is not None and self._clock() < self._shut_until_ns:
-            raise self._unreachable("the relay did not answer a moment ago")
-        patience_ns = longest_ns = int(self._limits.handshake_s * _SECOND)
-        if self.sessions:
-            least_ns = int(self._limits.reopen_s * _SECOND)
-            patience_ns = min(longest_ns, max(least_ns, 4 * self._last_trip_ns))
-        self._shake_hands(patience_ns)
-
-    def _shake_hands(self, patience_ns: int) -> None:
-        try:
-            self._conversation = self._opening.open(self._clock() + patience_ns)
-        except RelayUnreachable:
-            self._shut_until_ns = self._clock() + int(self._limits.again_s * _SECOND)
-            raise
-        self._shut_until_ns = None
-        self._opened_wall_ns = time.time_ns()
-        self.sessions += 1
-
-    def _talks(self) -> list[Conversation]:
-        current = self._conversation
-        return self._fading if current is None else [current, *self._fading]
+        return self._keeper.session(self._clock())
 
     def _talk(self) -> Conversation:
-        if self._conversation is None:
-            raise RelayUnreachable("there is no session with the relay")
-        return self._conversation
+        """The session, for what would be of no use later. Without one it greets, and says so."""
+        talk = self._session()
+        if talk is None:
+            raise self._not_open(self._keeper.opening or self._keeper.greet(self._clock()))
+        return talk
+
+    def _receive(self) -> bool:
+        came, sessions = False, self._keeper.sessions
+        while (datagram := self._line.next()) is not None:
+            came |= self._keeper.datagram(datagram, self._clock())
+        if self._keeper.sessions != sessions:
+            self._opened_wall_ns = time.time_ns()
+        return came
 
     def _message_id(self) -> bytes:
         return next(self._messages).to_bytes(MESSAGE_ID_SIZE, "big")
@@ -422,6 +396,12 @@ class RelayClient:
                 remedy="make a client of its own in each process",
             )
 
+    def _not_open(self, opening: Opening) -> RelayUnreachable:
+        """What keeps a session from standing."""
+        if opening.no_number is not None:
+            return no_number(opening.no_number)
+        return self._unreachable(opening.trouble)
+
     def _unreachable(self, what: str) -> RelayUnreachable:
         host, port = self._address
         return RelayUnreachable(
@@ -432,27 +412,3 @@ class RelayClient:
                 f" (this side's fingerprint: {self._fingerprint}; `strongroom relay psk --check`)"
             ),
         )
-
-    def _receive(self) -> bool:
-        came = False
-        while (datagram := self._line.next()) is not None:
-            kind = datagram[3] if datagram[:3] == frames_v2.MAGIC and len(datagram) > 3 else 0
-            if kind == frames_v2.TO_CLIENT:
-                for talk in self._talks():
-                    talk.packet(datagram, self._clock())
-                came = True
-            elif kind == frames_v2.RESET:
-                self._reset(datagram)
-                came = True
-        return came
-
-    def _reset(self, datagram: bytes) -> None:
-        try:
-            session, _ = self._keys.read_reset(datagram)
-        except Rejected:
-            return
-        for talk in self._talks():
-            if talk.session == session:
-                talk.give_up("the relay was started anew, and knows nothing of it")
-                if talk is self._conversation:
-                    self._conversation, self._last_trip_ns = None, talk.round_trip_ns

@@ -96,21 +96,24 @@ class Conversation:
         self, message_id: bytes, request: bytes, deadline_ns: int, give_up_ns: int, now_ns: int
     ) -> Pending:
         """Sends a request that may be forwarded until `deadline_ns`."""
-        pending = Pending(
-            message_id, request, deadline_ns, self.relay_time(deadline_ns), give_up_ns
-        )
-        wait_ns = max(self._timing.first_ns, 2 * self._round_trip_ns)
-        for message in pending.first(now_ns, wait_ns):
-            self._send(self._seal(message))
-        self.under_way[message_id] = pending
-        self._spoke_ns = now_ns
+        pending = Pending(message_id, request, deadline_ns, give_up_ns)
+        self.take(pending, now_ns)
         return pending
+
+    def take(self, pending: Pending, now_ns: int) -> None:
+        """Sends a request that no session has had yet: it is this one's from now on."""
+        wait_ns = max(self._timing.first_ns, 2 * self._round_trip_ns)
+        relay_deadline_ns = self.relay_time(pending.deadline_ns)
+        for message in pending.first(relay_deadline_ns, now_ns, wait_ns):
+            self._send(self._seal(message))
+        self.under_way[pending.message_id] = pending
+        self._spoke_ns = now_ns
 
     def ask_status(self, message_id: bytes, give_up_ns: int, now_ns: int) -> Pending:
         """Asks for the relay's counters. Not repeated: it is cheap to ask anew."""
-        pending = Pending(message_id, b"-", now_ns, self.relay_time(now_ns), give_up_ns)
+        pending = Pending(message_id, b"-", now_ns, give_up_ns)
         self.under_way[message_id] = pending
-        pending.first(now_ns, give_up_ns - now_ns)
+        pending.first(self.relay_time(now_ns), now_ns, give_up_ns - now_ns)
         self._send(self._seal(messages.Status(message_id).pack()))
         return pending
 

@@ -1,18 +1,17 @@
-"""A client's way into a session: greeting, challenge, start, acceptance, each until answered."""
+"""A client's way into a session: greeting, challenge, start, acceptance, each until answered.
+
+It never waits: whoever owns it turns it, and gives it what comes. So a relay that does not answer
+keeps nobody from anything else.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
 from strongroom_host.errors import HostError
 from strongroom_host.relay.conversation import Conversation
-from strongroom_host.relay.errors import RelayUnreachable
 from strongroom_host.relay.frames_v2 import Challenge, HandshakeKeys
-from strongroom_host.relay.keys import SALT_SIZE
-from strongroom_host.relay.line import Line
 from strongroom_host.relay.pending import Timing
 from strongroom_host.relay.reasons import Rejected
 
@@ -27,98 +26,106 @@ class SequenceSource(Protocol):
 
 
 class Opening:
-    """Opens sessions.
+    """One attempt at a session, between a salt of this moment and one that the relay makes for it.
+
+    It lasts a few seconds at most: a challenge is good for ten, and a salt should not be asked with
+    for ever.
 
     Args:
-        line: To the relay.
         keys: Of the PSK.
         numbers: For packets.
         client_id: 16 bytes.
         timing: How soon something is repeated.
-        clock: Monotonic nanoseconds.
-        random: That many random bytes.
-        unreachable: The error for what was found, with all that a person needs.
+        send: Sends a datagram to the relay.
+        client_salt: 16 random bytes of this attempt alone.
+        now_ns: When it begins.
+        until_ns: When it is given up.
     """
 
     __slots__ = (
+        "_challenge",
         "_client_id",
-        "_clock",
+        "_client_salt",
+        "_due_ns",
         "_keys",
-        "_line",
         "_numbers",
-        "_random",
+        "_send",
+        "_talk",
         "_timing",
-        "_unreachable",
+        "_wait_ns",
+        "no_number",
+        "until_ns",
     )
 
     def __init__(
         self,
-        line: Line,
         keys: HandshakeKeys,
         numbers: SequenceSource,
         client_id: bytes,
         timing: Timing,
-        clock: Callable[[], int],
-        random: Callable[[int], bytes],
-        unreachable: Callable[[str], RelayUnreachable],
+        send: Callable[[bytes], object],
+        client_salt: bytes,
+        now_ns: int,
+        until_ns: int,
     ) -> None:
-        self._line, self._keys, self._numbers = line, keys, numbers
-        self._client_id, self._timing = client_id, timing
-        self._clock, self._random, self._unreachable = clock, random, unreachable
+        self._keys, self._numbers, self._client_id = keys, numbers, client_id
+        self._timing, self._send, self._client_salt = timing, send, client_salt
+        self._challenge: Challenge | None = None
+        self._talk: Conversation | None = None
+        self._due_ns, self._wait_ns = now_ns, timing.first_ns
+        self.until_ns = until_ns
+        self.no_number: HostError | None = None
+        """Why there is no number for the start: this attempt leads nowhere."""
 
-    def open(self, until_ns: int) -> Conversation:
-        """A new session, between a salt of this moment and one that the relay made for it.
+    @property
+    def trouble(self) -> str:
+        """What keeps it from its end, as far as that can be known."""
+        if self._challenge is None:
+            return "the relay does not answer"
+        return "the relay answers greetings, but opens no session"
 
-        Raises:
-            RelayUnreachable: no relay with this PSK answered in time, or there is no number for a
-                packet.
-        """
-        challenge, arrived_ns = self._challenge(until_ns)
-        talk = Conversation(
+    def next_ns(self) -> int:
+        """When `tick` has to be called again, at the latest."""
+        return self.until_ns if self.no_number is not None else min(self._due_ns, self.until_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Says again what was not answered, if it is time."""
+        if now_ns < self._due_ns or self.no_number is not None:
+            return
+        if self._challenge is None:
+            self._send(self._keys.hello(self._client_salt))
+        else:
+            self._start(self._challenge)
+        self._due_ns = now_ns + self._wait_ns
+        self._wait_ns = min(2 * self._wait_ns, self._timing.longest_ns)
+
+    def datagram(self, datagram: bytes, now_ns: int) -> Conversation | None:
+        """Takes what came from the relay; returns the session, once it stands."""
+        if self._talk is not None:
+            self._talk.packet(datagram, now_ns)
+            return self._talk if self._talk.accepted is not None else None
+        try:
+            challenge = self._keys.read_challenge(datagram, self._client_salt)
+        except Rejected:
+            return None
+        self._challenge = challenge
+        self._talk = Conversation(
             challenge.session,
             self._keys.session_keys(challenge),
             self._numbers.next,
-            self._line.send,
+            self._send,
             challenge.relay_ns,
-            arrived_ns,
+            now_ns,
             self._timing,
         )
-        wait_ns = self._timing.first_ns
-        while self._clock() < until_ns:
-            self._line.send(self._keys.start(challenge, self._number(), self._client_id))
-            retry_ns = min(until_ns, self._clock() + wait_ns)
-            while self._line.wait(retry_ns) and (datagram := self._line.next()) is not None:
-                talk.packet(datagram, self._clock())
-                if talk.accepted is not None:
-                    return talk
-            wait_ns = min(2 * wait_ns, self._timing.longest_ns)
-        raise self._unreachable("the relay answers greetings, but opens no session")
+        self._due_ns, self._wait_ns = now_ns, self._timing.first_ns
+        self.tick(now_ns)
+        return None
 
-    def _number(self) -> int:
+    def _start(self, challenge: Challenge) -> None:
         try:
-            return self._numbers.next()
+            number = self._numbers.next()
         except HostError as error:
-            raise RelayUnreachable(
-                f"there is no number for a packet: {error.what}",
-                actual=error.actual,
-                remedy=error.remedy,
-            ) from error
-
-    def _challenge(self, until_ns: int) -> tuple[Challenge, int]:
-        """The relay's challenge, and when it arrived."""
-        client_salt = self._random(SALT_SIZE)
-        hello = self._keys.hello(client_salt)
-        wait_ns = self._timing.first_ns
-        while self._clock() < until_ns:
-            self._line.send(hello)
-            retry_ns = min(until_ns, self._clock() + wait_ns)
-            while self._line.wait(retry_ns):
-                datagram = self._line.next()
-                if datagram is None:
-                    break  # most likely an ICMP message: nobody listens, perhaps not yet
-                with suppress(Rejected):
-                    return self._keys.read_challenge(datagram, client_salt), self._clock()
-            while self._clock() < retry_ns:
-                time.sleep(max(0.0, (retry_ns - self._clock()) / 1e9))
-            wait_ns = min(2 * wait_ns, self._timing.longest_ns)
-        raise self._unreachable("the relay does not answer")
+            self.no_number = error
+            return
+        self._send(self._keys.start(challenge, number, self._client_id))

@@ -45,21 +45,21 @@ class Pending:
         message_id: 16 bytes, of this message alone.
         request: The whole request.
         deadline_ns: Until when it may be forwarded, in this machine's clock.
-        relay_deadline_ns: The same in the relay's.
         give_up_ns: Until when an answer is waited for.
     """
 
     __slots__ = (
         "_acked",
         "_answer",
-        "_deadline_ns",
         "_failure",
         "_give_up_ns",
         "_packets",
         "_polled",
         "_relay_deadline_ns",
+        "_request",
         "_response",
         "_wait_ns",
+        "deadline_ns",
         "done",
         "due_ns",
         "message_id",
@@ -69,22 +69,12 @@ class Pending:
     )
 
     def __init__(
-        self,
-        message_id: bytes,
-        request: bytes,
-        deadline_ns: int,
-        relay_deadline_ns: int,
-        give_up_ns: int,
+        self, message_id: bytes, request: bytes, deadline_ns: int, give_up_ns: int
     ) -> None:
-        self.message_id = message_id
-        self._deadline_ns, self._relay_deadline_ns = deadline_ns, relay_deadline_ns
-        self._give_up_ns = give_up_ns
-        pieces = cut(request, MAX_PIECE)
-        total = len(pieces)
-        self._packets: Sequence[bytes] = [
-            Request(message_id, relay_deadline_ns, number, total, piece).pack()
-            for number, piece in enumerate(pieces)
-        ]
+        self.message_id, self._request = message_id, request
+        self.deadline_ns, self._give_up_ns = deadline_ns, give_up_ns
+        self._relay_deadline_ns = 0
+        self._packets: Sequence[bytes] = ()
         self.done = self._acked = False
         self.due_ns = self._wait_ns = self.repeated = self._polled = 0
         self.relay_ns = self.upstream_ns = 0
@@ -105,8 +95,19 @@ class Pending:
             raise OutcomeUnknown("the request is still under way")
         return self._response
 
-    def first(self, now_ns: int, wait_ns: int) -> Sequence[bytes]:
-        """The messages to send now; they are repeated after `wait_ns` at the earliest."""
+    def first(self, relay_deadline_ns: int, now_ns: int, wait_ns: int) -> Sequence[bytes]:
+        """The messages to send now; they are repeated after `wait_ns` at the earliest.
+
+        `relay_deadline_ns` is the deadline in the clock of the relay whose session it now belongs
+        to: it never leaves that one.
+        """
+        self._relay_deadline_ns = relay_deadline_ns
+        pieces = cut(self._request, MAX_PIECE)
+        total = len(pieces)
+        self._packets = [
+            Request(self.message_id, relay_deadline_ns, number, total, piece).pack()
+            for number, piece in enumerate(pieces)
+        ]
         self._wait_ns, self.due_ns = wait_ns, now_ns + wait_ns
         return self._packets
 
@@ -120,7 +121,7 @@ class Pending:
         if self._acked:
             self._wait_ns = max(self._wait_ns, timing.poll_ns)
         self.due_ns = min(now_ns + self._wait_ns, self._give_up_ns)
-        if not self._acked and self._answer is None and now_ns < self._deadline_ns:
+        if not self._acked and self._answer is None and now_ns < self.deadline_ns:
             return self._packets
         return (self._poll(),)
 

@@ -114,6 +114,7 @@ def test_sigterm_lets_what_is_under_way_end(venue: Upstream) -> None:
     try:
         with serving(venue) as (process, address):
             with client_of(parse_address(address)) as client:
+                client.open()
                 pending = client.begin(order(), time.monotonic_ns() + 10**9)
                 until(lambda: venue.received)
                 process.terminate()

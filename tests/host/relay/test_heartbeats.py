@@ -19,7 +19,7 @@ class Sender:
     def begin(self, request: bytes, deadline_ns: int) -> Pending:
         if self.error is not None:
             raise self.error
-        pending = Pending(b"i" * 16, request, deadline_ns, deadline_ns, deadline_ns)
+        pending = Pending(b"i" * 16, request, deadline_ns, deadline_ns)
         self.sent.append((request, pending))
         return pending
 

@@ -124,7 +124,7 @@ def test_what_never_left_may_be_placed_again(
     desk: Desk, server: TestnetServer, wire: Network, client: RelayClient
 ) -> None:
     wire.fate = lambda _direction, _data: []
-    client._limits = replace(LIMITS, handshake_s=0.2)
+    client._keeper.patience_ns = 200 * MS
     request = desk.signed()
     assert desk.place(request) == [OrderState.UNSENT]
     wire.fate = lambda _direction, data: [(0.0, data)]
