@@ -190,7 +190,11 @@ class Wire:
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(str(path))  # blocking: with a time-out, a full backlog is an error
+        try:
+            self.socket.connect(str(path))  # blocking: with a time-out, a full backlog is an error
+        except OSError:
+            self.socket.close()
+            raise
         self.socket.settimeout(TIMEOUT)
 
     def send(self, message: bytes) -> None:

@@ -106,6 +106,7 @@ class Processes:
         self.killed: list[str] = []
         self.failing: set[str] = set()
         self._real, self._roles = real, roles.split()
+        self._open: list[Link | socket] = []
 
     def spawn(self, role: str, *sockets: socket) -> Worker:
         if role in self.failing:
@@ -115,10 +116,17 @@ class Processes:
         ours, theirs = socketpair()
         link = self.links[role] = Link(theirs.detach())
         self.sockets[role] = tuple(sock.dup() if role == "record" else sock for sock in sockets)
+        init_s = Link(ours.detach())
+        self._open += [link, init_s, *(self.sockets[role] if role == "record" else ())]
         if role in self.first:
             kind, payload = self.first[role]
             link.send(kind, 0, payload)
-        return Worker(role, Link(ours.detach()), _Process(role, self.killed))  # type: ignore[arg-type]
+        return Worker(role, init_s, _Process(role, self.killed))  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Closes what the ends of the processes would have."""
+        for each in self._open:
+            each.close()
 
 
 @dataclass(frozen=True)
@@ -147,6 +155,8 @@ class Harness:
         """Starts init, and its loop in a thread that ends with the link of front."""
         ours, self.far = socketpair()
         self.frames = self.listener or ours
+        if self.listener:
+            ours.close()
         egress = self.egress or self._no_proxy
         sealer = self.sealing.secret if self.sealed else None
         self.init = Init(self.machine, sealer, self.processes, self.frames, egress)  # type: ignore[arg-type]
@@ -204,10 +214,15 @@ class Harness:
         self.front.close()
         self.thread.join(TIMEOUT)
         assert not self.thread.is_alive()
+        self.close()
+
+    def close(self) -> None:
+        """Closes what a process has for as long as it lives; init has ended, or never begun."""
         self.far.close()
         self.frames.close()
-        for link in self.processes.links.values():
-            link.close()
+        self.processes.close()
+        if exchange := getattr(getattr(self, "init", None), "_exchange", None):
+            exchange._ours.close()
 
     def __enter__(self) -> "Harness":
         return self

@@ -231,7 +231,8 @@ def test_it_is_passed_a_connection_for_each_that_it_asks_for() -> None:
         harness.record.send(Kind.DIAL)
         assert recv_fds(passed, 9, 4)[:2] == (b"\0", [])
         assert harness.phase() == Phase.CONFIGURED
-        passed.close()
+        for sock in proxies.far:
+            sock.close()
 
 
 def test_the_signer_has_no_share_in_them() -> None:

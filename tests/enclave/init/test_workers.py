@@ -50,7 +50,7 @@ def test_a_front_that_dies_ends_init_and_the_signer() -> None:
     assert not harness.thread.is_alive(), "init goes on without a front"
     assert set(harness.processes.killed) == {"front", "signer"}
     assert harness.closed("signer")
-    harness.far.close()
+    harness.close()
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,7 @@ def test_a_front_that_does_not_speak_the_protocol_ends_the_boot(noise: bytes) ->
     harness.thread.join(20)
     assert not harness.thread.is_alive()
     assert "signer" in harness.processes.killed
-    harness.front.close()
-    harness.far.close()
+    harness.close()
 
 
 def with_proxy() -> Harness:
@@ -166,8 +165,7 @@ def test_an_init_whose_front_does_not_register_does_not_start() -> None:
     harness = Harness.__new__(Harness)
     with pytest.raises(Halt, match="expected registration"):
         harness.__init__(processes=processes)  # type: ignore[misc]
-    harness.frames.close()
-    harness.far.close()
+    harness.close()
 
 
 def test_requests_and_answers_keep_their_numbers_when_they_cross() -> None:
@@ -279,4 +277,4 @@ def test_a_front_that_dies_with_answers_waiting_ends_init() -> None:
     harness.front.close()
     harness.thread.join(20)
     assert not harness.thread.is_alive()
-    harness.far.close()
+    harness.close()
