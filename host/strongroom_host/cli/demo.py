@@ -1,26 +1,17 @@
 """`strongroom demo`: the main job from end to end on this machine, in seconds."""
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from strongroom_host.cli.attest_input import read_document
-from strongroom_host.demo.closing import print_closing, print_kept, report
-from strongroom_host.demo.scenario import perform
-from strongroom_host.demo.story import Story
+from strongroom_host.cli._stopping import stoppable
 from strongroom_host.runners.implementations import in_use, pure
 
-__all__ = ["demo", "stoppable"]
-
-_INTERRUPTED = 130
+__all__ = ["demo"]
 
 
 def demo(
@@ -49,12 +40,18 @@ def demo(
     Owners, host, venue and exchanges have folders and processes of their own, all gone at the end.
     Exit status 0 only if every step really happened.
     """
-    given = read_document(document) if document else None
     console = None if as_json else Console(highlight=False)
-    story = Story(console)
     if console is not None:
         _introduce(console)
     with stoppable():
+        # All parties of the story are imported below, which takes a while.
+        from strongroom_host.cli.attest_input import read_document
+        from strongroom_host.demo.closing import print_closing, print_kept, report
+        from strongroom_host.demo.scenario import perform
+        from strongroom_host.demo.story import Story
+
+        story = Story(console)
+        given = read_document(document) if document else None
         by_hand = perform(story, keep, given)
     if console is None:
         typer.echo(json.dumps(report(story, in_use(), keep), indent=2))
@@ -68,23 +65,3 @@ def _introduce(console: Console) -> None:
     parts = " · ".join(f"{part} {name}" for part, name in in_use().items())
     console.print(Text("Strongroom, from end to end on this machine", style="bold"))
     console.print(Text(parts + (" · STRONGROOM_PURE=1" if pure() else ""), style="dim"))
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Ctrl-C, and a request to end, unwind what was started; then the exit status says so."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        Console(stderr=True).print("\nStopped before the end; nothing is left running.")
-        raise typer.Exit(_INTERRUPTED) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

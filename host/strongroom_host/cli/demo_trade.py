@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from strongroom_wire.errors import Rule
 
-from strongroom_host.cli.demo import stoppable
+from strongroom_host.cli._stopping import stoppable
 from strongroom_host.cli.explain import RULES
 from strongroom_host.demo_trade.scenario import Told, perform
 from strongroom_host.trading.words import money

@@ -15,12 +15,10 @@ import typer
 
 from strongroom_host.cli.output import print_json, say, table, warn
 from strongroom_host.errors import BadInput
-from strongroom_host.gateway.app import Gateway, Limits
 from strongroom_host.gateway.errors import NotLimited, ReaderUnknown
 from strongroom_host.gateway.keys import ApiKey, KeyStore, Scope
 from strongroom_host.gateway.limits import Rate
 from strongroom_host.gateway.reading import Reader
-from strongroom_host.gateway.serving import Server, require_safe, tls
 from strongroom_host.log.errors import LogAbsent
 from strongroom_host.log.serving import NotServing
 from strongroom_host.log.stored import FolderStorage
@@ -112,6 +110,10 @@ def run(
 
     It starts only with a database login that can read the two tables of that and do nothing else.
     """
+    # The web framework takes a second to import, which only serving needs.
+    from strongroom_host.gateway.app import Gateway, Limits
+    from strongroom_host.gateway.serving import Server, require_safe, tls
+
     host, port = parse_address(listen_http)
     if (tls_cert is None) != (tls_key is None):
         raise BadInput("a certificate goes with its key", expected="both --tls-cert and --tls-key")

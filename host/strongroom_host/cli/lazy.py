@@ -14,9 +14,23 @@ __all__ = ["LazyGroup"]
 
 class LazyGroup(TyperGroup):
     """A group with further commands by name: `LATER` has their module:attribute, in the order of
-    the help text. The attribute is a Typer app, or a function that is one command."""
+    the help text. The attribute is a Typer app, or a function that is one command.
+
+    The group's own help would have to import all of them for a line each; `SUMMARIES` has those
+    lines, the same as they stand where the command is.
+    """
 
     LATER: ClassVar[Mapping[str, str]] = {}
+    SUMMARIES: ClassVar[Mapping[str, str]] = {}
+    _listing: bool = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help text, for which no command with a summary is imported."""
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names, whether or not they can be loaded."""
@@ -26,6 +40,8 @@ class LazyGroup(TyperGroup):
         """Imports and returns one command; one that cannot be imported says why when run."""
         if cmd_name not in self.LATER:
             return cast(TyperCommand | TyperGroup | None, super().get_command(ctx, cmd_name))
+        if self._listing and cmd_name in self.SUMMARIES:
+            return TyperCommand(cmd_name, help=self.SUMMARIES[cmd_name])
         module, _, attribute = self.LATER[cmd_name].partition(":")
         try:
             return _command(cmd_name, getattr(import_module(module), attribute))

@@ -27,8 +27,8 @@ from strongroom_host.private_files import read_file, write_private
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Export and restore sealed keys. Only keys that the manifest lets be kept (per_boot false)"
-    " are in there; it opens under a permit with the same unlock share.",
+    help="Export and restore sealed keys.\n\nOnly keys that the manifest lets be kept (per_boot"
+    " false) are in there; it opens under a permit with the same unlock share.",
     no_args_is_help=True,
 )
 StateArgument = Annotated[Path, typer.Argument(metavar="STATE", help="The sealed blob.")]

@@ -1,8 +1,7 @@
 """The whole demo: starts the parties, tells the chapters in order, and ends every process."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from strongroom_host.demo.by_hand import ByHand
 from strongroom_host.demo.departure_chapter import departure_chapter
 from strongroom_host.demo.evidence_chapter import development_trust, evidence_chapter
 from strongroom_host.demo.folders import Folders, demo_folders
+from strongroom_host.demo.last_words import explained
 from strongroom_host.demo.log_chapter import log_chapter
 from strongroom_host.demo.next_boot_chapter import follow_boot, next_boot_chapter
 from strongroom_host.demo.owner_chapter import Configured, key_chapter, manifest_chapter
@@ -44,11 +44,8 @@ from strongroom_host.demo.story import Story, require
 from strongroom_host.demo.timings import timings_chapter
 from strongroom_host.demo.trading_chapter import kill_chapter, limits_chapter, order_chapter
 from strongroom_host.demo.venue_admin import VenueAdmin
-from strongroom_host.enclave_client.errors import ChannelClosed, Halted, Unreachable
 from strongroom_host.log.notes import VerifierKey
 from strongroom_host.private_files import write_atomic
-from strongroom_host.runners.console import explain, quoted, tail
-from strongroom_host.runners.errors import EnclaveHalted
 from strongroom_host.witness.folder import WitnessFolder
 from strongroom_host.witness.memory import FollowedOwners
 
@@ -122,21 +119,6 @@ def perform(story: Story, keep: Path | None, document: bytes | None) -> ByHand:
         by_hand = ByHand(keys, stage.market.tokens[0])
     story.facts["total_s"] = round(time.perf_counter() - started, 2)
     return by_hand
-
-
-@contextmanager
-def explained(console: Path) -> Iterator[None]:
-    """Puts the enclave's last words to a failure that only says that it is gone."""
-    try:
-        yield
-    except (Halted, Unreachable, ChannelClosed) as error:
-        lines = tail(console)
-        raise EnclaveHalted(
-            f"the enclave gave up: {error.what}",
-            expected="a running enclave",
-            actual=quoted("its console", lines),
-            remedy=explain(lines) or "`strongroom host doctor` looks at this machine",
-        ) from error
 
 
 def _followed(stage: Stage, configured: Configured, witnessing: Child[WitnessReady]) -> str:

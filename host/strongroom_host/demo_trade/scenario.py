@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.text import Text
 
 from strongroom_host.demo.folders import Folders
+from strongroom_host.demo.last_words import explained
 from strongroom_host.demo.owners import VENUE
 from strongroom_host.demo.processes import HostReady, KeeperReady, host, keeper
-from strongroom_host.demo.scenario import explained
 from strongroom_host.demo.story import DemoFailed, require
 from strongroom_host.demo_trade.facts import Facts, establish
 from strongroom_host.demo_trade.parties import (
