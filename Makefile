@@ -45,8 +45,9 @@ bench: env-dev ## Measure every stage beside its peer in one run; writes build/b
 	@-$(BIN)/python .tools/bench_peers.py
 	@$(BIN)/python .tools/bench.py
 
-soak: env-dev ## Run all tests with long counts: every bit flip, more fuzzing (hours)
-	@STRONGROOM_SOAK=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+# PARTS="log ring" runs only these, RESUME=1 only those that have not passed at this commit.
+soak: env-dev ## Run what takes long, part after part: kills, floods, every bit flip, more fuzzing (hours)
+	@JOBS=$(JOBS) $(BIN)/python .tools/soak.py $(PARTS) $(if $(RESUME),--resume)
 
 format: env-dev ## Format the code and apply safe lint fixes
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .

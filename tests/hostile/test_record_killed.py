@@ -111,13 +111,12 @@ class Proxy:
         return sock
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.close()
         self.process = self._start()
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        with self.process:
+            self.process.kill()
 
 
 @contextmanager
