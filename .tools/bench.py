@@ -8,7 +8,8 @@ and returns one dict per figure: `name`, `unit` and, where they apply, `value`, 
 `p999`, `p9999`, `peer` (what it is compared with), `peer_value` and `ratio`. Everything is measured
 in one run, so figures of a row can be compared; figures of different machines cannot. What needs
 something that is not here, such as a built image, raises `NotMeasured`, which is no failure.
-The results also go to build/bench.json, with the machine they were taken on.
+A module that takes longer than STRONGROOM_BENCH_LIMIT_S (600) has failed; the others go on.
+The results also go to build/bench.json, after each module, with the machine they were taken on.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import importlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +118,29 @@ def table(title: str, rows: Sequence[Row]) -> Table:
     return result
 
 
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """End what is inside by a TimeoutError if it takes longer, wherever it waits."""
+
+    def over(_number: int, _frame: object) -> None:
+        raise TimeoutError(f"not done after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def record(about: Mapping[str, object], measured: object, seconds: object) -> None:
+    """Write what there is so far: a run that is stopped keeps what it has measured."""
+    RESULT.parent.mkdir(exist_ok=True)
+    results = {"machine": about, "seconds": seconds, "results": measured}
+    RESULT.write_text(json.dumps(results, indent=2) + "\n")
+
+
 def main(arguments: list[str]) -> int:
     """Measure, print and record; return 1 if a module failed or there is none."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -129,28 +155,34 @@ def main(arguments: list[str]) -> int:
         return 1
     about = machine()
     console.print("  ".join(f"{key} [bold]{value}[/bold]" for key, value in about.items()))
+    limit = int(os.environ.get("STRONGROOM_BENCH_LIMIT_S", "600"))
     measured: dict[str, Sequence[Row]] = {}
-    failed = 0
-    for name in chosen:
+    took: dict[str, int] = {}
+    failed: list[str] = []
+    for place, name in enumerate(chosen, start=1):
+        console.print(f"\n[dim]{place} of {len(chosen)}: {name} ...[/dim]")
         started = time.monotonic()
         try:
-            module = importlib.import_module(f"tests.bench.{name}")
-            measured[name] = checked(module.rows(), name)
+            with at_most(limit):
+                module = importlib.import_module(f"tests.bench.{name}")
+                measured[name] = checked(module.rows(), name)
+            title = (module.__doc__ or name).strip().splitlines()[0]
+            console.print(table(title, measured[name]))
         except NotMeasured as reason:
-            console.print(f"\n[yellow]{name} was not measured:[/yellow] {reason}")
+            console.print(f"[yellow]{name} was not measured:[/yellow] {reason}")
             measured[name] = ()
-            continue
         except Exception as error:  # noqa: BLE001  one broken benchmark must not hide the others
-            failed += 1
+            failed.append(name)
             console.print(f"[red]{name} failed:[/red] {type(error).__name__}: {error}")
-            continue
-        title = (module.__doc__ or name).strip().splitlines()[0]
-        console.print()
-        console.print(table(title, measured[name]))
-        console.print(f"[dim]measured in {time.monotonic() - started:.0f} s[/dim]")
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({"machine": about, "results": measured}, indent=2) + "\n")
-    console.print(f"\nwritten to {RESULT.relative_to(ROOT)}")
+        took[name] = round(time.monotonic() - started)
+        console.print(f"[dim]{took[name]} s[/dim]")
+        record(about, measured, took)
+    slowest = sorted(took, key=lambda name: -took[name])[:5]
+    longest = ", ".join(f"{name} {took[name]} s" for name in slowest)
+    console.print(f"\n{len(chosen)} tables in {sum(took.values())} s; longest: {longest}")
+    if failed:
+        console.print(f"[red]failed: {', '.join(failed)}[/red]")
+    console.print(f"written to {RESULT.relative_to(ROOT)}")
     return 1 if failed else 0
 
 
