@@ -15,6 +15,7 @@ from strongroom_host.strategy.session import Session
 __all__ = ["Paper"]
 
 _PATIENCE_S: Final = 0.2
+_LAST_S: Final = 5.0
 
 
 class Paper:
@@ -39,7 +40,8 @@ class Paper:
         self._view = TickView(self._record)
 
     def run(self, stopped: Callable[[], bool], idle: Callable[[], None] = lambda: None) -> None:
-        """Goes on until `stopped`; calls `idle` a few times a second."""
+        """Goes on until `stopped`, and takes what is in the ring by then; calls `idle` a few times
+        a second."""
         due = 0.0
         while not stopped():
             tick = self._reader.next(_PATIENCE_S)
@@ -54,6 +56,9 @@ class Paper:
                 due = time.monotonic() + _PATIENCE_S
             if tick is not None:
                 self._take(tick)
+        ends = time.monotonic() + _LAST_S  # a feed that is faster than the strategy has no end
+        while time.monotonic() < ends and (tick := self._reader.poll()) is not None:
+            self._take(tick)
 
     def _take(self, tick: memoryview) -> None:
         if gap := self._reader.gap:
