@@ -50,10 +50,24 @@ def ends(boot: QemuRunner) -> bool:
 
 
 def failure(
-    folder: Path, machine: str, backend: str = "answers", timeout: float = 30.0
+    folder: Path,
+    machine: str,
+    backend: str = "answers",
+    timeout: float = 30.0,
+    *,
+    after_heartbeat: bool = False,
 ) -> HostError:
-    """The error of a boot that fails, after seeing that nothing is left of it."""
+    """The error of a boot that fails, after seeing that nothing is left of it. Its time begins when
+    it is started, or with its heartbeat, however long that took here."""
     boot = runner(folder, machine, backend, timeout=timeout)
+    launch = boot.launch
+
+    def launched(directory: RunDirectory) -> None:
+        launch(directory)
+        if after_heartbeat:
+            until(lambda: boot.outcome() is None and boot.may_answer(), "no heartbeat")
+
+    boot.launch = launched  # type: ignore[method-assign]
     with pytest.raises(EnclaveDidNotStart) as failed:
         boot.start()
     assert boot.pid is None
@@ -147,7 +161,8 @@ def test_a_machine_that_fails_is_explained(
     ],
 )
 def test_silence_says_how_far_it_came(short: Path, machine: str, backend: str, what: str) -> None:
-    failed = failure(short, machine, backend, timeout=2.0)
+    late = backend == "gives_no_answer"
+    failed = failure(short, machine, backend, timeout=2.0, after_heartbeat=late)
     assert what in failed.what
     assert "--timeout" in failed.remedy
 
