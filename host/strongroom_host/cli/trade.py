@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,12 +29,12 @@ from strongroom_host.cli.relay import VARIABLE, read_psk
 from strongroom_host.cli.session import DEFAULT_ENCLAVE, EnclaveOption
 from strongroom_host.cli.strategy import paper
 from strongroom_host.enclave_client.address import parse_enclave_address
-from strongroom_host.errors import BadInput, HostError
+from strongroom_host.errors import BadInput
 from strongroom_host.latency.stages import Stage
 from strongroom_host.latency.stats import Counter
 from strongroom_host.latency.table import budget, shown
 from strongroom_host.strategy.port import Strategy
-from strongroom_host.trading.ending import end_session
+from strongroom_host.trading.ending import trade_until_stopped
 from strongroom_host.trading.errors import SessionUnclear
 from strongroom_host.trading.gate import GateLimits
 from strongroom_host.trading.live import PipedView, PlainLines, state_words
@@ -48,8 +47,6 @@ app = typer.Typer(
     help="Run a strategy on live ticks: orders through the enclave, or on paper.",
     no_args_is_help=True,
 )
-
-_PATIENCE_S = 20.0
 
 
 app.command("paper")(paper)
@@ -171,39 +168,18 @@ def run_command(
         with _stopping(loop):
             if with_stdin:
                 end_with_stdin()
-            _trade(session, loop)
+            _trade(session)
         view.close()
         _report(session, decisions)
 
 
-def _trade(session: Session, loop: TradingLoop) -> None:
-    """Runs until it is stopped; whatever ends it, what is open is taken back if that can be."""
-    failure: Exception | None = None
-    gc.collect()
-    gc.freeze()  # what is there now stays: a collection in between has little to look at
+def _trade(session: Session) -> None:
     try:
-        loop.run()
-    except Exception as error:  # noqa: BLE001  a mistake of a strategy leaves nothing open either
-        failure = error
-    try:
-        left = end_session(loop, _PATIENCE_S)
-    except HostError as error:
-        failure = failure or error
-        left = tuple(loop.path.book.open.values())
-    else:
-        if not left:
-            session.alive.end()
-    if left:
-        if failure is not None:
-            warn(f"trading ended early: {failure}")
-        raise SessionUnclear(
-            f"{len(left)} orders may still be open at the venue",
-            actual=", ".join(f"0x{order.order_hash.hex()}" for order in left[:5]),
-            remedy="`strongroom order reconcile` asks for them, `strongroom order cancel --all`"
-            " takes them back; the relay's and the venue's dead man's switches do so as well",
-        ) from failure
-    if failure is not None:
-        raise failure
+        trade_until_stopped(session.loop, session.alive.end)
+    except SessionUnclear as error:
+        if error.__cause__ is not None:
+            warn(f"trading ended early: {error.__cause__}")
+        raise
 
 
 def _report(session: Session, named: Path | None) -> None:

@@ -2,25 +2,20 @@
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from strongroom_host.cli.trade import _trade
 from strongroom_host.enclave_client.errors import ChannelBroken
 from strongroom_host.latency.stages import PARTS, Stage
 from strongroom_host.latency.stats import Counter
 from strongroom_host.log.keeper_client import KeeperUnreachable
-from strongroom_host.relay.heartbeats import Heartbeats
 from strongroom_host.ring.tick import Kind, Status
 from strongroom_host.store import Journal, OrderState
 from strongroom_host.strategy.port import Cancel, CancelAll, OrderType, Outcome, Reason
 from strongroom_host.testnet import Fault, FaultKind
 from strongroom_host.testnet.orders import Side as HouseSide
-from strongroom_host.trading.alive import Alive, AliveLimits
 from strongroom_host.trading.ending import end_session
-from strongroom_host.trading.errors import RingEnded, SessionUnclear
+from strongroom_host.trading.errors import RingEnded
 from strongroom_host.trading.gate import Held
-from strongroom_host.trading.session import Session
 from strongroom_wire.errors import Code, Rule
 
 from tests.host.trading.world import World, buy
@@ -246,20 +241,6 @@ def test_without_the_enclave_nothing_leaves_and_the_loop_says_so(world: World) -
     with pytest.raises(ChannelBroken):
         world.loop.run()
     assert not world.journal.entries()
-
-
-def test_an_enclave_that_is_gone_does_not_hide_what_is_open(world: World) -> None:
-    world.decide(buy("0.55", "5", GTC))
-    world.run(lambda: "LIVE" in world.strategy.outcomes())
-    world.signer.broken = ChannelBroken("gone")
-    world.decide(buy())
-    beats = Heartbeats(lambda _: b"", world.outlet)
-    alive = Alive(beats, None, lambda: b"", world.figures, AliveLimits())
-    session = Session(world.loop, world.figures, alive, {}, Path("-"), 0)
-    with pytest.raises(SessionUnclear) as ended:
-        _trade(session, world.loop)
-    assert ended.value.exit_status == 4
-    assert isinstance(ended.value.__cause__, ChannelBroken)
 
 
 def test_what_the_keeper_does_not_keep_is_not_sent(world: World) -> None:
