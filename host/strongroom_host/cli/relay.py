@@ -5,6 +5,7 @@ Both sides need one pre-shared key: RELAY_PSK_HEX, or a file that only its owner
 
 import gc
 import json
+import math
 import os
 import secrets
 import signal
@@ -136,6 +137,12 @@ def run(
     busy_poll: Annotated[
         bool, typer.Option("--busy-poll", help="Never sleep: faster, and takes a core.")
     ] = False,
+    awake_us: Annotated[
+        int,
+        typer.Option(
+            "--awake-us", min=0, max=1_000_000, help="How long to poll after a packet, then sleep."
+        ),
+    ] = 2_000,
     with_stdin: WithStdinOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when ready, one at the end.")
@@ -154,7 +161,7 @@ def run(
         core=CoreLimits(sessions=sessions, v1=not no_v1, v1_memory=v1_memory),
         pool=PoolLimits(connections=connections),
         probe_path=_checked_path(probe_path),
-        spin=busy_poll,
+        awake_s=math.inf if busy_poll else awake_us / 1e6,
     )
     # The thread that connects must not hold up the one that carries orders.
     sys.setswitchinterval(_SWITCH_S)

@@ -60,8 +60,9 @@ _DIGITS: Final = re.compile(rb"[0-9]{1,6}")
 
 
 class Admitted(NamedTuple):
-    """A request that may go: its method and path (`line`), and whether it only cancels."""
+    """A request that may go: its method, method and path (`line`), and whether it only cancels."""
 
+    method: bytes
     line: bytes
     cancels: bool
 
@@ -123,7 +124,7 @@ class Gate:
             if not _QUERY.fullmatch(line):
                 raise Rejected(Reason.NOT_ALLOWED, line[:80].decode("ascii"))
             cancels = False
-        return Admitted(line, cancels)
+        return Admitted(line.partition(b" ")[0], line, cancels)
 
     def _check(self, fields: list[tuple[bytes, bytes]], length: int) -> None:
         """Proves the fields that say where the request goes and where it ends."""

@@ -382,8 +382,7 @@ class Core:
         deadline_ns: int,
         done: Callable[[Answered | Failed], None],
     ) -> None:
-        method = admitted.line.partition(b" ")[0]
-        job = Job(request, method, self._now_ns, deadline_ns, done)
+        job = Job(request, admitted.method, self._now_ns, deadline_ns, done)
         self._forwarder.submit(job, self._now_ns)
 
     def _reply(self, session: Session, plain: bytes) -> None:

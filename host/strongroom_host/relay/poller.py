@@ -6,6 +6,7 @@ import select
 import selectors
 import sys
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import Final
 
 __all__ = ["READ", "WRITE", "Poller"]
@@ -18,19 +19,28 @@ Ready = Callable[[int], None]
 
 
 class Poller:
-    """Calls back for each descriptor that is ready, with what it is ready for."""
+    """Calls back for each descriptor that is ready, with what it is ready for.
+
+    `looked_ns` is when it last found something: by CLOCK_MONOTONIC, before anybody was called.
+    """
 
     def __init__(self) -> None:
         self._calls: dict[int, Ready] = {}
+        self._last = -1
+        self.looked_ns = 0
         self._other: selectors.BaseSelector | None = None
         if sys.platform == "linux":
             self._epoll = select.epoll()
         else:
             self._other = selectors.DefaultSelector()
 
-    def watch(self, descriptor: int, ready: Ready, events: int = READ) -> None:
-        """Calls `ready` from now on."""
+    def watch(
+        self, descriptor: int, ready: Ready, events: int = READ, *, last: bool = False
+    ) -> None:
+        """Calls `ready` from now on; one descriptor may be seen to after all others."""
         self._calls[descriptor] = ready
+        if last:
+            self._last = descriptor
         if self._other is not None:
             self._other.register(descriptor, _to_selector(events))
         elif sys.platform == "linux":
@@ -61,11 +71,16 @@ class Poller:
             ]
         elif sys.platform == "linux":
             found = self._epoll.poll(timeout_s)
+        if not found:
+            return False
+        self.looked_ns = monotonic_ns()
+        if len(found) > 1:
+            found.sort(key=lambda each: each[0] == self._last)
         for descriptor, events in found:
             call = self._calls.get(descriptor)
             if call is not None:  # an earlier call may have ended it
                 call(events)
-        return bool(found)
+        return True
 
     def close(self) -> None:
         """Frees the descriptor of its own."""

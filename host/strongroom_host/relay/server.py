@@ -7,6 +7,7 @@ a thread of their own (`dialing`).
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import socket
@@ -19,7 +20,7 @@ from typing import Final, Self
 from strongroom_host.errors import EnvironmentFault
 from strongroom_host.relay.admission import Gate
 from strongroom_host.relay.core import Core, CoreLimits
-from strongroom_host.relay.counters import Counters, RateLimited
+from strongroom_host.relay.counters import Counters, Event, RateLimited
 from strongroom_host.relay.dialing import Dialer, Venue
 from strongroom_host.relay.door import Boot
 from strongroom_host.relay.poller import Poller
@@ -31,6 +32,7 @@ __all__ = ["PortBusy", "Relay", "RelayLimits"]
 _LARGEST: Final = 65_535
 _BATCH: Final = 64
 _SECOND: Final = 1_000_000_000
+_TAKEN_PACKET: Final = int(Event.TAKEN_PACKET)
 _PROBE_AGENT: Final = "strongroom-relay"
 
 
@@ -40,7 +42,11 @@ class PortBusy(EnvironmentFault):
 
 @dataclass(frozen=True, slots=True)
 class RelayLimits:
-    """Sizes and times. With `spin` the thread polls without sleeping: one core for less latency.
+    """Sizes and times.
+
+    `awake_s` is how long the thread polls after an authentic packet before it sleeps: who is asleep
+    takes three times as long for what comes next, and not only to wake up (`latency.md`). With
+    infinity it never sleeps, and takes a core.
 
     `buffer` is what the socket may hold, in bytes: more survives longer bursts, and lets packets
     wait longer when there are more than can be read.
@@ -51,7 +57,7 @@ class RelayLimits:
     probe_path: str = "/ok"
     buffer: int = 1 << 20
     drain_s: float = 10.0
-    spin: bool = False
+    awake_s: float = 0.0
 
 
 class Relay:
@@ -113,7 +119,8 @@ class Relay:
             limits=self._limits.core,
         )
         self._stopping = False
-        self._poller.watch(self._socket.fileno(), self._readable)
+        # After the connections: what the venue has closed by now takes no request any more.
+        self._poller.watch(self._socket.fileno(), self._readable, last=True)
         self._poller.watch(self._stop, self._stopped)
 
     def __enter__(self) -> Self:
@@ -144,16 +151,22 @@ class Relay:
     def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Serves until `stop`; then takes no new requests, and waits for answers under way."""
         started()
-        clock, wait, spin = time.monotonic_ns, self._poller.wait, self._limits.spin
-        due_ns = 0
+        clock, wait, taken = time.monotonic_ns, self._poller.wait, self.counters.events
+        awake_ns = self._limits.awake_s * _SECOND
+        sleepy_ns = awake_ns if math.isinf(awake_ns) else 0.0
+        due_ns, heard = 0, taken[_TAKEN_PACKET]
         while not self._stopping:
             now_ns = clock()
             if now_ns >= due_ns:
                 self._tick(now_ns)
                 due_ns = self._due_ns(now_ns)
+            if not wait(0.0 if now_ns < sleepy_ns else (due_ns - now_ns) / 1e9):
+                continue
+            now_ns = clock()
             # What has just come may be due earlier than all that was known of.
-            if wait(0.0 if spin else (due_ns - now_ns) / 1e9):
-                due_ns = self._due_ns(clock())
+            due_ns = self._due_ns(now_ns)
+            if taken[_TAKEN_PACKET] != heard:  # strangers keep nobody awake
+                heard, sleepy_ns = taken[_TAKEN_PACKET], now_ns + awake_ns
         self._drain()
 
     def _drain(self) -> None:

@@ -28,6 +28,7 @@ __all__ = ["Pool", "PoolLimits"]
 
 _CHUNK: Final = 64 * 1024
 _MS: Final = 1_000_000
+_JUST_NOW_NS: Final = 50_000
 _FORWARDED: Final = int(Event.FORWARDED)
 
 
@@ -55,25 +56,24 @@ class _Connection:
     __slots__ = (
         "_quiet",
         "address",
-        "busy",
         "due_ns",
         "job",
         "made_ns",
         "proven_ns",
         "reader",
+        "send",
         "sent_ns",
         "tls",
         "unsent",
     )
 
     def __init__(self, tls: ssl.SSLSocket, address: str, now_ns: int) -> None:
-        self.tls, self.address = tls, address
+        self.tls, self.send, self.address = tls, tls.send, address
         self.made_ns = self.proven_ns = now_ns
-        self.busy = False
         self.job: Job | None = None
         self.reader: AnswerReader | None = None
         self.due_ns = self.sent_ns = 0
-        self.unsent = memoryview(b"")
+        self.unsent: bytes | memoryview = b""
         self._quiet = select.poll()
         self._quiet.register(tls, select.POLLIN)
 
@@ -131,7 +131,9 @@ class Pool:
             # The one that proved itself last: the least likely to be closing just now.
             connection = self._idle.pop()
             fresh = now_ns - connection.proven_ns <= self._limits.reuse_ns
-            if fresh and (connection.quiet() or self._silent(connection)):
+            # What the poller found a moment ago has been seen to: it need not be asked again.
+            looked = 0 <= now_ns - self._poller.looked_ns < _JUST_NOW_NS
+            if fresh and (looked or connection.quiet() or self._silent(connection)):
                 self._start(connection, job, now_ns)
                 return
             self._drop(connection, "was stale")
@@ -186,25 +188,26 @@ class Pool:
 
     def _start(self, connection: _Connection, job: Job | None, now_ns: int) -> None:
         limits = self._limits
-        connection.job, connection.busy = job, True
+        connection.job = job
         self._busy.add(connection)
         if job is None:
             self._counters.events[Event.PROBES] += 1
             connection.due_ns = now_ns + limits.probe_answer_ns
             connection.reader = AnswerReader(b"GET", limits.max_answer)
-            self._write(connection, memoryview(self._probe))
+            self._write(connection, self._probe)
         else:
             self._counters.events[_FORWARDED] += 1
             connection.due_ns = now_ns + limits.answer_ns
             connection.reader = AnswerReader(job.method, limits.max_answer)
-            self._write(connection, memoryview(job.request))
+            self._write(connection, job.request)
 
-    def _write(self, connection: _Connection, data: memoryview) -> None:
+    def _write(self, connection: _Connection, data: bytes | memoryview) -> None:
         """Writes what the socket takes; the rest when it takes more. TLS makes whole records."""
         waits = len(connection.unsent) > 0
         try:
             while data:
-                data = data[connection.tls.send(data) :]
+                sent = connection.send(data)
+                data = memoryview(data)[sent:] if sent < len(data) else b""
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
             if not waits:
                 self._poller.change(connection.tls.fileno(), READ | WRITE)
@@ -256,7 +259,7 @@ class Pool:
         job = connection.job
         now_ns = self._clock()
         self._busy.discard(connection)
-        connection.busy, connection.job, connection.reader = False, None, None
+        connection.job = connection.reader = None
         whole = not connection.unsent  # an answer to half a request ends the connection
         if job is not None and whole:
             sent_ns = connection.sent_ns
@@ -286,7 +289,7 @@ class Pool:
     def _fail(self, connection: _Connection, reason: Reason, detail: str) -> None:
         job = connection.job
         self._busy.discard(connection)
-        connection.busy, connection.job = False, None
+        connection.job = None
         self._drop(connection, detail or reason.label)
         if job is not None:
             job.done(Failed(Outcome.UNKNOWN, reason, detail))

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,9 @@ from tests.host.relay.world import PSK
 from tests.host.store.test_desk import Desk
 
 SOAK = os.environ.get("STRONGROOM_SOAK") == "1"
-ROUNDS = 400 if SOAK else 8
+PARTS, ROUNDS = (20, 20) if SOAK else (1, 8)
+"""Each part is a world of its own, and a test that can be run by itself."""
+
 ORDERS = 12
 AT_VENUE = {OrderState.ACCEPTED, OrderState.OPEN, OrderState.FILLED, OrderState.CLOSED}
 
@@ -71,9 +73,9 @@ class Relays:
             self.process = None
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestnetServer]:
-    with TestnetServer(default_config(80002), tmp_path_factory.mktemp("testnet")) as made:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[TestnetServer]:
+    with TestnetServer(default_config(80002), tmp_path / "testnet") as made:
         yield made
 
 
@@ -130,10 +132,11 @@ class Bots:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_is_used_twice_and_nothing_sent_twice(
-    server: TestnetServer, tmp_path: Path
+    server: TestnetServer, tmp_path: Path, part: int, progress: Callable[[int, int], None]
 ) -> None:
-    randomness = random.Random(11)  # noqa: S311  moments of death
+    randomness = random.Random(11 + part)  # noqa: S311  moments of death
     relays = Relays(server)
     with contextlib.ExitStack() as stack:
         stack.callback(relays.kill)
@@ -149,6 +152,7 @@ def test_nothing_is_used_twice_and_nothing_sent_twice(
                 bots.finish()
             else:
                 bots.kill()
+            progress(number + 1, ROUNDS)
         check_venue(bots, server)
         sessions, packets = check_wire(wire.seen)
     assert sessions >= ROUNDS

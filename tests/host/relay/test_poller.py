@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import time
 from collections.abc import Iterator
@@ -79,3 +80,22 @@ def test_it_waits_as_long_as_it_is_told(poller: Poller) -> None:
     began = time.monotonic()
     assert not poller.wait(0.05)
     assert time.monotonic() - began >= 0.049
+
+
+def test_one_may_be_seen_to_after_all_others(
+    poller: Poller, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    left, right = pair
+    seen: list[str] = []
+    poller.watch(left.fileno(), lambda _: seen.append("last"), last=True)
+    others = [socket.socketpair() for _ in range(3)]
+    right.send(b"x")  # ready before the others
+    for near, far in others:
+        poller.watch(near.fileno(), lambda _: seen.append("other"))
+        far.send(b"x")
+    before = time.monotonic_ns()
+    assert poller.wait(1.0)
+    assert seen == ["other", "other", "other", "last"]
+    assert before <= poller.looked_ns <= time.monotonic_ns()
+    for each in itertools.chain(*others):
+        each.close()
