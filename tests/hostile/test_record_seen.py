@@ -97,8 +97,10 @@ def spelled(needle: bytes) -> set[bytes]:
     """Returns the ways in which somebody may have written it down."""
     ways = {needle, needle.hex().encode(), needle.hex().upper().encode()}
     for shift in range(3):
-        encoded = base64.b64encode(b"x" * shift + needle)
-        whole = encoded[4 if shift else 0 : -4]
+        encoded = base64.b64encode(b"x" * shift + needle + b"xx")
+        # All that is the needle's own, and no letter less: six digits of a number stand by chance
+        # in every long text of digits.
+        whole = encoded[-(-8 * shift // 6) : 8 * (shift + len(needle)) // 6]
         if len(whole) >= 8:
             ways |= {whole, whole.replace(b"+", b"-").replace(b"/", b"_")}
     return ways
@@ -124,6 +126,17 @@ def leaks(places: dict[str, bytes], needles: Iterable[bytes]) -> list[tuple[str,
         for place, content in places.items()
         if written(content, way)
     ]
+
+
+def test_a_number_is_found_in_any_spelling_and_not_in_others_digits() -> None:
+    needle = b"4.61121255"
+    for before in (b"", b"a", b"ab", b"abc"):
+        for after in (b"", b"a", b"ab"):
+            text = base64.b64encode(before + needle + after)
+            assert any(written(text, way) for way in spelled(needle)), (before, after)
+    for before in (b"", b"a", b"ab", b"abc"):
+        text = base64.b64encode(before + b"0f61121255e4.61121e.61121255")
+        assert not any(written(text, way) for way in spelled(needle)), before
 
 
 def test_the_search_finds_what_is_there(searched: Running) -> None:
