@@ -412,6 +412,20 @@ def test_what_sums_executions_up_is_not_counted_beside_them(site: Site, line: Li
     assert len(page.events) == len(fills)
 
 
+@pytest.mark.parametrize("level", [{}, {"levelOfDetail": "BaseCurrency"}], ids=["none", "level"])
+def test_what_sums_currencies_up_is_no_currency_beside_them(level: dict[str, str]) -> None:
+    """Newer statements give the sum a level of detail of its own, older ones only its name."""
+    named = {"levelOfDetail": "Currency"} if level else {}
+    day = {"accountId": "U1", "fromDate": "20260102", "toDate": "20260102"}
+    cash = [
+        {"currency": "BASE_SUMMARY", "toDate": "20260102", "endingCash": "12", **level},
+        {"currency": "EUR", "toDate": "20260102", "endingCash": "10", **named},
+    ]
+    parts = {part: [dict[str, str]()] for part in VENUES["ibkr"].options["parts"]}
+    told = client()._checked({"FlexStatement": [day], **parts, "CashReportCurrency": cash})
+    assert [row["currency"] for row in told["CashReportCurrency"]] == ["EUR"]
+
+
 def test_taxes_are_paid_beside_the_commission(site: Site, line: Line) -> None:
     told_otherwise(line, lambda body: body.replace(b'taxes="0"', b'taxes="-0.347098"'))
     start = Cursor(site.since("ibkr"))
