@@ -71,10 +71,10 @@ def test_it_is_started_for_a_manifest_with_accounts_and_told_the_same_as_the_sig
     assert [keys.role for keys in bundle.roles] == [Role.INIT, Role.SIGNER, Role.RECORD]
     record = role_keys(bundle, Role.RECORD)
     assert (record.hpke, record.receipt, record.head) == (b"\3" * 32, b"\4" * 32, EMPTY_LOG)
-    told = [link.receive(5) for link in (harness.signer, harness.record)]
+    told = [link.receive(20) for link in (harness.signer, harness.record)]
     assert told[0] == told[1]
     assert told[0].kind == Kind.CONFIGURE
-    anchors = [link.receive(5) for link in (harness.signer, harness.record)]
+    anchors = [link.receive(20) for link in (harness.signer, harness.record)]
     assert anchors[0] == anchors[1]
     assert anchors[0].kind == Kind.ANCHOR
 
@@ -127,7 +127,7 @@ def test_heads_of_both_logs_are_in_evidence_each_in_its_place(harness: Harness) 
     harness.signer.send(Kind.HEAD, 0, heads[Role.SIGNER].serialise())
     for link in (harness.record, harness.signer):  # a message that comes after has been seen after
         link.send(Kind.REPLY, 77, b"seen")
-        assert harness.front.receive(5).payload == b"seen"
+        assert harness.front.receive(20).payload == b"seen"
     bundle = bundle_of(harness)
     assert {role: role_keys(bundle, role).head for role in heads} == heads
     assert role_keys(bundle, Role.INIT).head == EMPTY_LOG
@@ -140,7 +140,7 @@ def test_an_order_goes_to_the_process_that_it_is_for(harness: Harness, action: A
     link = harness.record if action is Action.CONNECT else harness.signer
     assert harness.until(link, Kind.SUBMIT_ORDER) == (Kind.SUBMIT_ORDER, number, payload)
     link.send(Kind.REPLY, number, b"answer")
-    assert harness.front.receive(5) == (Kind.REPLY, number, b"answer")
+    assert harness.front.receive(20) == (Kind.REPLY, number, b"answer")
 
 
 @pytest.mark.parametrize("payload", [b"", b"noise", MANIFEST, b"strangers"])

@@ -54,7 +54,7 @@ class Subject:
         document = msgspec.msgpack.encode(self.desk.manifest)
         self.init.send(Kind.CONFIGURE, 0, pack(b"configure", self.bundle.serialise(), document))
         self.role = RoleProcess(Link(theirs.detach()), role)
-        self.registered = self.init.receive(5)
+        self.registered = self.init.receive(20)
 
     def close(self) -> None:
         self.init.close()
@@ -163,7 +163,7 @@ def test_one_owner_alone_can_say_stop_in_as_many_ways_as_there_are_keys(made: Ma
 
 def answered(subject: Subject, request: bytes, number: int) -> tuple[Code, bytes]:
     """Returns the next answer's code and body, after checking its receipt."""
-    kind, numbered, payload = subject.init.receive(5)
+    kind, numbered, payload = subject.init.receive(20)
     assert (kind, numbered) == (Kind.REPLY, number)
     code, signature = ANSWER.unpack_from(payload)
     body, key = payload[ANSWER.size :], subject.role.identity.public[32:]
@@ -255,11 +255,11 @@ def test_heads_follow_anchors_and_time_comes_from_them(made: Make) -> None:
     subject.anchor(before)
     assert subject.role.now_ms() >= before
     assert subject.role.time_ms() >= before
-    kind, _, head = subject.init.receive(5)
+    kind, _, head = subject.init.receive(20)
     assert (kind, LogHead.parse(head)) == (Kind.HEAD, EMPTY_LOG)
     subject.role.permitted(subject.permit())
     subject.anchor()
-    assert LogHead.parse(subject.init.receive(5).payload).size == 1
+    assert LogHead.parse(subject.init.receive(20).payload).size == 1
 
 
 def test_a_time_before_the_image_was_made_is_none(made: Make) -> None:

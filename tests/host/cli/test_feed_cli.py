@@ -62,7 +62,7 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
         finally:
             process.terminate()  # a feed that is killed leaves its ring behind
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -88,7 +88,7 @@ def test_ticks_flow_until_sigterm_and_the_ring_goes_with_the_feed(venue: Testnet
         shown = strongroom("watch", RING, "--seconds", "0.5").stdout
         assert "ticks, 0 breaks" in shown
         process.send_signal(signal.SIGTERM)
-        rest, errors = process.communicate(timeout=10)
+        rest, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         assert json.loads(rest) == {"stopped": True}
     assert "no" in strongroom("watch", RING, "--count", "1", status=2).stderr.lower()
@@ -98,11 +98,11 @@ def test_counters_are_served(venue: TestnetServer, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with running(*options(venue), "--metrics", f"127.0.0.1:{port}"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             text = answer.read().decode()
         assert 'strongroom_feed_ticks_total{feed="polymarket"}' in text
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/other", timeout=5)
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/other", timeout=30)
 
 
 def test_pins_are_printed_as_configuration_writes_them(venue: TestnetServer) -> None:

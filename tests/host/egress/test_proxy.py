@@ -268,13 +268,18 @@ def test_the_next_address_is_tried_and_only_public_ones(
 
 def test_silence_ends_a_tunnel_and_traffic_keeps_it(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with running(tmp_path, limits=EgressLimits(idle_s=0.2, mapped_idle_s=0.2)) as proxy:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        loop.time = lambda: now  # type: ignore[method-assign]
+        limits = EgressLimits(idle_s=60, mapped_idle_s=60)
+        async with running(tmp_path, limits=limits) as proxy:
             _, _, (reader, writer) = await ask(tmp_path, connect())
-            for _ in range(8):  # 0.4 s in all, twice the idle time
-                await asyncio.sleep(0.05)
+            for _ in range(8):
+                now += 59
                 writer.write(b"x")
                 assert await reader.readexactly(1) == b"x"
             assert proxy.counts["idle"] == 0
+            now += 61
             assert await reader.read() == b""
             await counted(proxy, "idle")
             await close((reader, writer))

@@ -51,7 +51,7 @@ def connect(
     script: Script = honest,
     *,
     busy_poll: bool = False,
-    timeout: float = 5,
+    timeout: float = 30,
 ) -> FastChannel:
     ours, theirs = socket.socketpair()
     serve_frames(boot, theirs, script)
@@ -280,13 +280,16 @@ def test_a_closed_connection_closes_the_channel(
 def test_silence_ends_in_a_timeout_that_closes(
     boot: Boot, evidence: VerifiedEvidence, identity: ClientIdentity, busy_poll: bool
 ) -> None:
+    over = threading.Event()
+
     def late(sealed: SealedChannel, frame: bytes) -> bytes:
-        time.sleep(0.5)
+        over.wait(60)
         return honest(sealed, frame)
 
     channel = connect(boot, evidence, identity, late, busy_poll=busy_poll)
     with pytest.raises(ChannelTimeout) as caught:
         channel.exchange(INTENT, timeout=0.05)
+    over.set()
     assert "unknown" in caught.value.remedy
     _closed(channel)
 

@@ -62,7 +62,7 @@ class Server:
                 contextlib.suppress(OSError),
                 self._context.wrap_socket(plain, server_side=True) as tls,
             ):
-                tls.settimeout(5)
+                tls.settimeout(30)
                 while data := tls.recv(4096):
                     self.received.append(data)
                     tls.sendall(data)
@@ -92,7 +92,7 @@ Dial = Callable[[int, ssl.SSLContext, str], bytes]
 
 def dial_socket(port: int, context: ssl.SSLContext, name: str) -> bytes:
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
         context.wrap_socket(plain, server_hostname=name) as tls,
     ):
         tls.sendall(b"hello")
@@ -215,7 +215,7 @@ def test_a_peer_without_a_verified_chain_is_refused(authority: Authority) -> Non
     unverified.verify_mode = ssl.CERT_NONE
     with (
         serving(identity) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as plain,
         unverified.wrap_socket(plain, server_hostname=HOST) as tls,
     ):
         # OpenSSL builds a chain as far as it gets; what it has not verified to a root lacks it.

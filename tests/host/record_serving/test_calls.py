@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from strongroom_host.errors import BadInput
 from strongroom_host.private_files import FileExposed
+from strongroom_host.record_serving import calls as calls_module
 from strongroom_host.record_serving.listening import CallsAddress, calls_channel
 from strongroom_host.record_serving.service import (
     PortTaken,
@@ -153,8 +154,11 @@ def test_a_failure_is_told_by_its_code(world: World) -> None:
     assert '"level": "error"' in world.told.getvalue()
 
 
-def test_whoever_waits_is_answered_before_his_deadline(world: World) -> None:
-    answer = world.calls.ProcessSyncJob(pb.SyncJobRequest(user_uid="user"), timeout=1)
+def test_whoever_waits_is_answered_before_his_deadline(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls_module, "_MARGIN_S", 20.0)  # a busy machine is not to miss it
+    answer = world.calls.ProcessSyncJob(pb.SyncJobRequest(user_uid="user"), timeout=21)
     assert not answer.success
     assert "not done by the deadline" in answer.error
 
@@ -299,10 +303,10 @@ def test_a_sum_of_some_is_not_taken_for_all(world: World) -> None:
 
 def test_unknown_users_and_accounts_are_told(world: World) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        world.calls.ProcessSyncJob(pb.SyncJobRequest(user_uid="nobody"), timeout=5)
+        world.calls.ProcessSyncJob(pb.SyncJobRequest(user_uid="nobody"), timeout=20)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     with pytest.raises(grpc.RpcError) as caught:
-        list(world.watching.WatchSync(strongroom_pb2.WatchSyncRequest(account="x"), timeout=5))
+        list(world.watching.WatchSync(strongroom_pb2.WatchSyncRequest(account="x"), timeout=20))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
@@ -358,7 +362,7 @@ def test_only_whoever_holds_a_known_certificate_calls(database: Database, tmp_pa
         target = f"localhost:{service.calls}"
         with calls_channel(replace(client, target=target)) as channel:
             stub = enclave_pb2_grpc.EnclaveServiceStub(channel)
-            assert stub.HealthCheck(pb.HealthCheckRequest(), timeout=10).version
+            assert stub.HealthCheck(pb.HealthCheckRequest(), timeout=30).version
         with calls_channel(replace(stranger, target=target)) as channel:
             stub = enclave_pb2_grpc.EnclaveServiceStub(channel)
             with pytest.raises(grpc.RpcError) as caught:
@@ -394,16 +398,16 @@ def test_those_who_wait_leave_room_for_others(world: World) -> None:
     threads = [threading.Thread(target=end, args=(call,)) for call in waiting]
     for thread in threads:
         thread.start()
-    for _ in range(100):
+    for _ in range(600):
         if codes[grpc.StatusCode.RESOURCE_EXHAUSTED] == 18:
             break
         time.sleep(0.05)
     assert codes == {grpc.StatusCode.RESOURCE_EXHAUSTED: 18}
-    assert world.calls.HealthCheck(pb.HealthCheckRequest(), timeout=5).version
+    assert world.calls.HealthCheck(pb.HealthCheckRequest(), timeout=30).version
     with world.works():
         for thread in threads:
             thread.join(20)
-    again = world.watching.WatchSync(strongroom_pb2.WatchSyncRequest(account="ada"), timeout=10)
+    again = world.watching.WatchSync(strongroom_pb2.WatchSyncRequest(account="ada"), timeout=30)
     assert [each.stage for each in again] == [strongroom_pb2.SyncStage.DONE]
 
 
@@ -426,7 +430,7 @@ def test_whoever_goes_away_leaves_his_place(world: World) -> None:
     assert not _has_room(world, request)
     for call in calls:
         call.cancel()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not _has_room(world, request):
         assert time.monotonic() < until, "places are kept for those who have gone"
         time.sleep(0.1)

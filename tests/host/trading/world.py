@@ -275,7 +275,7 @@ class World:
         self.strategy.plan.append(decisions)
         self.ticks.add(**fields)
 
-    def run(self, until: Callable[[], bool], patience_s: float = 10.0) -> None:
+    def run(self, until: Callable[[], bool], patience_s: float = 60.0) -> None:
         """Runs the loop until something holds."""
         deadline = time.monotonic() + patience_s
 
