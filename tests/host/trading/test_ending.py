@@ -69,38 +69,26 @@ def test_a_strategy_that_raises_leaves_nothing_open_and_its_error_comes_after(
     assert (settled.times, world.strategy.outcomes()) == (1, ["LIVE", "CANCELLED"])
 
 
-def test_a_strategy_that_raises_at_what_it_is_told_is_told_on(
+def test_a_strategy_that_raises_at_what_the_end_brings_is_told_on(
     world: World, resting: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the first outcome on, so that the end, which brings more of them, meets it again."""
-    told: list[OrderEvent] = []
+    world.decide(buy("0.54", "5", GTC))
+    world.run(lambda: world.strategy.outcomes().count("LIVE") == 2)
+    hashes, told = set(world.path.book.open), list[OrderEvent]()
 
     def wrong(event: OrderEvent) -> None:
         told.append(event)
-        raise ValueError(event.outcome.name)
-
-    monkeypatch.setattr(world.strategy, "on_order_event", wrong)
-    world.decide(buy("0.54", "5", GTC))
-    settled = Settled()
-    with pytest.raises(ValueError, match="LIVE"):
-        trade_until_stopped(world.loop, settled, 10.0)
-    assert sorted(event.outcome.name for event in told) == ["CANCELLED", "CANCELLED", "LIVE"]
-    assert world.journal.get(resting).state is OrderState.CLOSED
-    assert not world.path.book.open
-    assert settled.times == 1
-
-
-def test_a_mistake_that_is_made_at_the_end_only_is_raised_after_it(
-    world: World, resting: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def wrong(_: object) -> None:
-        raise ValueError("at the end")
+        raise ValueError(f"at {event.order_hash.hex()}")
 
     monkeypatch.setattr(world.strategy, "on_order_event", wrong)
     stop_at_once(world)
-    with pytest.raises(ValueError, match="at the end"):
-        trade_until_stopped(world.loop, Settled(), 10.0)
-    assert world.journal.get(resting).state is OrderState.CLOSED
+    settled = Settled()
+    with pytest.raises(ValueError, match=r"^at ") as raised:
+        trade_until_stopped(world.loop, settled, 10.0)
+    assert str(raised.value) == f"at {told[0].order_hash.hex()}"
+    assert {event.order_hash for event in told} == hashes >= {resting}
+    assert {world.journal.get(each).state for each in hashes} == {OrderState.CLOSED}
+    assert settled.times == 1
 
 
 def test_a_venue_that_is_out_of_reach_at_the_end_is_said_with_the_orders(
