@@ -33,6 +33,7 @@ __all__ = [
     "Pong",
     "Request",
     "Status",
+    "pack_request",
     "read_from_client",
     "read_from_relay",
 ]
@@ -97,9 +98,15 @@ class Request(NamedTuple):
 
     def pack(self) -> bytes:
         """The message."""
-        identity, deadline_ns, number, total, piece = self
-        head = _REQUEST.pack(_REQUEST_KIND, identity, deadline_ns, number, total, len(piece))
-        return head + piece
+        return pack_request(*self)
+
+
+def pack_request(
+    message_id: bytes, deadline_ns: int, number: int, total: int, piece: bytes
+) -> bytes:
+    """What `Request.pack` returns, without making one."""
+    head = _REQUEST.pack(_REQUEST_KIND, message_id, deadline_ns, number, total, len(piece))
+    return head + piece
 
 
 class Poll(NamedTuple):

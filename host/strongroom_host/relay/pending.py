@@ -11,7 +11,7 @@ from strongroom_host.relay import messages
 from strongroom_host.relay.answers import MAX_ANSWER, Answered
 from strongroom_host.relay.errors import RelayRefused
 from strongroom_host.relay.fragments import MAX_PIECE, Pieces, cut
-from strongroom_host.relay.messages import Outcome, Poll, Request
+from strongroom_host.relay.messages import Outcome, Poll, pack_request
 from strongroom_host.relay.reasons import Rejected
 from strongroom_host.venue import OutcomeUnknown, VenueResponse
 
@@ -105,7 +105,7 @@ class Pending:
         pieces = cut(self._request, MAX_PIECE)
         total = len(pieces)
         self._packets = [
-            Request(self.message_id, relay_deadline_ns, number, total, piece).pack()
+            pack_request(self.message_id, relay_deadline_ns, number, total, piece)
             for number, piece in enumerate(pieces)
         ]
         self._wait_ns, self.due_ns = wait_ns, now_ns + wait_ns

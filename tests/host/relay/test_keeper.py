@@ -147,7 +147,7 @@ def test_nobody_is_greeted_for_nobody(wire: Wire) -> None:
 def test_what_waits_for_a_session_leaves_with_it_once(wire: Wire) -> None:
     wire.silent = True
     keeper = keeper_of(wire)
-    pending = [pending_of(wire, number) for number in range(1, 4)]
+    pending = [pending_of(wire, number, 9 * SECOND) for number in range(1, 4)]
     for each in pending:
         keeper.take(each, wire.clock())
         assert keeper.under_way(each.message_id)
@@ -159,8 +159,14 @@ def test_what_waits_for_a_session_leaves_with_it_once(wire: Wire) -> None:
     turn(wire, keeper, 1_000)
     assert [each.result().status for each in pending] == [200] * 3
     assert wire.world.forwarded() == [order(number) for number in range(1, 4)]
-    turn(wire, keeper, 10_000)
-    assert len(wire.world.forwarded()) == 3
+    # Nor with the next session, while their deadlines are still to come.
+    wire.world = World(seed=2, now=wire.clock(), wall=wire.world.wall)
+    assert keeper.current is not None
+    keeper.current.ping(wire.clock())
+    turn(wire, keeper, 100)
+    assert keeper.sessions == 2
+    assert wire.clock() < pending[0].deadline_ns
+    assert wire.world.forwarded() == []
 
 
 def test_what_waited_beyond_its_deadline_was_not_sent(wire: Wire) -> None:
