@@ -16,7 +16,7 @@ from strongroom_wire.errors import Code, Rule, WireError
 from strongroom_wire.frames import Reply
 from strongroom_wire.statements import PERMIT_DOMAIN, Action, Budget
 
-from tests.conftest import SOAK
+from tests.conftest import SOAK, Progress
 from tests.hostile.conftest import Start
 from tests.hostile.driver import Boot, Channel, Desk, Enclave
 from tests.hostile.venue import Venue
@@ -100,11 +100,14 @@ def assert_needs_its_own_permit(boot: Boot, before: Boot) -> None:
 
 
 @pytest.mark.parametrize("role", ["signer", "front", "init"])
-def test_a_process_killed_while_orders_are_decided(role: str, tmp_path: Path) -> None:
+def test_a_process_killed_while_orders_are_decided(
+    role: str, tmp_path: Path, progress: Progress
+) -> None:
     luck = random.Random(role)  # noqa: S311  when to kill is no secret
     desk, seen = Desk(), Counter[tuple[bytes, bytes]]()
     before: Boot | None = None
-    for _ in range(ROUNDS):
+    for done in range(ROUNDS):
+        progress(done, ROUNDS)
         with Enclave(tmp_path) as enclave:
             venue = Venue(enclave.run / "egress.sock", desk.venue)
             boot = enclave.configure(desk)
@@ -120,6 +123,7 @@ def test_a_process_killed_while_orders_are_decided(role: str, tmp_path: Path) ->
             assert_over(enclave, role)
             before = boot
             venue.close()
+    progress(ROUNDS, ROUNDS)
     assert set(seen.values()) == {1}, "a sequence was used twice under one key"
 
 
@@ -155,11 +159,12 @@ def test_whoever_waits_while_the_signer_dies_is_told(start: Start) -> None:
     venue.hold.set()
 
 
-def test_an_enrolment_killed_is_an_enrolment_to_repeat(start: Start) -> None:
+def test_an_enrolment_killed_is_an_enrolment_to_repeat(start: Start, progress: Progress) -> None:
     boot = start(Desk()).make_ready()
     venue = Venue(boot.enclave.run / "egress.sock", boot.desk.venue)
     channel = boot.channel()
     for done in range(ROUNDS):
+        progress(done, ROUNDS)
         seen, venue.hold = len(venue.requests), Event()
         answers: list[Code] = []
         waiting = Thread(target=lambda a=answers: a.append(boot.enrol()[0]), daemon=True)
@@ -177,6 +182,7 @@ def test_an_enrolment_killed_is_an_enrolment_to_repeat(start: Start) -> None:
         venue.hold = None
         assert boot.enrol()[0] is Code.OK
     assert boot.enclave.phase() == 3
+    progress(ROUNDS, ROUNDS)
 
 
 def test_init_takes_everything_with_it(start: Start) -> None:

@@ -26,7 +26,7 @@ from strongroom_host.record_store.embedded import EmbeddedServer
 from strongroom_host.record_store.migrations import apply, migrations_folder, read_migrations
 from strongroom_host.record_store.roles import ENCLAVE, GATEWAY, MIGRATE, create_database
 
-from tests.conftest import SOAK
+from tests.conftest import SOAK, Progress
 from tests.host.record_store.databases import Database, scratch_folder
 from tests.hostile.record_host import (
     EXACT,
@@ -200,9 +200,11 @@ def test_the_same_record_after_a_kill(
     venues: Exchanges,
     undisturbed: dict[int, Shown],
     tmp_path: Path,
+    progress: Progress,
 ) -> None:
     luck = random.Random(victim.__name__)  # noqa: S311  when to kill is no secret
     for number in range(ROUNDS):
+        progress(number, ROUNDS)
         folder = tmp_path / f"round-{number}"
         folder.mkdir()
         with site(postgres, venues, folder) as (host, proxy):
@@ -213,6 +215,7 @@ def test_the_same_record_after_a_kill(
             assert struck.is_set(), f"nothing was killed {when} request {at}"
             assert the_boot(host).sync(name_of(host), full=True) == 0
             compare(host, venues, undisturbed)
+    progress(ROUNDS, ROUNDS)
 
 
 def name_of(host: RecordHost) -> str:

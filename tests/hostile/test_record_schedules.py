@@ -16,7 +16,7 @@ from strongroom_host.record_store.connecting import Connection
 from strongroom_host.record_store.rows import JobKind
 from strongroom_wire.errors import Code
 
-from tests.conftest import SOAK
+from tests.conftest import SOAK, Progress
 from tests.host.record_store.databases import server
 from tests.hostile.record_exchange import Exchange, Told
 from tests.hostile.record_flow import Flow, Killed, Wire
@@ -107,16 +107,18 @@ def undisturbed(connection: Connection) -> dict[int, Published]:
 
 @pytest.mark.parametrize("part", range(8))
 def test_any_schedule_leaves_the_same_record(
-    part: int, connection: Connection, undisturbed: dict[int, Published]
+    part: int, connection: Connection, undisturbed: dict[int, Published], progress: Progress
 ) -> None:
     struck = Counter[str]()
     for number in range(part, SCHEDULES, 8):
+        progress(number // 8, SCHEDULES // 8)
         flow, blows = performed(connection, seed := f"schedule-{number}")
         struck += blows
         truth = sorted(flow.exchange.events, key=lambda event: event.order)
         assert sorted(flow.events(), key=lambda event: event.order) == truth, seed
         history = next(at for at in range(HISTORIES) if exchange_of(at) is flow.exchange)
         assert flow.published() == undisturbed[history], seed
+    progress(SCHEDULES // 8, SCHEDULES // 8)
     assert struck, "no blow ever fell"
 
 

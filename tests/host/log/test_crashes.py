@@ -21,6 +21,7 @@ from strongroom_host.log.tiles import CHECKPOINT, WIDTH, WITNESSED
 from strongroom_host.log.tree import LogReader
 from strongroom_wire.merkle import Frontier, leaf_hash
 
+from tests.conftest import Progress
 from tests.host.log.crashing_writer import entry
 from tests.host.log.test_files import Folder
 
@@ -60,10 +61,11 @@ def _killed(folder: Path, seed: int, after_s: float) -> dict[str, int]:
 
 
 @pytest.mark.timeout(7200 if ROUNDS > 50 else 300)
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+def test_killed_at_random_moments(tmp_path: Path, progress: Progress) -> None:
     chance = random.Random(20261121)  # noqa: S311  repeatable, no secret
     expected, size = Expected(), 0
     for number in range(ROUNDS):
+        progress(number, ROUNDS)
         told = _killed(tmp_path, number, chance.random() ** 2 * 0.12)
         assert told["opened"] >= size, "a leaf that was seen after a crash is gone"
         with LogFiles(tmp_path) as log:
@@ -77,6 +79,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         vouched = _check_served(tmp_path, expected, WITNESSED)
         assert vouched >= told["vouched"], "a quorum's cosignatures are gone"
         assert vouched >= published or published % 2 == 0, "published, and not kept before"
+    progress(ROUNDS, ROUNDS)
     # No batch was written in vain: the log has grown, and is readable from end to end.
     assert size > ROUNDS
     with LogFiles(tmp_path) as log:

@@ -21,6 +21,7 @@ from strongroom_host.store import Journal, OrderState, Reconciliation
 from strongroom_host.testnet import TestnetServer, default_config
 from strongroom_host.venue import SignedRequest
 
+from tests.conftest import Progress
 from tests.host.store import crashing_desk
 from tests.host.store.test_desk import Desk
 
@@ -131,22 +132,26 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rounds]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", crashing_desk.STEPS)
-def test_death_at_every_step(rounds: Rounds, step: str) -> None:
-    for passes in STEP_PASSES:
+def test_death_at_every_step(rounds: Rounds, step: str, progress: Progress) -> None:
+    for done, passes in enumerate(STEP_PASSES):
+        progress(done, len(STEP_PASSES))
         status = rounds.run(step, passes)
         assert status == -9, "the desk outlived its death"
         rounds.settle()
     assert rounds.run("", 0) == 0
     rounds.settle()
+    progress(len(STEP_PASSES), len(STEP_PASSES))
 
 
 @pytest.mark.slow
-def test_death_at_random_moments(rounds: Rounds) -> None:
+def test_death_at_random_moments(rounds: Rounds, progress: Progress) -> None:
     seed = random.randrange(1 << 32)  # noqa: S311  # moments, not secrets
     moments = random.Random(seed)  # noqa: S311
     deaths = 0
-    for _ in range(RANDOM_ROUNDS):
+    for done in range(RANDOM_ROUNDS):
+        progress(done, RANDOM_ROUNDS)
         status = rounds.run("", 0, kill_after_s=moments.uniform(0, 0.04))
         deaths += status == -9
         rounds.settle()
+    progress(RANDOM_ROUNDS, RANDOM_ROUNDS)
     assert deaths > 0, f"seed {seed}: no kill came in time"

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from strongroom_host.log.notes import Note, open_checkpoint
 
+from tests.conftest import Progress
 from tests.host.witness.crashing_requests import HISTORIES
 from tests.host.witness.daemon import Daemon
 from tests.host.witness.logs import ORIGIN, Log, Station
@@ -40,13 +41,14 @@ def _killed(folder: Path, seed: int, after_s: float) -> list[tuple[int, str, byt
 
 
 @pytest.mark.timeout(7200 if ROUNDS > 50 else 300)
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+def test_killed_at_random_moments(tmp_path: Path, progress: Progress) -> None:
     chance = random.Random(20261121)  # noqa: S311  repeatable, no secret
     first = Station(tmp_path / "w", LOGS["leaf"].vkey)
     public = first.public
     first.memory.close()
     largest, words = 0, set[str]()
     for seed in range(ROUNDS):
+        progress(seed, ROUNDS)
         for size, word, line in _killed(tmp_path / "w", seed, chance.random() ** 2 * 0.1):
             note = LOGS[word].note(size) + line
             assert open_checkpoint(note, ORIGIN, [LOGS[word].vkey], [public]).witnesses
@@ -56,6 +58,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
             recorded = memory.recorded(ORIGIN)
         stored = 0 if recorded is None else recorded.head.size
         assert stored >= largest, "what was given out is forgotten"
+    progress(ROUNDS, ROUNDS)
     assert len(words) == 1, "two histories were cosigned"
     assert largest > 20
 
