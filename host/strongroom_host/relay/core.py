@@ -151,6 +151,8 @@ class Core:
     def next_ns(self) -> int:
         """When `tick` has to be called again, at the latest."""
         times = [self._tidy_ns]
+        while self._acks and self._acks[0][2].settled:  # answered sooner: nobody wakes up for it
+            self._acks.popleft()
         if self._acks:
             times.append(self._acks[0][0])
         deposit = self._deposits.next_ns()

@@ -75,7 +75,7 @@ class Opening:
         self._due_ns, self._wait_ns = now_ns, timing.first_ns
         self.until_ns = until_ns
         self.no_number: HostError | None = None
-        """Why there is no number for the start: this attempt leads nowhere."""
+        """Why there is no number for the start."""
 
     @property
     def trouble(self) -> str:
@@ -86,11 +86,11 @@ class Opening:
 
     def next_ns(self) -> int:
         """When `tick` has to be called again, at the latest."""
-        return self.until_ns if self.no_number is not None else min(self._due_ns, self.until_ns)
+        return min(self._due_ns, self.until_ns)
 
     def tick(self, now_ns: int) -> None:
         """Says again what was not answered, if it is time."""
-        if now_ns < self._due_ns or self.no_number is not None:
+        if now_ns < self._due_ns:
             return
         if self._challenge is None:
             self._send(self._keys.hello(self._client_salt))
@@ -128,4 +128,5 @@ class Opening:
         except HostError as error:
             self.no_number = error
             return
+        self.no_number = None
         self._send(self._keys.start(challenge, number, self._client_id))

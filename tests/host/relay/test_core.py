@@ -327,6 +327,22 @@ def test_no_receipt_for_what_is_answered_at_once() -> None:
     assert len(world.sent) == before
 
 
+def test_nobody_wakes_up_for_a_receipt_that_is_not_needed_any_more() -> None:
+    world = World()
+    client = Client(world).enter()
+    world.pass_time(0)
+    before_ns = world.core.next_ns()
+    world.venue.result = None
+    for number in range(2):
+        client.post(order(), b"%016d" % number)
+    assert world.core.next_ns() == world.now + CoreLimits().ack_after_ns < before_ns
+    first, second = world.venue.jobs
+    second.done(ANSWER)
+    assert world.core.next_ns() < before_ns
+    first.done(ANSWER)
+    assert world.core.next_ns() == before_ns
+
+
 def test_after_its_deadline_nothing_is_forwarded() -> None:
     world = World()
     client = Client(world).enter()

@@ -11,7 +11,7 @@ from strongroom_host.latency.stats import Figures
 from strongroom_host.relay import Heartbeats, HeldState, RelayClient, RelayUnreachable
 from strongroom_host.relay.answers import Answered
 from strongroom_host.relay.counters import Event
-from strongroom_host.relay.frames_v2 import HELLO, START, HandshakeKeys
+from strongroom_host.relay.frames_v2 import HELLO, MAGIC, START, HandshakeKeys
 from strongroom_host.relay.keeper import Keeper
 from strongroom_host.relay.pending import Pending, Timing
 from strongroom_host.relay.sessions import Address
@@ -233,7 +233,7 @@ def test_what_a_lost_session_had_is_not_taken_into_another(wire: Wire) -> None:
     assert keeper.fading == []
 
 
-def test_without_a_number_an_attempt_leads_nowhere_and_greets_no_more(wire: Wire) -> None:
+def test_without_a_number_nothing_is_said_until_there_is_one(wire: Wire) -> None:
     used_up = True
 
     def numbers() -> int:
@@ -249,8 +249,23 @@ def test_without_a_number_an_attempt_leads_nowhere_and_greets_no_more(wire: Wire
     assert keeper.opening.no_number is not None
     assert (wire.count(HELLO), wire.count(START)) == (1, 0)
     used_up = False
-    turn(wire, keeper, PATIENCE_NS // MS)
+    turn(wire, keeper, 1_000)
     assert keeper.sessions == 1
+    assert wire.count(HELLO) == 1
+
+
+def test_only_the_relays_word_opens_a_session(wire: Wire) -> None:
+    keeper = keeper_of(wire)
+    keeper.greet(wire.clock())
+    [challenge] = wire.arrived
+    keeper.datagram(challenge, wire.clock())
+    session = challenge[20:28]
+    for forged in (MAGIC + b"\x05" + session + bytes(60), MAGIC + b"\x05" + bytes(68), challenge):
+        keeper.datagram(forged, wire.clock())
+        assert keeper.current is None
+    _, accepted = wire.arrived
+    keeper.datagram(accepted, wire.clock())
+    assert keeper.current is not None
 
 
 def test_without_a_number_what_waited_was_not_sent(wire: Wire) -> None:
