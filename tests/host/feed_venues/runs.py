@@ -16,11 +16,13 @@ from strongroom_host.ring.tick import Kind, Tick
 
 E = TypeVar("E")
 
-__all__ = ["IMPATIENT", "QUICK", "assert_no_silent_gap", "best_is", "keeping", "until"]
+__all__ = ["CALM", "IMPATIENT", "QUICK", "assert_no_silent_gap", "best_is", "keeping", "until"]
 
-QUICK = Timing(silence=0.4, behind=0.4, resubscribe=0.05)
+CALM = Timing(silence=60.0, behind=60.0, resubscribe=0.05)
+"""For whom nothing falls silent on purpose: a busy machine is silent now and then."""
+QUICK = Timing(silence=1.5, behind=1.5, resubscribe=0.05)
 IMPATIENT = Patience(
-    connect=3.0,
+    connect=30.0,
     heartbeat=0.05,
     first_delay=0.02,
     most_delay=0.1,
@@ -54,7 +56,7 @@ async def keeping(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(holds: Callable[[], object], what: str, *, within_s: float = 15.0) -> None:
+async def until(holds: Callable[[], object], what: str, *, within_s: float = 60.0) -> None:
     """Wait until something holds; fail, saying what, if it does not come to."""
     ends = time.monotonic() + within_s
     while not holds():

@@ -10,18 +10,19 @@ from functools import partial
 from strongroom_host.feed_venues.coinbase import CoinbaseVenue
 from strongroom_host.feed_venues.frames import TEXT, frame
 from strongroom_host.feeds.coinbase import Coinbase
+from strongroom_host.feeds.core import Timing
 from strongroom_host.feeds.endpoints import Endpoint
 from strongroom_host.ring.tick import Kind, Status
 
-from tests.host.feed_venues.runs import QUICK, assert_no_silent_gap, keeping, until
+from tests.host.feed_venues.runs import CALM, QUICK, assert_no_silent_gap, keeping, until
 from tests.host.feed_venues.test_polymarket_faults import Books
 from tests.host.feeds.sinks import ListSink
 
 
 class Day:
-    def __init__(self, venue: CoinbaseVenue, *, books: bool = False) -> None:
+    def __init__(self, venue: CoinbaseVenue, *, books: bool = False, timing: Timing = CALM) -> None:
         self.venue, self.sink = venue, ListSink()
-        self.feed = Coinbase(3, self.sink, ["BTC-USD"], first_epoch=1, books=books, timing=QUICK)
+        self.feed = Coinbase(3, self.sink, ["BTC-USD"], first_epoch=1, books=books, timing=timing)
         self.endpoint = Endpoint(venue.url)
 
     async def trade(self, count: int = 1) -> None:
@@ -76,7 +77,7 @@ def test_of_two_connections_one_may_skip_or_go() -> None:
 def test_what_both_skip_is_counted() -> None:
     async def run() -> None:
         with CoinbaseVenue(beats_s=0.05) as venue:
-            day = Day(venue)
+            day = Day(venue, timing=QUICK)
             async with keeping(day.feed, day.endpoint):
                 await day.up()
                 venue.do(venue.spoil, "stalled", 1)

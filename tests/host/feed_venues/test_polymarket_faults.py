@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 from strongroom_host.feed_venues.frames import CLOSE, TEXT, frame
 from strongroom_host.feed_venues.polymarket import PolymarketVenue
+from strongroom_host.feeds.core import Timing
 from strongroom_host.feeds.endpoints import Endpoint
 from strongroom_host.feeds.polymarket import Polymarket
 from strongroom_host.ring.tick import Flag, Kind, Side, Status, Tick
@@ -19,7 +20,7 @@ from strongroom_host.testnet.config import default_config
 from strongroom_host.testnet.orders import Side as OrderSide
 from strongroom_host.testnet.server import unix_ms
 
-from tests.host.feed_venues.runs import QUICK, keeping, until
+from tests.host.feed_venues.runs import CALM, QUICK, keeping, until
 from tests.host.feeds.sinks import ListSink
 
 
@@ -53,11 +54,11 @@ class Books:
 
 
 class Day:
-    def __init__(self, venue: PolymarketVenue) -> None:
+    def __init__(self, venue: PolymarketVenue, timing: Timing = CALM) -> None:
         self.venue, self.sink, self.books = venue, ListSink(), Books()
         self.tokens = list(venue.clob.markets)
         self.feed = Polymarket(
-            1, self.sink, [str(token) for token in self.tokens], first_epoch=1, timing=QUICK
+            1, self.sink, [str(token) for token in self.tokens], first_epoch=1, timing=timing
         )
         self.endpoint = Endpoint(venue.url)
         self.statuses: list[Status] = []
@@ -125,7 +126,7 @@ def test_the_books_are_followed_exactly(connections: int) -> None:
 def test_one_connection_lost_is_nothing_lost(fault: str) -> None:
     async def run() -> None:
         with venue() as there:
-            day = Day(there)
+            day = Day(there, QUICK)
             async with keeping(day.feed, day.endpoint):
                 await day.up()
                 link = there.links[0]
@@ -236,7 +237,7 @@ def test_a_long_bad_day() -> None:
 
     async def run() -> None:
         with venue() as there:
-            day = Day(there)
+            day = Day(there, QUICK)
             async with keeping(day.feed, day.endpoint):
                 await day.up()
                 for _ in range(60):

@@ -17,7 +17,7 @@ from strongroom_host.feeds.loops import loop_factory
 from strongroom_host.pins import PinMismatch, PinSet
 from strongroom_host.ring.tick import Kind, Status
 
-from tests.host.feed_venues.runs import QUICK, keeping, until
+from tests.host.feed_venues.runs import CALM, keeping, until
 from tests.host.feeds.sinks import ListSink
 from tests.host.pins.authority import Authority
 
@@ -40,7 +40,7 @@ def endpoint(venue: BinanceVenue, authority: Authority, *pins: bytes) -> Endpoin
 
 
 def feed_of(sink: ListSink) -> Binance:
-    return Binance(2, sink, ["BTCUSDT"], first_epoch=1, timing=QUICK)
+    return Binance(2, sink, ["BTCUSDT"], first_epoch=1, timing=CALM)
 
 
 @pytest.mark.parametrize("which", ["none", "leaf", "intermediate", "root", "rotated"])
