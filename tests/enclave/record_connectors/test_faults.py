@@ -20,7 +20,6 @@ from strongroom_enclave.record.connectors.rules import (
     Reason,
     Stream,
     VenueFault,
-    listed,
 )
 from strongroom_enclave.record.events import Trade
 from strongroom_host.venues.defaults import Login
@@ -501,66 +500,6 @@ def test_rows_out_of_order_or_too_many_are_not_believed(
     line.session.ask = lambda *_: rows  # type: ignore[method-assign]
     page = read(site, line, stream, Cursor(start))[-1]
     assert page.gap is Reason.DISCONTINUED
-
-
-@pytest.mark.parametrize("known", [0, 7])
-def test_more_trades_than_a_page_holds_are_asked_for_from_the_next_id_on(
-    site: Site, known: int
-) -> None:
-    line, start, asked = site.line("binance"), site.now_ms - 10_000, list[int]()
-    row = {"symbol": "BTCUSDT", "isBuyer": True, "qty": "1", "price": "1", "commission": "0"}
-    ids = range(7, 2_500)
-
-    def ask(_: str, given: dict[str, Any]) -> object:
-        asked.append(int(given["fromId"]))
-        told = [number for number in ids if number >= asked[-1]][:1_000]
-        return [{**row, "id": number, "time": start + number} for number in told]
-
-    line.session.ask = ask  # type: ignore[method-assign, assignment]
-    cursor = Cursor(start + known + 1, start + known, str(known)) if known else Cursor(start)
-    [page] = read(site, line, SPOT, cursor)
-    assert page.gap is None
-    told = [number for number in ids if number > known]
-    assert [event.id for event in page.events] == [str(number) for number in told]
-    assert asked == [known, 1_007, 2_007]
-
-
-@pytest.mark.parametrize(
-    ("venue", "stream", "field"),
-    [
-        ("binance", SPOT, "commissionAsset"),
-        ("bybit", Stream("executions", "spot"), "feeCurrency"),
-        ("mexc", SPOT, "commissionAsset"),
-    ],
-)
-def test_a_spot_fee_in_no_asset_is_refused_where_the_venue_names_it(
-    site: Site, venue: str, stream: Stream, field: str
-) -> None:
-    """It may be in base, quote or a third one, so a guess would be wrong money."""
-    line = site.line(venue)
-    line.alter(lambda row: {**row, field: ""})
-    assert read(site, line, stream)[-1].gap is Reason.MALFORMED
-
-
-def test_a_contracts_fee_in_no_asset_is_in_what_it_settles_in(site: Site) -> None:
-    line = site.line("bybit")
-    whole = read(site, line, PERPETUALS)
-    line.alter(lambda row: {**row, "feeCurrency": ""})
-    assert read(site, line, PERPETUALS) == whole
-
-
-def test_no_list_is_a_list_of_nothing_only_where_a_total_says_so() -> None:
-    assert listed({"total": 0}, "rows") == listed({"total": "0"}, "rows") == []
-    assert listed({"rows": {"a": 1}}, "rows") == [{"key": "a", "row": 1}]
-    for answer, path in (
-        ({}, "rows"),
-        ({"total": 1}, "rows"),
-        ({"total": 0, "rows": "none"}, "rows"),
-        ({"a": 1}, ""),
-    ):
-        with pytest.raises(VenueFault) as caught:
-            listed(answer, path)
-        assert caught.value.reason is Reason.MALFORMED
 
 
 def test_an_answer_of_another_status_is_none(site: Site) -> None:
