@@ -60,6 +60,16 @@ def test_an_environment_is_what_the_roots_say() -> None:
     assert caught.value.code is Code.VENUE_NOT_ALLOWED
 
 
+@pytest.mark.parametrize("venue", VENUES)
+def test_what_a_venue_books_late_is_waited_for_wherever_money_is_real(venue: str) -> None:
+    """Only a venue under the manifest's own roots is believed to be prompt: nobody gives himself
+    a second that the world's venues do not keep to."""
+    assert connector(venue, "live", [], 60_000).settled_ms() == 50_000
+    assert connector(venue, "test", own(*HOSTS[venue]), 60_000).settled_ms() == 59_000
+    if venue == "alpaca":
+        assert connector(venue, "paper", [], 60_000).settled_ms() == 50_000
+
+
 @pytest.mark.parametrize(
     ("environment", "host"), [("live", "api.alpaca.markets"), ("paper", "paper-api.alpaca.markets")]
 )
