@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -487,24 +488,28 @@ def test_what_is_under_way_when_a_session_fades_still_ends(wire: Network, venue:
 
 def test_draining_finishes_what_is_under_way(tmp_path: Path) -> None:
     with upstream(tmp_path / "v") as server:
+        late_refused = threading.Event()
 
         def slow(tls: object, _request: bytes) -> bool:
-            time.sleep(0.3)
+            late_refused.wait(60)
             return False
 
         server.behave = slow
         with relay_to(server, LIMITS) as relay, client_of(relay.address, FAST) as client:
             client.open()
-            pending = client.begin(numbered(1), time.monotonic_ns() + 1_000 * MS)
+            pending = client.begin(numbered(1), time.monotonic_ns() + 60_000 * MS)
             until(lambda: server.received)
             relay.stop()
-            time.sleep(0.05)
-            late = client.begin(numbered(2), time.monotonic_ns() + 1_000 * MS)
-            while not (pending.done and late.done):
+            until(lambda: relay._core.draining)
+            late = client.begin(numbered(2), time.monotonic_ns() + 60_000 * MS)
+            while not late.done:
                 client.pump(0.1)
-            assert pending.result().status == 200
             with pytest.raises(RelayRefused, match="draining"):
                 late.result()
+            late_refused.set()
+            while not pending.done:
+                client.pump(0.1)
+            assert pending.result().status == 200
         assert server.received == [numbered(1)]
 
 
@@ -519,24 +524,31 @@ def pump_for(client: RelayClient, seconds: float) -> None:
         client.pump(0.01)
 
 
+def pump_until(client: RelayClient, holds: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < ends, "it does not happen"
+        client.pump(0.01)
+
+
 def test_beats_hold_the_cancel_back_and_silence_lets_it_go(
     client: RelayClient, wire: Network, venue: Upstream
 ) -> None:
     client.open()
     wire.fate = Bad(3, 0.2)
-    client.deposit(0, CANCEL, fire_after_s=0.5, valid_s=30)
-    for _ in range(8):
+    silence_s = 3.0  # which a busy machine does not fall into between two beats
+    client.deposit(0, CANCEL, fire_after_s=silence_s, valid_s=60)
+    ends = time.monotonic() + 1.5 * silence_s
+    while time.monotonic() < ends:
         pump_for(client, 0.1)
         client.open()  # it may be lost on such a network
-        client.beat(0, 0.5)
-    pump_for(client, 0.1)
-    assert client.held(0) is HeldState.HELD
+        client.beat(0, silence_s)
+    pump_until(client, lambda: client.held(0) is HeldState.HELD)
     assert CANCEL not in venue.received
-    until(lambda: CANCEL in venue.received, 2)
+    until(lambda: CANCEL in venue.received, 60)
     client.open()  # after such a silence the session is lost
-    client.beat(0, 0.5)
-    pump_for(client, 0.3)
-    assert client.held(0) is HeldState.SENT
+    client.beat(0, silence_s)
+    pump_until(client, lambda: client.held(0) is HeldState.SENT)
     assert venue.received.count(CANCEL) == 1
 
 
