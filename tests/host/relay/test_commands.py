@@ -115,7 +115,7 @@ def test_sigterm_lets_what_is_under_way_end(venue: Upstream) -> None:
         with serving(venue) as (process, address):
             with client_of(parse_address(address)) as client:
                 client.open()
-                pending = client.begin(order(), time.monotonic_ns() + 10**9)
+                pending = client.begin(order(), time.monotonic_ns() + 60 * 10**9)
                 until(lambda: venue.received)
                 process.terminate()
                 while not pending.done:
