@@ -35,13 +35,13 @@ def test_reading_and_writing(poller: Poller, pair: tuple[socket.socket, socket.s
     poller.watch(left.fileno(), seen.append)
     assert not poller.wait(0.0)
     right.send(b"x")
-    assert poller.wait(1.0)
+    assert poller.wait(30.0)
     assert [events & (READ | WRITE) for events in seen] == [READ]
     poller.change(left.fileno(), READ | WRITE)
-    assert poller.wait(1.0)
+    assert poller.wait(30.0)
     assert seen[-1] & (READ | WRITE) == READ | WRITE
     poller.change(left.fileno(), WRITE)
-    assert poller.wait(1.0)
+    assert poller.wait(30.0)
     assert seen[-1] & (READ | WRITE) == WRITE
     poller.forget(left.fileno())
     poller.forget(left.fileno())
@@ -55,7 +55,7 @@ def test_an_end_is_something_to_read(
     seen: list[int] = []
     poller.watch(left.fileno(), seen.append)
     right.close()
-    assert poller.wait(1.0)
+    assert poller.wait(30.0)
     assert left.recv(1) == b""
 
 
@@ -72,7 +72,7 @@ def test_what_another_call_has_ended_is_not_called(
     for end, other in (pair, pair[::-1]):
         other.send(b"x")
         poller.watch(end.fileno(), end_both)
-    poller.wait(1.0)
+    poller.wait(30.0)
     assert calls == [1]
 
 
@@ -94,7 +94,7 @@ def test_one_may_be_seen_to_after_all_others(
         poller.watch(near.fileno(), lambda _: seen.append("other"))
         far.send(b"x")
     before = time.monotonic_ns()
-    assert poller.wait(1.0)
+    assert poller.wait(30.0)
     assert seen == ["other", "other", "other", "last"]
     assert before <= poller.looked_ns <= time.monotonic_ns()
     for each in itertools.chain(*others):
