@@ -30,7 +30,8 @@ OptionOption = Annotated[
     typer.Option("--option", metavar="NAME=VALUE", help="An option of the strategy. Repeatable."),
 ]
 LatencyOption = Annotated[
-    float, typer.Option(min=0, help="From decision to book, and from there back, ms each.")
+    float,
+    typer.Option(min=0, max=3_600_000, help="From decision to book, and from there back, ms each."),
 ]
 FeeOption = Annotated[int, typer.Option(min=0, max=10_000, help="What takers pay, 1e-4.")]
 CashOption = Annotated[int, typer.Option(min=1, max=10**9, help="pUSD to begin with.")]

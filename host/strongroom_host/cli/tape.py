@@ -13,7 +13,6 @@ from strongroom_host.cli.daemon import WithStdinOption
 from strongroom_host.cli.feed_watch import shortened
 from strongroom_host.cli.orphans import end_with_stdin
 from strongroom_host.cli.output import print_json, say, table, warn
-from strongroom_host.errors import BadInput
 from strongroom_host.ring.reader import RingReader
 from strongroom_host.ring.tick import SCALE, Kind, Side, Status
 from strongroom_host.ring.waiting import Wait
@@ -23,6 +22,7 @@ from strongroom_host.tape.market import Market
 from strongroom_host.tape.reader import TapeReader
 from strongroom_host.tape.recording import record as record_ticks
 from strongroom_host.tape.recording import replay as replay_ticks
+from strongroom_host.tape.recording import speed_of
 from strongroom_host.tape.writer import TapeWriter
 
 __all__ = ["app"]
@@ -82,7 +82,7 @@ def replay(
     """Play a tape into a ring, for strategies to run on as if it were a feed."""
     if with_stdin:
         end_with_stdin()
-    factor = _speed(speed)
+    factor = speed_of(speed)
     with ExitStack() as stack:
         told = stack.enter_context(until_told())
         reader = stack.enter_context(TapeReader(tape))
@@ -157,20 +157,6 @@ def simulate(
     ) as tape:
         Market(seed, tape, start_ns=1, wall_ns=_SIMULATED_START_NS).run(round(hours * _HOUR_S))
     say(f"{tape.ticks:,} ticks: {out}")
-
-
-def _speed(speed: str) -> float | None:
-    if speed == "max":
-        return None
-    try:
-        factor = float(speed)
-    except ValueError:
-        factor = 0.0
-    if not 0.001 <= factor <= 100_000:
-        raise BadInput(
-            "that is no speed", expected="1 as recorded, 0.001 to 100000, or max", actual=speed
-        )
-    return factor
 
 
 def _pause(seconds: float, told: object) -> None:

@@ -35,6 +35,8 @@ __all__ = ["Coinbase", "iso_ns"]
 
 _MAKER: Final = {"BUY": SELL, "SELL": BUY}
 _BOOK: Final = {"bid": BUY, "offer": SELL}
+_OLD: Final = 64
+"""So many messages in a row that come before the number awaited are no echo: it counts anew."""
 _LAST_SECOND: Final = ((1 << 64) - 1) // 1_000_000_000
 
 
@@ -171,6 +173,7 @@ class Coinbase(Feed[str, _Item]):
             raise BadFeed("a Coinbase feed needs products", expected="such as BTC-USD")
         self._books, self._depth = books, depth
         self._next: dict[int, int] = {}
+        self._olds: dict[int, int] = {}
         self._pictured: dict[int, set[str]] = {}
 
     def _hello(self) -> Iterable[str]:
@@ -188,6 +191,7 @@ class Coinbase(Feed[str, _Item]):
     def opened(self, connection: int, now_ns: int) -> None:
         """A connection stands; its count of messages begins anew."""
         self._next.pop(connection, None)
+        self._olds.pop(connection, None)
         super().opened(connection, now_ns)
 
     def _unsettle(self) -> None:
@@ -231,7 +235,13 @@ class Coinbase(Feed[str, _Item]):
         following = self._next.get(connection)
         if following is not None and number < following:
             self.counters.stale += 1
+            self._olds[connection] = olds = self._olds.get(connection, 0) + 1
+            if olds == _OLD:
+                # Whatever it means, all that the connection brings from here on would be dropped.
+                self._skipped(connection, 0)
+                self.endings.append((connection, "numbered_anew"))
             return True
+        self._olds[connection] = 0
         self._next[connection] = number + 1
         if following is not None and number > following:
             self._skipped(connection, number - following)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from strongroom_host.demo.folders import Folders
+from strongroom_host.demo.last_words import explained
 from strongroom_host.demo.owners import VENUE
 from strongroom_host.demo.processes import (
     CLI,
@@ -33,7 +34,6 @@ from strongroom_host.demo.processes import (
     keeper,
 )
 from strongroom_host.demo.processes import host as booting
-from strongroom_host.demo.scenario import explained
 from strongroom_host.demo_trade.parties import RelayReady, new_psk, relay, trade_folders
 from strongroom_host.demo_trade.permission import Allowance, permit_trading
 from strongroom_host.errors import BadInput, EnvironmentFault
@@ -45,6 +45,7 @@ from strongroom_host.ring.reader import RingReader
 from strongroom_host.runners.console import quoted, tail
 from strongroom_host.strategy.registry import STRATEGIES, load_strategy
 from strongroom_host.tape.reader import TapeReader
+from strongroom_host.tape.recording import speed_of
 
 __all__ = ["Rehearsal", "rehearse"]
 
@@ -85,6 +86,7 @@ def rehearse(
         StrategyUnknown, StrategyUnsuited: the strategy cannot run on that tape as it is asked to.
         HostError: what else went wrong; every process has ended by then.
     """
+    speed_of(speed)
     instrument, settings = _suited(tape, strategy, options)
     ring = f"rehearsal-{secrets.token_hex(4)}"
     with trade_folders(None) as folders, explained(folders.console), ExitStack() as running:

@@ -110,7 +110,8 @@ def backtest(
             due_ns = now_ns + sample_ms * _MS
     account.look()
     ended = account.equity()
-    points.append(((now_ns + offset_ns) // _MS, ended))
+    # A tape's clock may have gone back; a curve's does not.
+    points.append((max((now_ns + offset_ns) // _MS, points[-1][0] if points else 0), ended))
     return Result(
         equity=tuple(points),
         decisions=session.decided,

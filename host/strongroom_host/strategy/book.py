@@ -14,6 +14,7 @@ _STATUS: Final = int(Kind.STATUS)
 _SNAPSHOT: Final = int(Flag.SNAPSHOT)
 _LAST: Final = int(Flag.LAST)
 _BUY: Final = int(Side.BUY)
+_SELL: Final = int(Side.SELL)
 _VOID: Final = frozenset(
     {int(Status.LOST), int(Status.STALLED), int(Status.MARKET_RESOLVED), int(Status.BOOK_MISMATCH)}
 )
@@ -83,6 +84,10 @@ class Book:
             self._filling = False
 
     def _level(self, side: int, price: int, size: int) -> None:
+        if side != _BUY and side != _SELL:
+            if side:  # nobody's level: what else is wrong in here cannot be told
+                self.clear()
+            return  # a side of none is how an empty book is told
         levels = self.bids if side == _BUY else self.asks
         if size:
             levels[price] = size

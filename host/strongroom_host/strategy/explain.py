@@ -6,7 +6,9 @@ of inputs. The digests are computed here once more from the bytes, independently
 even without the model it shows whether the inputs are the ones that the decisions were bound to.
 """
 
+import struct
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from strongroom_host.strategy.decisions import (
@@ -110,11 +112,21 @@ def _same(session: SessionRecord, strategy: Strategy) -> None:
             raise NotReproduced(f"the {what} is another one", expected=expected, actual=actual)
 
 
+@contextmanager
+def _of_the_record(what: str) -> Iterator[None]:
+    """Says of a record's field that cannot be what it says that the record is damaged."""
+    try:
+        yield
+    except (KeyError, ValueError, struct.error) as error:
+        raise DecisionsUnreadable(f"{what} is damaged: {error}") from error
+
+
 class _Again:
     """The session, told again step by step."""
 
     def __init__(self, session: SessionRecord, tape: TapeReader, strategy: Strategy | None) -> None:
-        model = bytes.fromhex(session.model_sha256)
+        with _of_the_record("the session's model"):
+            model = bytes.fromhex(session.model_sha256)
         self._inputs = Inputs(session.strategy, model, session.parameters)
         self._model = session.model_sha256
         self._strategy, self._ticks = strategy, iter(tape)
@@ -134,7 +146,8 @@ class _Again:
                 case GapRecord():
                     self._until(record.after)
                     self._nothing_more()
-                    self._inputs.gap(record.missed, record.feed)
+                    with _of_the_record(f"the gap after tick {record.after}"):
+                        self._inputs.gap(record.missed, record.feed)
                     self._arrived = None
                     if not record.feed:
                         self._passed = record.after + record.missed
@@ -143,8 +156,9 @@ class _Again:
                 case EventRecord():
                     self._until(record.after)
                     self._nothing_more()
-                    event = record.event()
-                    self._inputs.event(event)
+                    with _of_the_record(f"the outcome after tick {record.after}"):
+                        event = record.event()
+                        self._inputs.event(event)
                     if self._strategy is not None:
                         self._strategy.on_order_event(event)
                 case EndRecord():
@@ -185,10 +199,8 @@ class _Again:
 
     def _compare(self, record: DecisionRecord) -> None:
         self._decided += 1
-        try:
+        with _of_the_record(f"decision {record.number}"):
             recorded = record.decision()
-        except (KeyError, ValueError) as error:
-            raise DecisionsUnreadable(f"decision {record.number} is damaged: {error}") from error
         digest = self._inputs.digest()
         where = f"decision {record.number}, at tick {record.tick},"
         if recorded.inputs_digest != digest:

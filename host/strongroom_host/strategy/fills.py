@@ -43,6 +43,8 @@ __all__ = ["Costs", "FillModel", "paid", "received"]
 
 _MILLION: Final = 1_000_000
 _REFUSED: Final = 400
+_RESTS: Final = {int(Side.SELL): Side.BUY, int(Side.BUY): Side.SELL}
+"""Whose orders a taker of a side meets."""
 
 
 def paid(price: int, size: int) -> int:
@@ -107,7 +109,7 @@ class FillModel:
         self._told: deque[OrderEvent] = deque()
         self._resting: dict[int, _Resting] = {}
         self._hashes: dict[bytes, int] = {}
-        self._taken: Counter[tuple[int, Side, int]] = Counter()
+        self._taken: Counter[tuple[int, int, int]] = Counter()
         self._feeds: dict[int, int] = {}
         self._epochs: dict[int, int] = {}
 
@@ -259,7 +261,7 @@ class FillModel:
         """Others' changes at a level: what is ahead of us is never more than what is shown."""
         price, size = view.price // PRICE_UNIT, -(-view.size // PRICE_UNIT)
         if not size:
-            self._taken.pop((view.instrument, Side(view.side), price), None)
+            self._taken.pop((view.instrument, view.side, price), None)
         for there in self._of(view.instrument):
             if there.intent.side == view.side and there.intent.price == price and not there.lost:
                 there.ahead = min(there.ahead, size)
@@ -267,7 +269,9 @@ class FillModel:
     def _trade(self, view: TickView) -> None:
         """Somebody took the side on which we rest: those ahead of us first, then we."""
         price, left = view.price // PRICE_UNIT, view.size // PRICE_UNIT
-        rests = Side.BUY if view.side == Side.SELL else Side.SELL
+        rests = _RESTS.get(view.side)
+        if rests is None:  # nobody's side, so nobody's fill
+            return
         better = -1 if rests is Side.BUY else 1
         mine = [each for each in self._of(view.instrument) if each.intent.side is rests]
         for there in sorted(mine, key=lambda each: (better * each.intent.price, each.number)):

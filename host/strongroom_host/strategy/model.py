@@ -147,7 +147,7 @@ def _description(path: Path) -> Description:
         raise ModelMissing(
             f"{path} is of another version", expected=FORMAT, actual=description.format
         )
-    if Path(description.file).name != description.file:
+    if Path(description.file).name != description.file or not description.file.isprintable():
         raise ModelMissing(f"{path} names a file elsewhere", actual=description.file)
     return description
 

@@ -38,6 +38,7 @@ OPTIONS: Final = {
 }
 
 _SECOND: Final = 1_000_000_000
+_TAKERS: Final = frozenset({int(Side.BUY), int(Side.SELL)})
 _ALIKE: Final = 1_000
 """Sizes that differ by less than a part in so many are alike."""
 _ASKED_AGAIN: Final = _SECOND
@@ -102,6 +103,8 @@ class Whale(Told):
 
     def _side_of(self, side: int, size: int, now_ns: int) -> Side:
         """Returns the side that traded much within the last second, once."""
+        if side not in _TAKERS:
+            return Side.NONE
         self._trades.append((now_ns, side, size))
         while self._trades[0][0] <= now_ns - _SECOND:
             self._trades.popleft()

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from strongroom_host.errors import BadInput
 from strongroom_host.ring.reader import RingReader
 from strongroom_host.ring.tick import SIZE
 from strongroom_host.tape.reader import TapeReader
 from strongroom_host.tape.sink import Sink
 from strongroom_host.tape.writer import TapeWriter
 
-__all__ = ["Recorded", "record", "replay"]
+__all__ = ["Recorded", "record", "replay", "speed_of"]
 
 _PATIENCE_S: Final = 0.2
 _NS: Final = 1_000_000_000
@@ -67,6 +68,25 @@ def record(
             synced = clock()
         if ending and first is None:
             return Recorded(tape.ticks, missed)
+
+
+def speed_of(text: str) -> float | None:
+    """Returns how many times as fast as recorded a tape is to be played; None: as fast as it goes.
+
+    Raises:
+        BadInput: it is neither `max` nor a number from 0.001 to 100,000.
+    """
+    if text == "max":
+        return None
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0.001 <= factor <= 100_000:
+        raise BadInput(
+            "that is no speed", expected="1 as recorded, 0.001 to 100000, or max", actual=text
+        )
+    return factor
 
 
 def replay(

@@ -163,6 +163,37 @@ def test_an_old_message_is_not_taken() -> None:
     assert stream.feed.counters.stale == 1
 
 
+@pytest.mark.parametrize("huge", [False, True])
+def test_a_connection_that_counts_anew_is_not_deaf_for_ever(huge: bool) -> None:
+    """Every message would be an old one from there on, and nothing would say so."""
+    stream = Stream()
+    stream.open()
+    stream.say("market_trades", trades(1), skip=(1 << 62) if huge else 1000)
+    before = stream.say("market_trades", trades(2))[0].epoch
+    stream.numbers[0] = 0
+    for number in range(63):
+        assert stream.say("market_trades", trades(3 + number)) == []
+    assert stream.feed.endings == []
+    stream.say("market_trades", trades(70))
+    assert stream.feed.endings == [(0, "numbered_anew")]
+    stream.feed.closed(0, "numbered_anew", stream.now)
+    stream.open()
+    after = stream.say("market_trades", trades(71))
+    assert numbers(after) == [71]
+    assert after[-1].epoch != before
+
+
+def test_echoes_in_between_end_nothing() -> None:
+    stream = Stream()
+    stream.open()
+    for number in range(1, 200):
+        stream.say("market_trades", trades(number))
+        stream.numbers[0] -= 1
+        assert stream.say("market_trades", trades(number)) == []
+    assert stream.feed.endings == []
+    assert stream.feed.counters.breaks == 0
+
+
 def test_books_begin_with_the_best_levels_of_a_snapshot() -> None:
     stream = Stream(books=True, depth=2)
     assert stream.open()[-1] == "level2"

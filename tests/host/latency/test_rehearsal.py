@@ -43,6 +43,7 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
             ["polymarket:1 or polymarket:2"],
         ),
         (["polymarket:1"], ["--option", "market"], ["NAME=VALUE"]),
+        (["polymarket:1"], ["--speed", "nan"], ["no speed"]),
         (["polymarket:1"], ["--option", "size=0"], ["not a number that it can be"]),
     ],
 )

@@ -14,11 +14,13 @@ from strongroom_host.strategy.decisions import (
     DecisionRecord,
     DecisionWriter,
     EndRecord,
+    EventRecord,
+    GapRecord,
     Record,
     SessionRecord,
     read_decisions,
 )
-from strongroom_host.strategy.errors import DecisionsUnfinished, NotReproduced
+from strongroom_host.strategy.errors import DecisionsUnfinished, DecisionsUnreadable, NotReproduced
 from strongroom_host.strategy.explain import explain, session_of
 from strongroom_host.strategy.fills import Costs
 from strongroom_host.strategy.registry import STRATEGIES, load_strategy
@@ -263,6 +265,36 @@ def test_a_record_that_was_touched_shows(
     with pytest.raises(NotReproduced, match=words) as caught:
         explain(told, read, tape, strategy)
     assert caught.value.exit_status == 3
+
+
+@pytest.mark.parametrize(
+    ("which", "field", "value", "words"),
+    [
+        ("session", "model_sha256", "zz", "the session's model is damaged"),
+        ("decision", "inputs_digest", "x", "decision 1 is damaged"),
+        ("decision", "reason", "LUCK", "decision 1 is damaged"),
+        ("event", "outcome", "LOST", "the outcome after tick"),
+        ("event", "order_hash", "x", "the outcome after tick"),
+        ("event", "side", -1, "the outcome after tick"),
+        ("event", "number", -1, "the outcome after tick"),
+        ("event", "cash", 1 << 63, "the outcome after tick"),
+        ("gap", "missed", -1, "the gap after tick"),
+    ],
+)
+def test_a_record_whose_fields_cannot_be_is_damaged(
+    which: str, field: str, value: object, words: str, tape: TapeReader
+) -> None:
+    """Whole lines of the right types, which only say what no session ever said."""
+    _, records = run("baseline", tape)
+    whole: list[Record] = [session("baseline", tape), GapRecord(0, 0, 1), *records]
+    kinds: dict[str, type[Record]] = {"session": SessionRecord, "decision": DecisionRecord}
+    kinds |= {"event": EventRecord, "gap": GapRecord}
+    place = next(n for n, each in enumerate(whole) if isinstance(each, kinds[which]))
+    whole[place] = replace(whole[place], **{field: value})
+    told, gap, *rest = whole
+    assert isinstance(told, SessionRecord)
+    with pytest.raises(DecisionsUnreadable, match=words):
+        explain(told, [gap, *rest] if which == "gap" else rest, tape, killed=True)
 
 
 def test_a_second_decision_at_a_tick_names_that_tick(tape: TapeReader) -> None:

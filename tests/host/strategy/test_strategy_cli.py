@@ -20,6 +20,7 @@ from tests.host.strategy.ticks import simulated
 
 COMMAND = [sys.executable, "-P", "-m", "strongroom_host.cli.main"]
 MARKET = ("--option", "market=polymarket:1")
+ENDLESS = ("--latency-ms", "inf")
 GRU = (*MARKET, "--option", "coin=binance:BTCUSDT")
 
 
@@ -127,6 +128,10 @@ def test_json_has_what_the_table_has(tape: Path) -> None:
             *(5, "no runtime gpu"),
         ),
         (("strategy", "backtest", "none.tape", "--strategy", "baseline"), 2, "No such file"),
+        (
+            (*("strategy", "backtest", "TAPE", "--strategy", "baseline", *MARKET), *ENDLESS),
+            *(2, "--latency-ms"),
+        ),
         (("strategy", "train", "TAPE", "--test", "TAPE", "--out", "x.json"), 2, "judged"),
         (("tape", "replay", "TAPE", "--ring", "x", "--speed", "fast"), 2, "no speed"),
         (("tape", "record", "no-such-ring", "--out", "y.tape"), 2, "no-such-ring"),
