@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from strongroom_wire.frames import Reply
 from strongroom_wire.pages import Entry
@@ -14,6 +14,9 @@ from strongroom_host.trading.errors import LogNotKept
 from strongroom_host.trading.intents import IntentWriter
 
 __all__ = ["prove_kept"]
+
+_NOBODYS: Final = bytes(32)
+"""The hash of no order."""
 
 
 class _Enclave(Protocol):
@@ -30,8 +33,9 @@ def prove_kept(
 ) -> None:
     """Proves that a leaf which this enclave logs now is kept.
 
-    Only a leaf of this boot tells a keeper of this enclave from another's, so that a heartbeat is
-    signed, which goes nowhere. Otherwise each order would be signed, and none ever sent.
+    Only a leaf of this boot tells a keeper of this enclave from another's, so that the cancellation
+    of an order that nobody has is signed, which goes nowhere (queries and heartbeats are no leaf).
+    Otherwise each order would be signed, and none ever sent.
 
     Args:
         enclave: An open channel.
@@ -41,10 +45,10 @@ def prove_kept(
 
     Raises:
         LogNotKept: it is not, and why.
-        EnclaveRefused: the enclave does not let this client sign a heartbeat.
+        EnclaveRefused: the enclave does not let this client cancel.
     """
-    reply = enclave.exchange_bytes(writer.heartbeat(""))
-    if error := refused_reply(reply, "heartbeat, to try the keeper with"):
+    reply = enclave.exchange_bytes(writer.cancel([_NOBODYS]))
+    if error := refused_reply(reply, "a cancellation, to try the keeper with"):
         raise error
     try:
         kept([Entry(reply.leaf, reply.opening)])

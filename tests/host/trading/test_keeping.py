@@ -20,18 +20,23 @@ from strongroom_wire.errors import Code
 from strongroom_wire.frames import Reply
 from strongroom_wire.pages import Entry
 
+from tests.host.trading.world import logs
+
 WRITER = IntentWriter(0, NO_MODEL)
 
 
 class Enclave:
-    """Logs a leaf for each heartbeat."""
+    """Logs a leaf for what the real one logs, and sends nothing."""
 
     def __init__(self, code: Code = Code.OK) -> None:
         self.code = code
 
     def exchange_bytes(self, intent: bytes, timeout: float | None = None) -> Reply:
-        assert frames.Intent.parse(intent).kind is frames.Kind.HEARTBEAT
-        return Reply(self.code, 0, request=b"never sent", leaf=b"leaf", opening=b"opening")
+        asked = frames.Intent.parse(intent)
+        assert (asked.kind, asked.argument) == (frames.Kind.CANCEL, bytes(32))
+        logged = logs(asked.kind)
+        leaf, opening = (b"leaf", b"opening") if logged else (b"", b"")
+        return Reply(self.code, 0, request=b"never sent", leaf=leaf, opening=opening)
 
 
 class Book:
@@ -85,7 +90,7 @@ def test_another_enclaves_keeper_is_none(tmp_path: Path) -> None:
     assert "--keeper" in refused.value.remedy
 
 
-def test_a_client_that_may_not_beat_is_told_so(tmp_path: Path) -> None:
+def test_a_client_that_may_not_cancel_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(EnclaveRefused):
         prove_kept(Enclave(Code.CALL_NOT_PERMITTED), WRITER, lambda _: None, named=False)
 

@@ -100,7 +100,7 @@ def test_a_session_whose_keeper_keeps_nothing_does_not_begin(
         opened(options),
     ):
         pytest.fail("it began")
-    assert [asked.kind for asked in world.signer.asked] == [frames.Kind.HEARTBEAT]
+    assert [asked.kind for asked in world.signer.asked] == [frames.Kind.CANCEL]
 
 
 def test_a_session_whose_keeper_has_ended_does_not_begin(options: SessionOptions) -> None:
@@ -114,6 +114,7 @@ def test_a_session_begins_with_a_leaf_that_was_kept(world: World, options: Sessi
     with KeeperSocket(options.client / "keeper.sock", book), opened(options) as begun:
         assert begun.taken_over == 0
         assert len(book.kept) == len(world.signer.asked) == 1
+        assert book.kept[0].leaf
 
 
 def test_who_goes_without_a_keeper_asks_for_no_proof(world: World, options: SessionOptions) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
+from strongroom_enclave.signer import intents
 from strongroom_host.latency.stats import Counter, Figures
 from strongroom_host.ring.tick import Kind, Side, Tick
 from strongroom_host.store import Journal
@@ -61,6 +62,11 @@ def http(trader: Trader, method: str, path: str, body: bytes = b"") -> bytes:
     return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
+def logs(kind: frames.Kind) -> bool:
+    """Returns whether the enclave logs a leaf for intents of this kind: its own table says so."""
+    return bool(intents._ROOM[kind - 1])
+
+
 class Signer:
     """Answers intents as the enclave would, with a key of its own.
 
@@ -86,7 +92,8 @@ class Signer:
         number = next(self._decisions)
         if asked.kind is frames.Kind.ORDERS:
             return self._order(asked, number)
-        return Reply(Code.OK, number, request=self._request(asked))
+        leaf = b"leaf" if logs(asked.kind) else b""
+        return Reply(Code.OK, number, request=self._request(asked), leaf=leaf)
 
     def _order(self, asked: frames.Intent, number: int) -> Reply:
         if self.refuse is not None:
