@@ -51,17 +51,17 @@ PARTS = (
     Part("log-writer", "1,000 kill -9 of a log's writer", ("tests/host/log/test_crashes.py",), 8),
     Part("witness", "1,000 kill -9 of a witness", ("tests/host/witness/test_crashes.py",), 8),
     Part("sequences", "1,000 kill -9 of whoever draws numbers",
-         ("tests/host/sequences/test_kills.py",), 3),
+         ("tests/host/sequences/test_kills.py",), 1.5),
     Part("journal", "680 kill -9 of a desk: 280 at given steps, 400 at random",
-         ("tests/host/store/test_crashes.py",), 8),
+         ("tests/host/store/test_crashes.py",), 5),
     Part("relay", "400 kill -9 of relay and bot", ("tests/host/relay/test_killed.py",), 10),
     Part("processes", "600 kill -9 of each process of an enclave",
-         ("tests/hostile/test_killed_processes.py",), 25),
+         ("tests/hostile/test_killed_processes.py",), 12),
     Part("record-kills", "72 kill -9 of a synchronisation's parts, with a real database",
          ("tests/hostile/test_record_killed.py",), 30),
     Part("record-schedules", "1,400 synchronisations under random faults",
-         ("tests/hostile/test_record_schedules.py",), 30),
-    Part("queue", "1,600 jobs among four workers", ("tests/host/record_store/test_queue.py",), 1),
+         ("tests/hostile/test_record_schedules.py",), 5),
+    Part("queue", "1,600 jobs among four workers", ("tests/host/record_store/test_queue.py",), 0.2),
     Part("archive", "40 kill -9 of an export", ("tests/host/archive/test_folder_store.py",), 1),
     Part("floods", "1,000,000 hostile packets, 200,000 of them over sockets",
          ("tests/hostile/test_relay_floods.py",), 5),
@@ -71,13 +71,13 @@ PARTS = (
          ("tests/host/feed_venues/test_binance_faults.py",), 3),
     Part("books", "48,000 random accounts against the oracle",
          ("tests/enclave/record/test_lots.py", "tests/enclave/record/test_marks.py",
-          "tests/enclave/record/test_balancing.py", "tests/enclave/record/test_returns.py"), 20),
+          "tests/enclave/record/test_balancing.py", "tests/enclave/record/test_returns.py"), 10),
     Part("nonces", "100,000 signatures, no nonce twice",
-         ("tests/enclave/signer/test_nonces.py",), 1),
+         ("tests/enclave/signer/test_nonces.py",), 0.3),
     Part("leakage", "2,000 guesses of what is published",
-         ("tests/host/leakage/test_figures.py",), 2),
+         ("tests/host/leakage/test_figures.py",), 6),
     Part("torch", "the strategy's compiled model against the plain one",
-         ("tests/host/strategy/test_torch.py",), 3),
+         ("tests/host/strategy/test_torch.py",), 2),
     Part("bits", "each bit of each recorded attestation document flipped",
          ("tests/attest/test_bit_flips.py",), 30),
     Part("properties", "every property: 5,000 examples each, parsers more",
@@ -192,8 +192,9 @@ def judged(part: Part, status: int, report: Path, seconds: float) -> Outcome:
     left_out = [case for case in cases if {child.tag for child in case} & {"skipped"}]
     if status == 0 and len(left_out) < len(cases):
         count = len(cases) - len(left_out)
+        tests = "1 test" if count == 1 else f"{count} tests"
         also = f", {len(left_out)} skipped" if left_out else ""
-        return Outcome(part.name, "passed", seconds, f"{count} tests{also}; {part.what}")
+        return Outcome(part.name, "passed", seconds, f"{tests}{also}; {part.what}")
     if status == 0:
         why = {child.get("message", "") for case in left_out for child in case}
         return Outcome(part.name, "skipped", seconds, "; ".join(sorted(filter(None, why))))

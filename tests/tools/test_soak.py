@@ -76,7 +76,7 @@ def test_each_part_is_said_and_kept(folder: Path, capsys: pytest.CaptureFixture[
     assert status == 1
     assert kept(folder) == {"passing": "passed", "failing": "FAILED", "skipped": "skipped"}
     for expected in (
-        r"passed +\d+ s  passing  1 tests; the passing one",
+        r"passed +\d+ s  passing  1 test; the passing one",
         r"FAILED +\d+ s  failing  test_that_fails \(build/soak/failing.log\)",
         r"skipped +\d+ s  skipped  .*no ring here",
         r"1 passed, 1 FAILED, 1 skipped of 3 parts in \d+ s",
