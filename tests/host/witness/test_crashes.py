@@ -1,12 +1,11 @@
 """kill -9 at any time: no two cosignatures that were ever given out are of two histories.
 
 In each round, a process asks a witness to cosign now one history and now another, and is killed. 50
-rounds here, 1,000 in `make soak`, and some with the whole daemon.
+rounds here, four witnesses' 250 each in `make soak`, and some with the whole daemon.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -17,12 +16,12 @@ from pathlib import Path
 import pytest
 from strongroom_host.log.notes import Note, open_checkpoint
 
-from tests.conftest import Progress
+from tests.conftest import SOAK, Progress
 from tests.host.witness.crashing_requests import HISTORIES
 from tests.host.witness.daemon import Daemon
 from tests.host.witness.logs import ORIGIN, Log, Station
 
-ROUNDS = 1_000 if os.environ.get("STRONGROOM_SOAK") == "1" else 50
+WITNESSES, ROUNDS = (4, 250) if SOAK else (1, 50)
 LOGS = {word: Log(word) for word in HISTORIES}
 
 
@@ -40,15 +39,17 @@ def _killed(folder: Path, seed: int, after_s: float) -> list[tuple[int, str, byt
     return [(int(size), word, bytes.fromhex(line)) for size, word, line in given]
 
 
-@pytest.mark.timeout(7200 if ROUNDS > 50 else 300)
-def test_killed_at_random_moments(tmp_path: Path, progress: Progress) -> None:
-    chance = random.Random(20261121)  # noqa: S311  repeatable, no secret
+@pytest.mark.timeout(3600 if SOAK else 300)
+@pytest.mark.parametrize("number", range(WITNESSES))
+def test_killed_at_random_moments(number: int, tmp_path: Path, progress: Progress) -> None:
+    chance = random.Random(20261121 + number)  # noqa: S311  repeatable, no secret
     first = Station(tmp_path / "w", LOGS["leaf"].vkey)
     public = first.public
     first.memory.close()
     largest, words = 0, set[str]()
-    for seed in range(ROUNDS):
-        progress(seed, ROUNDS)
+    for done in range(ROUNDS):
+        progress(done, ROUNDS)
+        seed = number * ROUNDS + done
         for size, word, line in _killed(tmp_path / "w", seed, chance.random() ** 2 * 0.1):
             note = LOGS[word].note(size) + line
             assert open_checkpoint(note, ORIGIN, [LOGS[word].vkey], [public]).witnesses
