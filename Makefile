@@ -13,18 +13,18 @@ help: ## Show what there is to run
 	@echo "Strongroom. First run: make demo"; echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: env ## Boot an attested enclave here: an order signed and filled, a track record proved
+demo: env ## Boot an attested enclave here: orders, log and track record, proved
 	@$(BIN)/strongroom demo
 
-demo-trade: env ## Let a strategy trade here: feed, ring, enclave, relay, fills on a test venue (a minute)
+demo-trade: env ## Let a strategy trade here, feed to fills (half a minute)
 	@$(BIN)/strongroom demo-trade
 
-image: env ## Build the measured image, its release record and SBOM into build/image (a minute; the first time ten)
+image: env ## Build the measured image into build/image (the first time ten minutes)
 	@$(BIN)/strongroom image build $(if $(INPUTS),--inputs $(INPUTS)) $(if $(FRESH),--fresh)
 
 # INPUTS=DIR, RELEASE=FILE, IMAGE=FILE, DOCUMENT=FILE, ENCLAVE=ADDRESS, OUT=DIR, OFFLINE=1. `make`
 # says only whether it failed; `strongroom audit` itself exits with 1, 2 or 5.
-audit: env-dev ## Rebuild the image twice, compare it with a release and with what runs; report (fifteen minutes)
+audit: env-dev ## Rebuild the image twice, compare, report (fifteen minutes)
 	@$(BIN)/strongroom audit $(if $(INPUTS),--inputs "$(INPUTS)") $(if $(RELEASE),--release "$(RELEASE)") \
 	  $(if $(IMAGE),--image "$(IMAGE)") $(if $(DOCUMENT),--document "$(DOCUMENT)") \
 	  $(if $(ENCLAVE),--enclave "$(ENCLAVE)") $(if $(OUT),--out "$(OUT)") $(if $(OFFLINE),--offline)
@@ -34,14 +34,14 @@ test: env-dev ## Run all tests (some ten minutes on two cores)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 # STRONGROOM_IMAGE=FILE tests another image, with its release record beside it.
-test-image: env-dev image ## Boot the image in QEMU and use it as its owner does; QEMU's PCRs against ours
+test-image: env-dev image ## Boot the image in QEMU, use it, and compare QEMU's PCRs
 	@STRONGROOM_IMAGE=$${STRONGROOM_IMAGE:-$$(ls -t build/image/*.eif | head -n 1)} \
 	  $(BIN)/python -m pytest tests/image
 
-lint: env-dev ## Check style, types, import contracts and that generated stubs are fresh
+lint: env-dev ## Check style, types, import contracts, generated files
 	@$(BIN)/python .tools/lint.py
 
-bench: env-dev ## Measure every stage beside its peer in one run; writes build/bench.json
+bench: env-dev ## Measure every stage beside its peer: build/bench.json
 	@-$(BIN)/python .tools/bench_peers.py
 	@$(BIN)/python .tools/bench.py
 
@@ -58,12 +58,12 @@ proto: env-dev ## Re-make the protobuf stubs of the wire contract
 prisma: env-dev ## Re-make the database's typed rows from prisma/schema.prisma
 	@$(BIN)/python .tools/prisma_rows.py
 
-lock: env-dev ## Re-make the hashed locks from the declared ranges (UPGRADE=1 takes newer versions)
+lock: env-dev ## Re-make the hashed locks (UPGRADE=1 takes newer versions)
 	@test -x build/lock-tools/bin/uv || $(BIN)/python -m pip install -q --target build/lock-tools uv
 	@$(BIN)/python .tools/lock.py $(if $(UPGRADE),--upgrade)
 	@$(BIN)/python .tools/wheel_pins.py
 
-pins: env-dev ## Resolve the image's packages to exact versions and hashes (Debian or Ubuntu; CHECK=1 only compares)
+pins: env-dev ## Take the newest packages into the image's pins (CHECK=1 only compares)
 	@$(BIN)/python .tools/wheel_pins.py $(if $(CHECK),--check)
 	@$(BIN)/python .tools/pins.py $(if $(CHECK),--check)
 

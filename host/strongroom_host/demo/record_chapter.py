@@ -94,8 +94,8 @@ def returns_chapter(stage: Stage, recording: Child[RecorderReady]) -> None:
     for name, series in found.items():
         title = f"{name} at {EXCHANGES[name]}"
         paths = write_charts(stage.folders.reports, name, title, series)
-        kept = ", ".join(map(str, paths))
-        story.note(f"{title}: a page with metrics, and a picture (--keep DIR keeps them): {kept}")
+        page, picture = (path.relative_to(stage.folders.root) for path in paths)
+        story.note(f"{title}: {page} has its metrics, {picture} a picture (--keep DIR keeps them)")
 
 
 @contextmanager
