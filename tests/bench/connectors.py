@@ -10,9 +10,10 @@ import ssl
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Cursor, Stream
 from strongroom_enclave.record.events import Trade
 from strongroom_enclave.venues import HOSTS
+from strongroom_host.venues.binance import BinanceDesk
 from strongroom_host.venues.defaults import (
     Login,
     default_market,
@@ -27,6 +29,7 @@ from strongroom_host.venues.defaults import (
     make_account,
     plan_for,
 )
+from strongroom_host.venues.market import Instrument, Kind, Market
 from strongroom_host.venues.server import VenuesServer
 from strongroom_host.venues.world import VenueClock, World
 from strongroom_wire.manifest import Egress
@@ -39,14 +42,16 @@ __all__ = ["rows"]
 GOALS = {"binance": 0.25, "bybit": 0.5, "bitget": 0.5, "mexc": 0.5, "kraken": 1.0, "coinbase": 0.5}
 DAY_MS = 86_400_000
 TRADES = 1_000
+SYMBOLS, CONTRACTS = 2_000, 402
+"""How many markets Binance lists where its account is synchronised as a whole."""
 
 
 @contextmanager
 def _served(
-    now_ms: int, clock: VenueClock
+    market: Market, venues_asked: Iterable[str], now_ms: int, clock: VenueClock
 ) -> Iterator[tuple[VenuesServer, tuple[str, int], dict[str, Login]]]:
-    market, accounts, logins = default_market("bench", now_ms), [], {}
-    for venue in GOALS:
+    accounts, logins = [], {}
+    for venue in venues_asked:
         plan = plan_for(venue, market, now_ms - 25 * DAY_MS, now_ms, orders=TRADES, burst=80)
         account, logins[venue] = make_account(venue, market, plan, "bench")
         accounts.append(account)
@@ -98,23 +103,87 @@ def _trades(connector: Connector, stream: Stream, since_ms: int, until_ms: int) 
     return [event for page in pages for event in page.events if isinstance(event, Trade)]
 
 
+def _connector(
+    venue: str,
+    server: VenuesServer,
+    proxy: tuple[str, int],
+    login: Login,
+    slept: list[int] | None = None,
+) -> Connector:
+    root = ssl.PEM_cert_to_DER_cert(server.ca_path.read_text())
+    return Connector(
+        venue,
+        "test",
+        Credentials(account="bench", venue=venue, **asdict(login)),
+        [Egress(host, 443, (), (root,)) for host in HOSTS[venue]],
+        lambda: socket.create_connection(proxy),
+        lambda: time.time_ns() // 10**6,
+        (slept if slept is not None else list[int]()).append,
+    )
+
+
+def _many_symbols(market: Market) -> Market:
+    """The market with as many more symbols, which nobody trades, as Binance may list."""
+    found = [*market.instruments.values()]
+    for kind, count in ((Kind.SPOT, SYMBOLS), (Kind.LINEAR, CONTRACTS)):
+        there = sum(each.kind is kind for each in found)
+        found += [
+            Instrument(f"A{number:04}", "USDT", Decimal(2), Decimal("0.01"), Decimal("0.1"), kind)
+            for number in range(count - there)
+        ]
+    return Market(market.seed, found)
+
+
+def _whole_synchronisation(clock: VenueClock, now_ms: int) -> Iterator[dict[str, Any]]:
+    """What a second synchronisation asks of Binance, where each symbol is a stream of its own."""
+    market, weights, slept = default_market("bench", now_ms), Counter[str](), list[int]()
+    requests, weigh = 0, BinanceDesk.weigh
+
+    def counted(desk: BinanceDesk, call: Any, weight: int) -> dict[str, str]:
+        nonlocal requests
+        requests += 1
+        weights[type(desk).__name__] += weight
+        return weigh(desk, call, weight)
+
+    BinanceDesk.weigh = counted  # type: ignore[method-assign, assignment]
+    try:
+        with _served(_many_symbols(market), ["binance"], now_ms, clock) as (server, proxy, logins):
+            connector = _connector("binance", server, proxy, logins["binance"], slept)
+            connector.check()
+            streams = connector.streams()
+            cursors = dict.fromkeys(streams, Cursor(now_ms - 25 * DAY_MS))
+            for until_ms in (now_ms - 3_600_000, now_ms):
+                requests, start = 0, time.perf_counter()
+                weights.clear()
+                slept.clear()
+                for _ in range(2):
+                    connector.balances(), connector.positions()
+                for stream in streams:
+                    for page in connector.pages(stream, cursors[stream], until_ms):
+                        cursors[stream] = page.cursor
+            seconds = time.perf_counter() - start
+            connector.close()
+    finally:
+        BinanceDesk.weigh = weigh  # type: ignore[method-assign]
+    name = f"binance: an hour later, all {SYMBOLS} symbols and {CONTRACTS} contracts"
+    yield {"name": f"{name}: requests", "unit": "", "value": requests}
+    yield {"name": f"{name}: weight, spot", "unit": "", "value": weights["BinanceSpot"]}
+    yield {"name": f"{name}: weight, contracts", "unit": "", "value": weights["BinanceUsdM"]}
+    yield {"name": f"{name}: waiting, at ccxt's pace", "unit": "s", "value": sum(slept) / 1_000}
+    yield {"name": f"{name}: without waiting", "unit": "s", "value": seconds}
+
+
 def rows() -> list[dict[str, Any]]:
-    """Return two rows per venue: a thousand trades of one stream, and everything of an account."""
+    """Return two rows per venue: a thousand trades of one stream, and everything of an account.
+
+    And what a synchronisation costs where every symbol has to be asked for.
+    """
     clock = VenueClock()
     now, found = clock() - 60_000, list[dict[str, Any]]()
-    with _served(now, clock) as (server, proxy, logins):
-        root = ssl.PEM_cert_to_DER_cert(server.ca_path.read_text())
+    with _served(default_market("bench", now), GOALS, now, clock) as (server, proxy, logins):
         for venue in GOALS:
-            connector = Connector(
-                venue,
-                "test",
-                Credentials(account="bench", venue=venue, **asdict(logins[venue])),
-                [Egress(host, 443, (), (root,)) for host in HOSTS[venue]],
-                lambda: socket.create_connection(proxy),
-                lambda: time.time_ns() // 10**6,
-                lambda _: None,
-            )
+            connector = _connector(venue, server, proxy, logins[venue])
             connector.check()
             found += _measured(venue, connector, now - 25 * DAY_MS, now)
             connector.close()
-    return found
+    return [*found, *_whole_synchronisation(clock, now)]
