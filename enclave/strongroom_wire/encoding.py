@@ -5,7 +5,6 @@ integers big-endian. Two different field lists never encode to the same bytes, a
 a signature made for one purpose from being valid for another.
 """
 
-import struct
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
@@ -18,9 +17,9 @@ MAX_STATEMENT = 1 << 20
 
 def pack(domain: bytes, *fields: bytes) -> bytes:
     """Returns the canonical encoding of `fields` under `domain`."""
-    parts = [struct.pack(">H", len(domain)), domain]
+    parts = [len(domain).to_bytes(2, "big"), domain]
     for field in fields:
-        parts += (struct.pack(">I", len(field)), field)
+        parts += (len(field).to_bytes(4, "big"), field)
     return b"".join(parts)
 
 
@@ -32,7 +31,7 @@ def unpack(domain: bytes, data: bytes, *, limit: int = MAX_STATEMENT) -> list[by
         Malformed: another domain, a field that overruns the end, or trailing bytes.
     """
     TooLarge.unless(len(data) <= limit, "statement", limit, len(data))
-    prefix = struct.pack(">H", len(domain)) + domain
+    prefix = len(domain).to_bytes(2, "big") + domain
     Malformed.unless(data.startswith(prefix), "domain", prefix, data[: len(prefix)])
     fields, at = [], len(prefix)
     while at < len(data):

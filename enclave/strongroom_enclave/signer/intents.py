@@ -42,11 +42,11 @@ class Desk:
         What was decided is in the log first: a failure there keeps the request inside.
         """
         self._decision += 1
-        return self._guarded(lambda: self._considered(plaintext, client))
+        return self._guarded(self._considered, plaintext, client)
 
-    def _guarded(self, step: Callable[[], Reply]) -> Reply:
+    def _guarded(self, step: Callable[..., Reply], *given: object) -> Reply:
         try:
-            return step()
+            return step(*given)
         except WireError as error:
             return Reply(error.code, self._decision)
         except Exception:  # noqa: BLE001  a bug of ours must not tell the host anything
@@ -57,7 +57,7 @@ class Desk:
         if not (room := _ROOM[intent.kind - 1]):
             return self._answer(intent, client)
         self._ledger.admit(min(room, 7 + ("cancel" in client.calls)))
-        reply = self._guarded(lambda: self._answer(intent, client))  # what it counted stays counted
+        reply = self._guarded(self._answer, intent, client)  # what it counted stays counted
         return self._logged(intent, sha256(plaintext).digest(), client.name, reply)
 
     def _logged(self, intent: Intent, digest: bytes, client: str, reply: Reply) -> Reply:
@@ -83,7 +83,7 @@ class Desk:
         return replace(reply, leaf=leaf, opening=opening)
 
     def _answer(self, intent: Intent, client: manifest.Client) -> Reply:
-        require(intent.kind.call in client.calls, Code.CALL_NOT_PERMITTED, intent.kind.name)
+        require(intent.kind.call in client.calls, Code.CALL_NOT_PERMITTED, intent.kind.call)
         if intent.kind is Kind.READ_LOG:
             start = int.from_bytes(intent.argument)
             page = self._ledger.page(start, opened="query" in client.calls)
