@@ -357,7 +357,7 @@ def test_delays_never_make_a_deadline_later(wire: Network, venue: Upstream) -> N
         with pytest.raises(RelayRefused):
             delayed.send(order(), time.monotonic_ns() + 150 * MS)
         assert venue.received == []
-        assert delayed.send(order(), time.monotonic_ns() + 700 * MS).status == 200
+        assert delayed.send(order(), time.monotonic_ns() + 30_000 * MS).status == 200
 
 
 def test_old_packets_that_come_again_do_nothing(
