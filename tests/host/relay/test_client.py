@@ -108,7 +108,7 @@ def test_answers_of_every_size(client: RelayClient, venue: Upstream, size: int) 
 
 def test_several_at_once(client: RelayClient, venue: Upstream) -> None:
     client.open()
-    deadline = time.monotonic_ns() + 2_000 * MS
+    deadline = time.monotonic_ns() + 30_000 * MS
     pending = [client.begin(numbered(number), deadline) for number in range(10)]
     while not all(each.done for each in pending):
         client.pump(0.1)
@@ -188,7 +188,7 @@ def test_a_deadline_too_far_ahead_is_refused_at_once(client: RelayClient, wire: 
 
 
 def test_message_ids_are_one_messages_own(client: RelayClient, venue: Upstream) -> None:
-    deadline = time.monotonic_ns() + 500 * MS
+    deadline = time.monotonic_ns() + 30_000 * MS
     for wrong in (b"", b"short", b"x" * 17):
         with pytest.raises(ClientMisused):
             client.begin(order(), deadline, wrong)
@@ -320,7 +320,7 @@ def test_no_answer_at_all_is_unknown(client: RelayClient, wire: Network, venue: 
     client.open()
     wire.fate = lambda direction, data: [] if direction == TO_CLIENT else [(0.0, data)]
     with pytest.raises(OutcomeUnknown, match="in time"):
-        client.send(order(), time.monotonic_ns() + 100 * MS)
+        client.send(order(), time.monotonic_ns() + 2_000 * MS)
     assert len(venue.received) == 1
 
 
@@ -448,7 +448,7 @@ def test_a_request_without_a_session_leaves_as_soon_as_there_is_one(
     client: RelayClient, wire: Network, venue: Upstream
 ) -> None:
     wire.fate = lambda _direction, _data: []
-    pending = client.begin(order(), time.monotonic_ns() + 5_000 * MS)
+    pending = client.begin(order(), time.monotonic_ns() + 30_000 * MS)
     client.pump(0.05)
     wire.fate = lambda _direction, data: [(0.0, data)]
     while not pending.done:
@@ -475,7 +475,7 @@ def test_what_is_under_way_when_a_session_fades_still_ends(wire: Network, venue:
     with client_of(wire.address, FAST) as client:
         client.open()
         wire.fate = lambda direction, data: [] if direction == TO_CLIENT else [(0.0, data)]
-        first = client.begin(numbered(1), time.monotonic_ns() + 300 * MS)
+        first = client.begin(numbered(1), time.monotonic_ns() + 5_000 * MS)
         ends = time.monotonic() + 0.6
         while time.monotonic() < ends:
             client.pump(0.02)
