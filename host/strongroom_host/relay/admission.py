@@ -101,7 +101,7 @@ class Gate:
         last = self._last
         if last is not None and request.startswith(last[0]):
             at = len(last[0])  # quicker than finding it; the beginning has no signature before it
-            if request.startswith(_SIGNED, at) and _rest_is_plain(request, at):
+            if _rest_is_plain(request, at):
                 return last[1]
         at = request.find(_SIGNED, 0, _MAX_HEAD)
         plain = at > 0 and _rest_is_plain(request, at)
@@ -157,6 +157,6 @@ class Gate:
 
 
 def _rest_is_plain(request: bytes, at: int) -> bool:
-    """Whether nothing but signature, time, length and a body of that length follows."""
+    """Whether signature, time, length and a body of that length follow, and nothing else."""
     rest = _REST.match(request, at)
     return rest is not None and len(request) - rest.end() == int(rest[1])
