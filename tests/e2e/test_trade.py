@@ -119,7 +119,7 @@ def test_stopped_half_way_it_leaves_nothing_behind() -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        until = time.monotonic() + 60
+        until = time.monotonic() + 200
         while not (Path(name) / "bot" / "decisions.jsonl").exists():
             assert process.poll() is None
             assert time.monotonic() < until

@@ -194,7 +194,7 @@ def test_recorded_on_paper_and_explained_while_a_tape_plays(
         count = replay(source, writer, speed=None)
         for process in processes:
             process.send_signal(signal.SIGTERM)
-        said = [process.communicate(timeout=30)[0] for process in processes]
+        said = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert f"{count:,} ticks" in said[0]
     assert f"{count:,} ticks" in said[1]
