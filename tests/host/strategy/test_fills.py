@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strongroom_host.ring.tick import Side, Status
+from strongroom_host.ring.tick import Kind, Side, Status
 from strongroom_host.strategy.fills import Costs, FillModel
 from strongroom_host.strategy.port import (
     Cancel,
@@ -393,3 +393,15 @@ def test_both_sides_are_alike(side: Side) -> None:
     bench.feed.trade(taker, price, shown + 4)
     bench.go()
     assert [filled for filled, _, _ in bench.fills(number)] == [4]
+
+
+@pytest.mark.parametrize("side", [0, 3, 255])
+def test_a_tick_of_nobodys_side_fills_nothing_and_ends_nothing(side: int) -> None:
+    bench = Bench()
+    buy, sell = bench.rest(Side.BUY, 40, 10), bench.order(Side.SELL, 42, 0)
+    for kind, price, size in ((Kind.TRADE, 40, 500), (Kind.TRADE, 42, 500), (Kind.LEVEL, 41, 0)):
+        fields = (1, 2, 1, bench.feed.epoch, bench.feed.number, price * 10**6, size * 10**8)
+        bench.sink.publish(int(kind), side, *fields, bench.feed.now_ms * MS, 0, 0)
+        bench.feed.number += 1
+        bench.go()
+    assert bench.fills(buy) == bench.fills(sell) == []

@@ -1,5 +1,7 @@
 """A tape or a ring may hold anything that fits 64 bytes: sessions go on, and can be explained."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -90,3 +92,15 @@ def test_a_level_of_nobodys_side_leaves_no_book_to_believe() -> None:
     assert (book.good, book.bids, book.asks) == (True, {40 * CENT: UNIT}, {60 * CENT: UNIT})
     book.apply(TickView(third))
     assert (book.good, book.bids, book.asks) == (False, {}, {})
+
+
+def test_a_tape_whose_clock_went_back_has_a_curve_that_does_not(tmp_path: Path) -> None:
+    data = bytearray()
+    for number, at in enumerate((5_000 * MS, 90_000 * MS, 7_000 * MS)):
+        data += RECORD.pack(number + 1, at, 0, 50 * CENT, UNIT, 1, 1, number, 3, 1, 1, 2, 0)
+    with TapeReader(write_tape(tmp_path / "x.tape", data)) as tape:
+        result = backtest(load_strategy("baseline", {"market": TOKEN}, tape.names), tape, Costs())
+    times = [at for at, _ in result.equity]
+    assert times == sorted(times)
+    assert times[-1] - times[0] == 85_000
+    assert plot(curve_of_account(result), width=80, height=8)
