@@ -398,8 +398,10 @@ def test_both_sides_are_alike(side: Side) -> None:
 @pytest.mark.parametrize("side", [0, 3, 255])
 def test_a_tick_of_nobodys_side_fills_nothing_and_ends_nothing(side: int) -> None:
     bench = Bench()
-    buy, sell = bench.rest(Side.BUY, 40, 10), bench.order(Side.SELL, 42, 0)
-    for kind, price, size in ((Kind.TRADE, 40, 500), (Kind.TRADE, 42, 500), (Kind.LEVEL, 41, 0)):
+    bench.order(Side.BUY, 42, 10, OrderType.FAK)
+    bench.tick()
+    buy, sell = bench.rest(Side.BUY, 40, 10), bench.rest(Side.SELL, 45, 10)
+    for kind, price, size in ((Kind.TRADE, 39, 500), (Kind.TRADE, 46, 500), (Kind.LEVEL, 41, 0)):
         fields = (1, 2, 1, bench.feed.epoch, bench.feed.number, price * 10**6, size * 10**8)
         bench.sink.publish(int(kind), side, *fields, bench.feed.now_ms * MS, 0, 0)
         bench.feed.number += 1
