@@ -13,13 +13,13 @@ help: ## Show what there is to run
 	@echo "Strongroom. First run: make demo"; echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: env ## Boot an attested enclave here: orders, log and track record, proved
+demo: env ## Boot an attested enclave: orders, log, track record, proved
 	@$(BIN)/strongroom demo
 
 demo-trade: env ## Let a strategy trade here, feed to fills (half a minute)
 	@$(BIN)/strongroom demo-trade
 
-image: env ## Build the measured image into build/image (the first time ten minutes)
+image: env ## Build the measured image (the first time ten minutes)
 	@$(BIN)/strongroom image build $(if $(INPUTS),--inputs $(INPUTS)) $(if $(FRESH),--fresh)
 
 # INPUTS=DIR, RELEASE=FILE, IMAGE=FILE, DOCUMENT=FILE, ENCLAVE=ADDRESS, OUT=DIR, OFFLINE=1. `make`
@@ -46,7 +46,7 @@ bench: env-dev ## Measure every stage beside its peer: build/bench.json
 	@$(BIN)/python .tools/bench.py
 
 # PARTS="log ring" runs only these, RESUME=1 only those that have not passed at this commit.
-soak: env-dev ## Run what takes long, part after part: kills, floods, every bit flip, more fuzzing (hours)
+soak: env-dev ## Run what takes long: kills, floods, more fuzzing (hours)
 	@JOBS=$(JOBS) $(BIN)/python .tools/soak.py $(PARTS) $(if $(RESUME),--resume)
 
 format: env-dev ## Format the code and apply safe lint fixes
@@ -63,7 +63,7 @@ lock: env-dev ## Re-make the hashed locks (UPGRADE=1 takes newer versions)
 	@$(BIN)/python .tools/lock.py $(if $(UPGRADE),--upgrade)
 	@$(BIN)/python .tools/wheel_pins.py
 
-pins: env-dev ## Take the newest packages into the image's pins (CHECK=1 only compares)
+pins: env-dev ## Take the newest packages into the pins (CHECK=1 compares)
 	@$(BIN)/python .tools/wheel_pins.py $(if $(CHECK),--check)
 	@$(BIN)/python .tools/pins.py $(if $(CHECK),--check)
 
