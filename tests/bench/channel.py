@@ -3,8 +3,9 @@
 The signer is the real process, reached over a Unix socket as the host reaches it; this module plays
 init, so that no venue is needed. The goal is what the enclave may cost: the bare pipeline of the
 same run (an exchange of the same bytes with another process, and the same request built and signed
-without policy, encryption or log), plus 35 us. Bare and sealed take turns. Busy-polling, both ends
-spin instead of sleeping. With a nonce pool, a turn's signatures come from it; it is filled between.
+without policy, encryption or log), plus 35 us. Bare and sealed take turns, through the host's own
+transport. Busy-polling, both ends spin instead of sleeping. With a nonce pool, a turn's signatures
+come from it; it is filled between.
 """
 
 import os
@@ -28,6 +29,7 @@ from strongroom_enclave.platform.links import Link
 from strongroom_host.contract.frames import intent_bytes
 from strongroom_host.contract.roles import role_keys
 from strongroom_host.contract.sealing import seal
+from strongroom_host.enclave_client.channel import StreamTransport
 from strongroom_wire import frames, manifest
 from strongroom_wire.bundle import EMPTY_LOG, Bundle, Role, RoleKeys, hpke_info
 from strongroom_wire.encoding import pack, u32, u64
@@ -50,8 +52,10 @@ __all__ = ["rows"]
 
 TOKEN = 71321045679252212594626385532706912750332728571942532289631379312455583992563
 BLOCK, SLACK_US, REFILL_S = 250, 35.0, 0.05
+_PATIENCE_S = 10.0
 
 Exchange = Callable[[], object]
+Swap = Callable[[bytes], bytes]
 
 
 def rows(iterations: int = 20_000) -> list[dict[str, object]]:
@@ -97,11 +101,12 @@ class Desk:
         self.process = subprocess.Popen(command, pass_fds=descriptors, env=environment)
         theirs.close()
         listener.close()
-        self._busy, self._link = busy, Link(ours.detach())
+        self._link = Link(ours.detach())
         self._owner, self._client = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
         self._configure(self._link.receive(30).payload)
-        self._stream = socket.socket(socket.AF_UNIX)
-        self._stream.connect(str(folder / "frames.sock"))
+        stream = socket.socket(socket.AF_UNIX)
+        stream.connect(str(folder / "frames.sock"))
+        self._swap = swapper(stream, busy)
         self._open()
 
     def _configure(self, keys: bytes) -> None:
@@ -178,7 +183,7 @@ class Desk:
         unsigned = frames.ChannelOpen(public(self._client), sealed, bytes(64))
         signature = self._client.sign(unsigned.message(self._bundle.keys_digest))
         opening = frames.ChannelOpen(public(self._client), sealed, signature).serialise()
-        opened = frames.ChannelOpened.parse(swap(self._stream, opening, self._busy))
+        opened = frames.ChannelOpened.parse(self._swap(opening))
         keys = frames.channel_keys(secret, opening, opened.random)
         self._channel = frames.SealedChannel(opened.channel, keys, frames.Direction.TO_ENCLAVE)
         self._count = 0
@@ -196,7 +201,7 @@ class Desk:
         if self._count % 500 == 0:
             self.anchor()
         frame = self._channel.seal(intent)
-        reply = frames.Reply.parse(self._channel.open(swap(self._stream, frame, self._busy)))
+        reply = frames.Reply.parse(self._channel.open(self._swap(frame)))
         if reply.code is not Code.OK:
             raise RuntimeError(f"the signer refused: {reply}")
         if self._count % 5_000 == 0:
@@ -207,7 +212,7 @@ class Desk:
         """Says that the leaves so far were read, as a keeper does: unread ones end the signing."""
         intent = frames.Intent(frames.Kind.READ_LOG, 0, 0, 0, (), u64(index))
         frame = self._channel.seal(intent_bytes(intent))
-        reply = frames.Reply.parse(self._channel.open(swap(self._stream, frame, self._busy)))
+        reply = frames.Reply.parse(self._channel.open(self._swap(frame)))
         if reply.code is not Code.OK:
             raise RuntimeError(f"the signer did not show its log: {reply}")
 
@@ -262,28 +267,18 @@ def echo(sizes: tuple[int, int], busy: bool) -> Iterator[Exchange]:
     command = [sys.executable, "-c", _ECHO, *arguments]
     process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
     theirs.close()
-    request = bytes(sizes[0])
+    request, swap = bytes(sizes[0]), swapper(ours, busy)
     try:
-        yield lambda: swap(ours, request, busy)
+        yield lambda: swap(request)
     finally:
         ours.close()
         process.wait()
 
 
-def swap(stream: socket.socket, message: bytes, busy: bool) -> bytes:
-    """Sends one length-prefixed message and returns the next, spinning if `busy`."""
-    stream.setblocking(not busy)
-    stream.sendall(len(message).to_bytes(4, "big") + message)
-    data = bytearray()
-    while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
-        try:
-            chunk = stream.recv(65536)
-        except BlockingIOError:
-            continue
-        if not chunk:
-            raise ConnectionError("the other process closed the stream")
-        data += chunk
-    return bytes(data[4:])
+def swapper(stream: socket.socket, busy: bool) -> Swap:
+    """Returns what sends one message and returns the next, as the host's fast channel does."""
+    transport = StreamTransport(stream, busy_poll=busy)
+    return lambda message: transport.exchange(message, _PATIENCE_S)
 
 
 def alternate(jobs: dict[str, Exchange], iterations: int) -> dict[str, list[int]]:

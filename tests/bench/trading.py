@@ -3,9 +3,10 @@
 Both begin with a tick that is published in the ring, are read from it, decided on by the baseline
 strategy, and end with the whole HTTP request back in this process. The bare pipeline leaves out
 what makes it an enclave: its signer is a second process that takes 168 plain bytes and signs, with
-no policy, no encryption and no log. They take turns, and whose turn it is not is stopped: spinning,
-the two would take each other's core. The goal: ours within the bare pipeline + 35 us,
-with RFC 6979 and with nonces made ahead, sleeping and spinning.
+no policy, no encryption and no log; like ours it draws a salt for each order, and it is reached
+through the same transport. They take turns, and whose turn it is not is stopped: spinning, the two
+would take each other's core. The goal: ours within the bare pipeline + 35 us, with RFC 6979 and
+with nonces made ahead, sleeping and spinning.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from strongroom_host.trading.markets import TradedMarket
 from strongroom_host.venue import SignedRequest
 from strongroom_wire.pages import Entry
 
-from tests.bench.channel import BLOCK, SLACK_US, TOKEN, Exchange, row, signer, swap
+from tests.bench.channel import BLOCK, SLACK_US, TOKEN, Exchange, row, signer, swapper
 
 __all__ = ["rows"]
 
@@ -166,7 +167,7 @@ def _journal() -> list[dict[str, object]]:
 
 
 _BARE = """
-import socket, sys, os
+import secrets, socket, sys
 from strongroom_wire.frames import Intent
 from strongroom_enclave.signer.amounts import Side, Tick, limit_amounts
 from strongroom_enclave.signer.auth import ApiCredential
@@ -187,14 +188,13 @@ builder = RequestBuilder("clob.polymarket.com", account, credential)
 exchange, zero, ticks = Exchange.POLYGON_V2, bytes(32), tuple(Tick)
 while pool and pool.refill():
     pass
-salts = iter(range(1, 1 << 53))
 
 def answer(data):
     intent = Intent.parse(data)
     wanted = intent.orders[0]
     side = Side(wanted.side)
     amounts = limit_amounts(side, wanted.price, wanted.size, ticks[wanted.tick])
-    head = (next(salts), account.maker, account.signer, wanted.token, *amounts)
+    head = (secrets.randbits(53), account.maker, account.signer, wanted.token, *amounts)
     order = Order(*head, side, account.signature_type, wanted.timestamp, zero, zero)
     signed = key.sign_order(order, exchange, account)
     return builder.post([(signed, wanted)], intent.timestamp)
@@ -237,7 +237,7 @@ def bare_signer(busy: bool, pool: int) -> Iterator[Bare]:
     process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), env=environment)
     theirs.close()
     try:
-        yield Bare(process.pid, lambda intent: swap(ours, intent, busy))
+        yield Bare(process.pid, swapper(ours, busy))
     finally:
         ours.close()
         process.wait()
