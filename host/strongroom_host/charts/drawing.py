@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from strongroom_host.charts.curve import Curve, Line, Point, thinned
-from strongroom_host.charts.scales import moment, percent, steps, time_ticks
+from strongroom_host.charts.scales import moment, percent, steps, time_ticks, told_apart
 from strongroom_host.log.report.markup import Html, joined, tag
 
 __all__ = ["drawing", "svg_file"]
@@ -146,7 +146,7 @@ def _rules(panel: _Panel, values: list[float]) -> Iterator[Html]:
     base = 1.0 if panel.high > 0 else 0.0
     nearest = min((after - before for before, after in pairwise(values)), default=0.0001)
     places = 0 if nearest >= 0.0099 else 1 if nearest >= 0.00099 else 2
-    for value in values:
+    for value in told_apart(values, base, places):
         y = panel.y(value)
         heavy = abs(value - base) < 1e-9
         yield tag(

@@ -13,7 +13,7 @@ from typing import Final
 
 from strongroom_host.charts.curve import Curve, Point
 from strongroom_host.charts.letters import ADVANCE, HEIGHT, dots
-from strongroom_host.charts.scales import percent, steps, time_ticks
+from strongroom_host.charts.scales import percent, steps, time_ticks, told_apart
 
 __all__ = ["png"]
 
@@ -85,7 +85,7 @@ class _Panel:
         """Draws lines across with their values beside them."""
         nearest = min((after - before for before, after in pairwise(ticks)), default=0.0001)
         places = 0 if nearest >= 0.0099 else 1 if nearest >= 0.00099 else 2
-        for value in ticks:
+        for value in told_apart(ticks, base, places):
             y = self.y(value)
             colour = _DIM if abs(value - base) < 1e-9 else _RULE
             self.sheet.fill(_LEFT, y, _WIDTH - _LEFT - _RIGHT, 1, colour)

@@ -1,11 +1,11 @@
 """Where ticks stand, and what is written beside them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["day", "moment", "percent", "steps", "time_ticks"]
+__all__ = ["day", "moment", "percent", "steps", "time_ticks", "told_apart"]
 
 _DAY_MS: Final = 86_400_000
 _STEPS_DAYS: Final = (1, 2, 7, 14)
@@ -30,6 +30,14 @@ def percent(value: float, *, places: int | None = None) -> str:
         places = 0 if abs(value) >= 1 else 1 if abs(value) >= 0.02 else 2
     shown = f"{value * 100:+.{places}f} %"
     return shown[1:] if not any(c in "123456789" for c in shown) else shown
+
+
+def told_apart(values: Sequence[float], base: float, places: int) -> list[float]:
+    """Returns those of them that read differently as percentages from `base`; nearest to it first
+    counts, so that a line which never fell has one rule and not three called 0."""
+    nearest = {percent(each - base, places=places): each
+               for each in sorted(values, key=lambda each: -abs(each - base))}  # fmt: skip
+    return sorted(nearest.values())
 
 
 def day(time_ms: int) -> str:

@@ -33,10 +33,11 @@ def people_section(sheet: Sheet) -> Html:
         return section("people", title, tag("p", text, class_="lack"))
     owners, document = manifest.owners, manifest.manifest
     carriers = [client.name for client in document.clients if "owner" in client.calls]
+    alone = len(owners.keys) == 1
+    who = "The owner" if alone else f"Any single one of these {len(owners.keys)} owners"
     text = (
-        f"Any single one of these {quantity(len(owners.keys), 'owner')} can stop one key or all of"
-        " them for the rest of the boot. To start again takes a new boot, and a permit signed by"
-        f" {owners.quorum} of them."
+        f"{who} can stop one key or all of them for the rest of the boot. To start again takes a"
+        f" new boot, and a permit signed by {'the owner' if alone else f'{owners.quorum} of them'}."
     )
     through = f"An order to stop reaches the enclave through: {', '.join(carriers) or 'no client'}."
     word = "No file of names was given, so owners appear by their keys."
