@@ -92,6 +92,7 @@ class StatsFile:
             BadInput: it cannot be made.
         """
         self.path = stats_path(name)
+        _sweep()
         try:
             self.path.unlink(missing_ok=True)
             descriptor = os.open(
@@ -154,6 +155,29 @@ def running() -> list[str]:
         found = [path for path in folder.glob(f"{prefix}*") if _alive(path)]
         return sorted(path.name.removeprefix(prefix) for path in found)
     return []
+
+
+def _sweep() -> None:
+    """Removes what killed processes of this user left behind; nobody else would."""
+    with contextlib.suppress(OSError):
+        empty = stats_path("")
+        for path in empty.parent.glob(f"{empty.name}*"):
+            if _left(path):
+                path.unlink(missing_ok=True)
+
+
+def _left(path: Path) -> bool:
+    """Whether a process made the file and is gone for sure: one that is being made has no head."""
+    try:
+        with path.open("rb") as stream:
+            magic, _, pid, _, _ = _HEAD.unpack(stream.read(_HEAD.size))
+        if magic == _MAGIC and pid > 0:
+            os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, struct.error):
+        pass
+    return False
 
 
 def _alive(path: Path) -> bool:
