@@ -31,7 +31,7 @@ BUDGET_WHOLE: Final = 4_500
 BUDGET_ENCLAVE: Final = 2_150
 """Lines of `strongroom_enclave` without the record: boot, front, signer, log, sealing
 (enclave/decisions/0003)."""
-BUDGET_RECORD: Final = 1_540
+BUDGET_RECORD: Final = 1_535
 """Lines of `strongroom_enclave/record`: connectors, ledger, returns, what is kept of them
 (enclave/decisions/0003)."""
 

@@ -20,6 +20,7 @@ from strongroom_enclave.record.connectors.rules import (
     Reason,
     Stream,
     VenueFault,
+    time_ms,
 )
 from strongroom_enclave.record.events import Trade
 from strongroom_enclave.record.marks import Candles
@@ -181,6 +182,34 @@ def test_a_statement_is_ordered_once(line: Line, site: Site) -> None:
         line.everything(site.since("ibkr"), site.until(line))
         line.connector.balances()
     assert len(urls) == len({*urls}) <= 4
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "spans"),
+    [
+        (
+            "2024-03-05",
+            "2026-02-03",
+            ["20240101-20241231", "20250101-20251231", "20260101-20260204"],
+        ),
+        ("2024-03-05", "2025-06-07", ["20240101-20241231", "20250101-20251231"]),
+        ("2026-01-05", "2027-01-09", ["20260101-20260204"]),  # no statement has days to come
+        ("2026-01-01", "2026-01-09", ["20250101-20251231", "20260101-20260204"]),  # in New York
+    ],
+)
+def test_years_are_asked_for_whole_and_none_that_is_not_needed(
+    since: str, until: str, spans: list[str]
+) -> None:
+    told, asked = {"FlexStatement": [{"toDate": "2026-02-04"}]}, list[str]()
+
+    def statement(span: str = "") -> dict[str, list[dict[str, str]]]:
+        asked.append(span.replace("&fd=", "").replace("&td=", "-"))
+        return {} if span else told
+
+    ours = client()
+    ours.statement = statement  # type: ignore[method-assign]
+    ours.between({"since": time_ms(since), "until": time_ms(until)})
+    assert [span for span in asked if span] == spans
 
 
 # --------------------------------------------------------------------------------- what is refused

@@ -123,7 +123,7 @@ def test_a_short_page_is_the_last_only_where_it_names_no_next_one(site: Site, em
     def answer(given: dict[str, Any]) -> object:
         at = int(given.get("cursor") or 0)
         rows = [{**row, "execId": f"e{at}", "execTime": str(start + at)}] if at < 3 else []
-        return {"result": {"list": rows, "nextPageCursor": str(at + 1) if at < 2 + empty else ""}}
+        return {"result": {"list": rows, "nextPageCursor": str(at + 1) if at < 2 or empty else ""}}
 
     asked = told(line, answer)
     pages = read(site, line, Stream("executions", "spot"), Cursor(start))
@@ -151,6 +151,30 @@ def test_newest_first_is_read_back_to_where_it_is_known_and_no_further(site: Sit
     pages = read(site, line, Stream("crypto-fees"), Cursor(known + 1, known, "f430"))
     assert pages[-1].gap is None
     assert len(asked) == 2
+
+
+def test_rows_of_one_time_are_read_to_their_last_however_many_pages_they_fill(site: Site) -> None:
+    """What a broker books by days has the same time as all else of that day."""
+    line, start = site.line("alpaca"), site.now_ms - 20 * DAY_MS
+    row = {"activity_type": "CFEE", "symbol": "BTC", "qty": "-1", "transaction_time": str(start)}
+    there = [{**row, "id": f"f{number}"} for number in range(250, 0, -1)]
+
+    def answer(given: dict[str, Any]) -> object:
+        token = given.get("page_token")
+        first = next((at + 1 for at, each in enumerate(there) if each["id"] == token), 0)
+        return there[first : first + 100]
+
+    told(line, answer)
+    pages = read(site, line, Stream("crypto-fees"), Cursor(start + 7 * DAY_MS))
+    assert pages[-1].gap is None
+    assert len(ids(pages)) == 250
+
+
+def test_a_span_of_one_ms_is_asked_for(site: Site) -> None:
+    line, until = site.line("binance"), site.now_ms - HOUR_MS
+    told(line, lambda _: [deposit(until)])
+    [page] = line.connector.pages(Stream("deposits"), Cursor(until), until)
+    assert (ids([page]), page.cursor.next_ms) == ([f"d{until}"], until + 1)
 
 
 # --------------------------------------------------------------------------------------- one row
@@ -216,6 +240,7 @@ def test_a_name_leads_nowhere_in_a_list_nor_a_number_beyond_it() -> None:
 
 def test_a_time_with_a_zone_is_of_that_zone() -> None:
     assert time_ms("2026-01-02T02:00:00.5+02:00") == time_ms("2026-01-02T00:00:00.500")
+    assert time_ms("99999999999.5") == 99_999_999_999_500
     assert time_ms("2026-01-02T00:00:00Z") == time_ms("2026-01-02") == 1_767_312_000_000
 
 

@@ -15,7 +15,6 @@ from strongroom_wire.errors import Code
 
 from strongroom_enclave.record.errors import RecordError
 from strongroom_enclave.record.events import Event
-from strongroom_enclave.record.exact import ZERO
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _SECONDS: Final = 11  # digits of a time in seconds, at most: as many in ms were before any venue
@@ -196,13 +195,13 @@ def text(row: object, path: str) -> str:
 
 
 def amount(row: object, path: str) -> Decimal:
-    """Returns a field as the number it was sent as; 0 without a path.
+    """Returns a field as the number it was sent as.
 
     Raises:
         VenueFault: MALFORMED, it is no number.
     """
     try:
-        value = Decimal(text(row, path.removeprefix("-"))) if path else ZERO
+        value = Decimal(text(row, path.removeprefix("-")))
     except DecimalException:
         raise VenueFault(Reason.MALFORMED, "a number", "another text") from None
     return value.copy_negate() if path.startswith("-") else value

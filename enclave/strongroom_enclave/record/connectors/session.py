@@ -165,9 +165,8 @@ class Session:
         if self.venue.shares and not quote and len(name) <= _TICKER:
             base, quote = self.asset(name), self.venue.shares
         elif not quote:
-            spot = [market for market in self.markets.values() if market.kind is Kind.SPOT]
-            ends = [each.quote for each in spot if name[1:].endswith(each.quote)]
-            quote = max(ends, key=len, default="")
+            quotes = {each.quote for each in self.markets.values()}
+            quote = max(filter(name[1:].endswith, quotes), key=len, default="")
             base = self.asset(name.removesuffix(quote).rstrip("-_"))
         if contracts or not quote or not self.venue.guessable:
             raise VenueFault(Reason.UNKNOWN_MARKET)
