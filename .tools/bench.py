@@ -118,12 +118,17 @@ def table(title: str, rows: Sequence[Row]) -> Table:
     return result
 
 
+class TooLong(BaseException):
+    """A benchmark's time is over. Not an `Exception`, and above all no `TimeoutError`: what is
+    measured has timeouts of its own, and would take this one for one of them."""
+
+
 @contextmanager
 def at_most(seconds: int) -> Iterator[None]:
-    """End what is inside by a TimeoutError if it takes longer, wherever it waits."""
+    """End what is inside by `TooLong` if it takes longer, wherever it waits."""
 
     def over(_number: int, _frame: object) -> None:
-        raise TimeoutError(f"not done after {seconds} s")
+        raise TooLong(f"not done after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, over)
     signal.alarm(seconds)
@@ -171,7 +176,7 @@ def main(arguments: list[str]) -> int:
         except NotMeasured as reason:
             console.print(f"[yellow]{name} was not measured:[/yellow] {reason}")
             measured[name] = ()
-        except Exception as error:  # noqa: BLE001  one broken benchmark must not hide the others
+        except (Exception, TooLong) as error:  # noqa: BLE001  one broken benchmark must not hide the others
             failed.append(name)
             console.print(f"[red]{name} failed:[/red] {type(error).__name__}: {error}")
         took[name] = round(time.monotonic() - started)
