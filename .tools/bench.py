@@ -21,9 +21,9 @@ import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,25 +118,53 @@ def table(title: str, rows: Sequence[Row]) -> Table:
     return result
 
 
-class TooLong(BaseException):
-    """A benchmark's time is over. Not an `Exception`, and above all no `TimeoutError`: what is
-    measured has timeouts of its own, and would take this one for one of them."""
+class Failed(Exception):
+    """A module could not measure; the text says why."""
 
 
-@contextmanager
-def at_most(seconds: int) -> Iterator[None]:
-    """End what is inside by `TooLong` if it takes longer, wherever it waits."""
+def measured_apart(name: str, seconds: int) -> tuple[str, Sequence[Row], str]:
+    """Measure one module in a process of its own; return its title, its rows, and why there are
+    none where it says so.
 
-    def over(_number: int, _frame: object) -> None:
-        raise TooLong(f"not done after {seconds} s")
+    A process, since whatever hangs in there can be ended with all that it has started.
 
-    before = signal.signal(signal.SIGALRM, over)
-    signal.alarm(seconds)
+    Raises:
+        Failed: it failed, or took longer than so many seconds.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "rows.json"
+        command = [sys.executable, str(Path(__file__).resolve()), "--rows", name, str(answer)]
+        with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
+            try:
+                process.wait(seconds)
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise Failed(f"not done after {seconds} s") from None
+                raise
+        if not answer.exists():
+            raise Failed(f"its process ended with status {process.returncode}")
+        said = json.loads(answer.read_text())
+    if said["error"]:
+        raise Failed(said["error"])
+    return said["title"], said["rows"], said["reason"]
+
+
+def measure(name: str, answer: Path) -> None:
+    """What that process does: the rows, or why there are none, into a file."""
+    sys.path.insert(0, str(ROOT))
+    from tests.bench import NotMeasured
+
+    said: dict[str, object] = {"title": name, "rows": (), "reason": "", "error": ""}
     try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        module = importlib.import_module(f"tests.bench.{name}")
+        said["title"] = (module.__doc__ or name).strip().splitlines()[0]
+        said["rows"] = checked(module.rows(), name)
+    except NotMeasured as reason:
+        said["reason"] = str(reason)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is said in the one report
+        said["error"] = f"{type(error).__name__}: {error}"
+    answer.write_text(json.dumps(said))
 
 
 def record(about: Mapping[str, object], measured: object, seconds: object) -> None:
@@ -149,9 +177,6 @@ def record(about: Mapping[str, object], measured: object, seconds: object) -> No
 def main(arguments: list[str]) -> int:
     """Measure, print and record; return 1 if a module failed or there is none."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    sys.path.insert(0, str(ROOT))
-    from tests.bench import NotMeasured
-
     folder = ROOT / "tests" / "bench"
     names = sorted(p.stem for p in folder.glob("[!_]*.py") if not p.stem.startswith("test_"))
     chosen = [name for name in names if not arguments or any(word in name for word in arguments)]
@@ -168,17 +193,15 @@ def main(arguments: list[str]) -> int:
         console.print(f"\n[dim]{place} of {len(chosen)}: {name} ...[/dim]")
         started = time.monotonic()
         try:
-            with at_most(limit):
-                module = importlib.import_module(f"tests.bench.{name}")
-                measured[name] = checked(module.rows(), name)
-            title = (module.__doc__ or name).strip().splitlines()[0]
-            console.print(table(title, measured[name]))
-        except NotMeasured as reason:
-            console.print(f"[yellow]{name} was not measured:[/yellow] {reason}")
-            measured[name] = ()
-        except (Exception, TooLong) as error:  # noqa: BLE001  one broken benchmark must not hide the others
+            title, measured[name], reason = measured_apart(name, limit)
+        except Failed as error:
             failed.append(name)
-            console.print(f"[red]{name} failed:[/red] {type(error).__name__}: {error}")
+            console.print(f"[red]{name} failed:[/red] {error}")
+        else:
+            if reason:
+                console.print(f"[yellow]{name} was not measured:[/yellow] {reason}")
+            else:
+                console.print(table(title, measured[name]))
         took[name] = round(time.monotonic() - started)
         console.print(f"[dim]{took[name]} s[/dim]")
         record(about, measured, took)
@@ -192,4 +215,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if sys.argv[1:2] == ["--rows"]:
+        measure(sys.argv[2], Path(sys.argv[3]))
+    else:
+        sys.exit(main(sys.argv[1:]))

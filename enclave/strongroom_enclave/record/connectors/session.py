@@ -165,7 +165,8 @@ class Session:
         if self.venue.shares and not quote and len(name) <= _TICKER:
             base, quote = self.asset(name), self.venue.shares
         elif not quote:
-            quotes = {each.quote for each in self.markets.values()}
+            # Contracts are quoted in what no pair is: a BTCBUSD is no pair of BTCB and their USD.
+            quotes = {each.quote for each in self.markets.values() if each.kind is Kind.SPOT}
             quote = max(filter(name[1:].endswith, quotes), key=len, default="")
             base = self.asset(name.removesuffix(quote).rstrip("-_"))
         if contracts or not quote or not self.venue.guessable:
