@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 from strongroom_enclave.record.connectors.rules import Cursor, Page, Reason, Stream, VenueFault
-from strongroom_enclave.record.events import Kind, Market
+from strongroom_enclave.record.events import Kind
 from strongroom_host.venues.market import HOUR_MS, MINUTE_MS
 
 from tests.enclave.record_connectors.conftest import (
@@ -158,8 +158,12 @@ def test_no_pair_is_told_from_a_name_that_ends_in_what_only_contracts_are_quoted
 ) -> None:
     """BTCBUSD was a pair of BTC. Nothing is quoted in BUSD any more, and only contracts in USD."""
     session = site.line("bybit").session
-    inverse = Market("BTC/USD:BTC", "BTC", "USD", "BTC", Kind.INVERSE, Decimal(1))
-    session.markets[inverse.symbol] = inverse
+    session.markets = {
+        symbol: market
+        for symbol, market in session.markets.items()
+        if (market.kind, market.quote) != (Kind.SPOT, "USD")
+    }
+    assert Kind.INVERSE in {each.kind for each in session.markets.values() if each.quote == "USD"}
     with pytest.raises(VenueFault) as caught:
         session.market("BTCBUSD", False)
     assert caught.value.reason is Reason.UNKNOWN_MARKET
