@@ -34,12 +34,13 @@ from strongroom_host.demo_trade.parties import (
     trader_arguments,
 )
 from strongroom_host.demo_trade.permission import BAND, Allowance, for_a_minute, permit_trading
+from strongroom_host.latency.stats import stats_path
 from strongroom_host.runners.console import quoted, tail
 from strongroom_host.strategy.decisions import AnswerRecord, EventRecord, read_decisions
 
 __all__ = ["Told", "perform"]
 
-_PATIENCE_S: Final = 30.0
+_PATIENCE_S: Final = 60.0
 _LOOK_S: Final = 0.5
 _MORE_S: Final = 60.0
 """How much longer a machine that is busy with other things may take."""
@@ -106,7 +107,7 @@ def perform(console: Console | None, seconds: float, keep: Path | None, *, plain
         )
         arguments = trader_arguments(folders, ring, token, relayed, psk)
         shown = console is not None
-        lines = _trade(folders, arguments, seconds, shown=shown, plain=plain)
+        lines = _trade(folders, ring, arguments, seconds, shown=shown, plain=plain)
         facts = _settled(folders, venue)
         for child in (keeping, feeding, relaying, operating, waiting):
             child.process.terminate()  # all at once; each is waited for
@@ -115,9 +116,9 @@ def perform(console: Console | None, seconds: float, keep: Path | None, *, plain
 
 
 def _trade(
-    folders: Folders, arguments: list[str], seconds: float, *, shown: bool, plain: bool
+    folders: Folders, name: str, arguments: list[str], seconds: float, *, shown: bool, plain: bool
 ) -> tuple[str, ...]:
-    """Runs the trading process until its time is over; returns its last words."""
+    """Runs the trading process of that name until its time is over; returns its last words."""
     log, words = folders.bot / "trade.log", folders.bot / "trade.out"
     command = [sys.executable, "-P", "-m", "strongroom_host.cli.main", *arguments]
     live = shown and not plain and sys.stdout.isatty()
@@ -142,6 +143,7 @@ def _trade(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+                stats_path(name).unlink(missing_ok=True)
             if process.stdin is not None:
                 process.stdin.close()
     if process.returncode:

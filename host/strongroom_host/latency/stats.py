@@ -169,7 +169,7 @@ def _sweep() -> None:
 def _left(path: Path) -> bool:
     """Whether a process made the file and is gone for sure: one that is being made has no head."""
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb", opener=_look) as stream:
             magic, _, pid, _, _ = _HEAD.unpack(stream.read(_HEAD.size))
         if magic == _MAGIC and pid > 0:
             os.kill(pid, 0)
@@ -183,12 +183,17 @@ def _left(path: Path) -> bool:
 def _alive(path: Path) -> bool:
     """Whether the process that made the file still runs; one that was killed left it behind."""
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb", opener=_look) as stream:
             _, _, pid, _, _ = _HEAD.unpack(stream.read(_HEAD.size))
         os.kill(pid, 0)
     except (OSError, struct.error):
         return False
     return True
+
+
+def _look(path: str, flags: int) -> int:
+    """Opens what anybody may have put there, such as a pipe that nobody writes to: never waits."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def stats_path(name: str) -> Path:

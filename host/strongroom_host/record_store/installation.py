@@ -58,8 +58,11 @@ class Programs:
             for part in (package, package.with_name(package.name + ".libs")):
                 if part.is_dir():
                     shutil.copytree(part, partial / part.name, symlinks=True, ignore=skip)
-            for place, _, _ in os.walk(partial):
+            for place, _, files in os.walk(partial):
                 Path(place).chmod(0o755)
+                for file in map(Path(place).joinpath, files):
+                    if not file.is_symlink():  # what was installed under a umask of 077, too
+                        file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
             partial.replace(copy)
         return Programs(copied)
 

@@ -140,7 +140,7 @@ class Keeper:
             return
         for pending in [late for late in self._waiting.values() if now_ns > late.deadline_ns]:
             del self._waiting[pending.message_id]
-            pending.fail(self._unreachable("no session stood before its deadline"))
+            pending.fail(self._late())
         if self.opening is not None and now_ns >= self.opening.until_ns:
             self.opening = None
         if self.opening is not None:
@@ -186,10 +186,16 @@ class Keeper:
         self.sessions += 1
         waiting, self._waiting = self._waiting, {}
         for pending in waiting.values():
+            if now_ns > pending.deadline_ns:  # nobody turned it meanwhile
+                pending.fail(self._late())
+                continue
             try:
                 self.take(pending, now_ns)
             except RelayUnreachable as error:
                 pending.fail(error)
+
+    def _late(self) -> RelayUnreachable:
+        return self._unreachable("no session stood before its deadline")
 
     def _reset(self, datagram: bytes) -> None:
         try:

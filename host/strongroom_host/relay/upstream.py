@@ -131,8 +131,10 @@ class Pool:
             # The one that proved itself last: the least likely to be closing just now.
             connection = self._idle.pop()
             fresh = now_ns - connection.proven_ns <= self._limits.reuse_ns
-            # What the poller found a moment ago has been seen to: it need not be asked again.
-            looked = 0 <= now_ns - self._poller.looked_ns < _JUST_NOW_NS
+            # What the poller found a moment ago has been seen to: it need not be asked again. But
+            # not of one that was busy then: its last answer may have come with an end behind it.
+            looked_ns = self._poller.looked_ns
+            looked = connection.proven_ns < looked_ns <= now_ns < looked_ns + _JUST_NOW_NS
             if fresh and (looked or connection.quiet() or self._silent(connection)):
                 self._start(connection, job, now_ns)
                 return

@@ -329,7 +329,8 @@ class Sequences:
                 actual=error,
                 remedy="see to the disk and start again",
             ) from error
-        self._mark(name, bound)
+        if name:  # a free counter that was mended counts for nobody
+            self._mark(name, bound)
         return State(slot, 1 - state.older)
 
     def _prove_untouched(self, state: State) -> None:

@@ -43,7 +43,7 @@ def trade_until_stopped(
     mistakes: list[Exception] = []
     try:
         left = end_session(loop, patience_s, mistakes=mistakes)
-    except HostError as error:
+    except Exception as error:  # noqa: BLE001  a full disk, say: what is open is named all the same
         failure = failure or error
         left = tuple(loop.path.book.open.values())
     else:
