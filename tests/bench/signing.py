@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import count
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from strongroom_enclave.signer.nonces import NoncePool
+if TYPE_CHECKING:  # it needs coincurve
+    from strongroom_enclave.signer.nonces import NoncePool
 
 __all__ = ["PEERS", "ours", "peers", "rows", "summary"]
 
@@ -45,7 +46,7 @@ class Pooled:
     """A job whose key signs with nonces made ahead, and what makes them."""
 
     job: Job
-    pool: NoncePool
+    pool: "NoncePool"
 
     def __call__(self) -> object:
         return self.job()
@@ -63,6 +64,7 @@ def ours() -> dict[str, Job]:
     from strongroom_enclave.signer.clob import RequestBuilder
     from strongroom_enclave.signer.contracts import Exchange
     from strongroom_enclave.signer.keys import SigningKey
+    from strongroom_enclave.signer.nonces import NoncePool
     from strongroom_enclave.signer.orders import Account, Order, SignatureType
     from strongroom_wire.frames import OrderIntent
 
