@@ -162,7 +162,9 @@ def _ring(name: str, slots: int) -> Finding:
 
 
 def _metrics(address: str) -> Finding:
-    with socket.create_server(parse_address(address)):
+    where = parse_address(address)
+    family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+    with socket.create_server(where, family=family):
         return Finding("metrics", "ok", f"{address} can be listened on")
 
 

@@ -109,7 +109,6 @@ def trader_arguments(
     arguments += ["--client", str(folders.bot), "--enclave", f"unix:{folders.run}"]
     arguments += [
         "--with-stdin",
-        "--journal-only",
         "--decisions",
         str(folders.bot / "decisions.jsonl"),
     ]

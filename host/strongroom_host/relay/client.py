@@ -7,6 +7,7 @@ and `Pending` are the same without waiting, also for a session: one that is lost
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
 
+from strongroom_host.errors import HostError
 from strongroom_host.relay.admission import Gate
 from strongroom_host.relay.conversation import Conversation
 from strongroom_host.relay.errors import ClientMisused, RelayRefused, RelayUnreachable
@@ -136,8 +138,10 @@ class RelayClient:
         talks = self._keeper.talks()
         self._keeper.close("the client was closed")
         if self._forks == _Forks.count:
-            for talk in talks:
-                talk.say(Close().pack())
+            # Without a number it leaves without a word: what ended its user is to be heard of.
+            with contextlib.suppress(HostError):
+                for talk in talks:
+                    talk.say(Close().pack())
         self._line.close()
 
     def fileno(self) -> int:

@@ -247,3 +247,11 @@ def test_a_board_adds_ticks_up() -> None:
     )
     assert (board.ticks, board.breaks) == (6, 1)
     assert decimal(1) == "0.00000001"
+
+
+def test_the_doctor_listens_where_the_feed_would() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    assert _metrics("[::1]:0").state == "ok"

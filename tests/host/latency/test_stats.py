@@ -1,5 +1,6 @@
 """What a killed session leaves in shared memory is gone when the next one begins."""
 
+import os
 import secrets
 import subprocess
 import sys
@@ -30,3 +31,18 @@ def test_files_of_killed_sessions_go_and_those_of_others_stay() -> None:
         finally:
             stats_path(empty).unlink()
     assert list(stats_path(name).parent.glob(f"*{name}*")) == []
+
+
+def test_a_pipe_that_somebody_put_there_holds_nobody_up() -> None:
+    name = f"test-{secrets.token_hex(6)}"
+    pipe = stats_path(f"{name}-pipe")
+    os.mkfifo(pipe)
+    try:
+        begins = "import sys; from strongroom_host.latency.stats import *\n"
+        begins += "with StatsFile(sys.argv[1]): print(*running())"
+        command = [sys.executable, "-c", begins, f"{name}-mine"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        assert f"{name}-mine" in done.stdout.split()
+        assert f"{name}-pipe" not in done.stdout.split()
+    finally:
+        pipe.unlink()

@@ -168,6 +168,22 @@ def test_a_copy_of_programs_is_made_once_and_again_for_another_version(tmp_path:
     assert not copy.program("marked").exists()
 
 
+def test_what_was_installed_for_one_user_alone_is_copied_for_the_other(tmp_path: Path) -> None:
+    hidden = Programs(tmp_path / "hidden" / "package" / "pginstall")
+    hidden.program("postgres").parent.mkdir(parents=True)
+    library = hidden.folder / "lib.so"
+    for file, mode in ((hidden.program("postgres"), 0o700), (library, 0o600)):
+        file.write_text("one")
+        file.chmod(mode)
+    library.with_name("linked.so").symlink_to("lib.so")
+    (tmp_path / "hidden").chmod(0o700)
+    copy = hidden.reachable_by(User(65_534, 65_534, "nobody"), tmp_path / "copy")
+    assert copy.program("postgres").stat().st_mode & 0o777 == 0o755
+    assert (copy.folder / "lib.so").stat().st_mode & 0o777 == 0o644
+    assert (copy.folder / "linked.so").is_symlink()
+    assert library.stat().st_mode & 0o777 == 0o600
+
+
 def _installed(place: Path, programs: Programs) -> Path:
     """Returns the programs as they lie in an environment at `place`, with what they need."""
     package = programs.folder.parent

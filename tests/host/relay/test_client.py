@@ -247,8 +247,8 @@ def test_without_numbers_nothing_is_sent(wire: Network, venue: Upstream, left: i
     assert venue.received == []
     with pytest.raises(NotSent):
         client.exchange(order())
-    client._keeper.current = None  # closing would say goodbye, for which there is no number either
-    client.close()
+    client.close()  # which would say goodbye, for which there is no number either
+    assert client.fileno() == -1
 
 
 def test_a_deadline_that_is_over_is_not_sent(client: RelayClient, venue: Upstream) -> None:

@@ -188,6 +188,22 @@ def test_what_waited_beyond_its_deadline_was_not_sent(wire: Wire) -> None:
     assert wire.world.forwarded() == [order(2)]
 
 
+def test_a_session_that_comes_after_a_deadline_nobody_looked_at_sends_nothing(wire: Wire) -> None:
+    keeper = keeper_of(wire)
+    pending = pending_of(wire, 1, SECOND)
+    keeper.take(pending, wire.clock())
+    [challenge] = wire.arrived
+    keeper.datagram(challenge, wire.clock())
+    accepted = wire.arrived[-1]
+    wire.world.pass_time(1.5)
+    sent = len(wire.sent)
+    keeper.datagram(accepted, wire.clock())
+    assert keeper.current is not None
+    assert len(wire.sent) == sent
+    with pytest.raises(NotSent, match="deadline"):
+        pending.result()
+
+
 def test_a_lost_session_is_opened_anew_before_anybody_asks(wire: Wire) -> None:
     keeper = keeper_of(wire)
     keeper.greet(wire.clock())

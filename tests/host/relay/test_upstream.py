@@ -188,6 +188,37 @@ def test_an_idle_connection_that_ended_is_never_written_to(pooled: Pooled, venue
     assert pooled.counters.events[Event.CONNECTIONS_LOST] == 2
 
 
+def test_an_end_behind_an_answer_is_seen_before_the_next_request(
+    pooled: Pooled, venue: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both come in one look of the poller, which took the connection for a busy one."""
+    monkeypatch.setattr("strongroom_host.relay.upstream._JUST_NOW_NS", 60_000 * MS)
+    venue.behave = lambda tls, _: _send_and_close(tls, OK)
+    first = pooled.submit()
+    until = time.monotonic() + 30
+    while len(venue.standing) != 1:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(0.05)
+    venue.behave = lambda _tls, _request: False
+    second: list[list[Answered | Failed]] = []
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+
+        def ask(_events: int) -> None:
+            near.recv(1)
+            second.append(pooled.submit(order(9)))
+
+        pooled.poller.watch(near.fileno(), ask, last=True)
+        far.send(b"x")
+        pooled.turn_until(lambda: second and second[0])
+        pooled.poller.forget(near.fileno())
+    assert isinstance(first[0], Answered)
+    assert isinstance(second[0][0], Answered)
+    assert venue.received == [order(), order(9)]
+
+
 def test_bytes_that_nobody_asked_for_end_a_connection(pooled: Pooled, venue: Upstream) -> None:
     for tls in list(venue.standing):
         tls.sendall(OK)

@@ -195,3 +195,18 @@ def test_a_second_page_that_rots_after_the_first_was_mended_repeats_nothing(
             assert number > highest
             highest = number
         spoil(path, newest)
+
+
+@pytest.mark.parametrize("later", [(2,), (2, 3)])
+def test_free_counters_that_rot_one_after_the_other_are_mended(
+    tmp_path: Path, later: tuple[int, ...]
+) -> None:
+    """Nobody's numbers have no mark that the next one's would meet."""
+    path = tmp_path / "counters"
+    Sequences.open(path).close()
+    for index in (1, *later):
+        descriptor = os.open(path, os.O_RDWR)
+        os.pwrite(descriptor, bytes(PAGE), PAGE * (1 + 2 * index))
+        os.close(descriptor)
+        Sequences.open(path).close()
+    assert list(path.with_name("counters.seen").iterdir()) == []

@@ -124,3 +124,23 @@ def test_an_enclave_that_is_gone_is_said_where_nothing_is_open(world: World) -> 
     world.decide(Cancel(bytes(32), Reason.REQUOTE, bytes(32)), buy())
     with pytest.raises(ChannelBroken):
         trade_until_stopped(world.loop, Settled(), 10.0)
+
+
+def test_a_disk_that_is_full_does_not_hide_what_is_open(
+    world: World, resting: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(_request: bytes, _deadline_ns: int) -> object:
+        raise NotSent("no way to the venue")
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(world.outlet, "begin", unreachable)
+    monkeypatch.setattr(world.loop.decisions, "flush", full)
+    stop_at_once(world)
+    settled = Settled()
+    with pytest.raises(SessionUnclear) as ended:
+        trade_until_stopped(world.loop, settled, 0.2)
+    assert ended.value.actual == f"0x{resting.hex()}"
+    assert isinstance(ended.value.__cause__, OSError)
+    assert settled.times == 0
