@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from strongroom_host.cli.app import app
+from strongroom_host.cli.feed_doctor import _metrics
 from strongroom_host.cli.feed_watch import Board, decimal
 from strongroom_host.feed_venues.bitcoin import BitcoinPublisher
 from strongroom_host.pins import parse_pin
