@@ -292,8 +292,8 @@ class Sequences:
         # A crash right after the first bound was stored leaves no mark, and no number was used.
         if slot.bound < marked or (not marked and slot.bound > 1):
             raise SequencesSetBack(
-                f"{self._path} was put back, or its marks are gone: numbers it takes for free may"
-                " be taken",
+                f"{self._path} was put back, or its marks are gone, or it was made before there"
+                " were marks: numbers it takes for free may be taken",
                 expected=f"{slot.name!r} at {marked} or above, as in {self._marks.folder}"
                 if marked
                 else f"a mark for {slot.name!r} in {self._marks.folder}",

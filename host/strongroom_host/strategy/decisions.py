@@ -15,6 +15,7 @@ model's hash and the digest of each order are in the enclave's signed log as wel
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -271,6 +272,7 @@ class DecisionWriter:
             ) from None
         self._encoder = msgspec.json.Encoder()
         self._digest, self._records = hashlib.sha256(), 0
+        self._whole = True
         self._file = os.fdopen(handle, "wb")
         self.write(session)
         self.sync()
@@ -278,9 +280,11 @@ class DecisionWriter:
     def write(self, record: Record) -> None:
         """Appends one record; it is in the operating system's hands once `flush` returns."""
         line = self._encoder.encode(record) + b"\n"
+        self._whole = False
         self._file.write(line)
         self._digest.update(line)
         self._records += 1
+        self._whole = True
 
     def flush(self) -> None:
         """Hands over what was written: from here it survives the death of this process."""
@@ -292,10 +296,11 @@ class DecisionWriter:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Writes the last line, syncs and closes."""
+        """Writes the last line, syncs and closes. One that lost a line has no last one."""
         if not self._file.closed:
             try:
-                self.write(EndRecord(self._records, self._digest.hexdigest()))
+                if self._whole:
+                    self.write(EndRecord(self._records, self._digest.hexdigest()))
                 self.sync()
             finally:
                 self._file.close()
@@ -309,7 +314,9 @@ class DecisionWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        # What ended the session is to be heard, perhaps of open orders, and not a full disk.
+        with suppress(OSError) if error is not None else nullcontext():
+            self.close()
 
 
 def read_decisions(path: Path) -> Iterator[Record]:

@@ -3,6 +3,7 @@
 import hashlib
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -169,3 +170,32 @@ def test_what_is_damaged_is_told(tmp_path: Path, change: object, words: str) -> 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(DecisionsUnreadable, match="cannot read"):
         list(read_decisions(tmp_path / "none"))
+
+
+def full(_data: object = b"") -> int:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_record_that_lost_a_line_has_no_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "d.jsonl"
+    gap = GapRecord(1, 2, 0)
+    with DecisionWriter(path, SESSION) as writer:
+        writer.write(gap)
+        with monkeypatch.context() as disk:
+            disk.setattr(writer, "_file", SimpleNamespace(write=full))
+            with pytest.raises(OSError, match="No space"):
+                writer.write(gap)
+    assert list(read_decisions(path)) == [SESSION, gap]
+
+
+def test_a_full_disk_is_not_heard_instead_of_what_ended_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, quiet = (DecisionWriter(tmp_path / name, SESSION) for name in ("1", "2"))
+    for writer in (ended, quiet):
+        monkeypatch.setattr(writer, "sync", full)
+    ended.__exit__(KeyError, KeyError(), None)
+    with pytest.raises(OSError, match="No space"):
+        quiet.__exit__(None, None, None)
