@@ -170,6 +170,8 @@ def run_command(
                 end_with_stdin()
             _trade(session)
         view.close()
+        if session.alive.trouble:
+            warn(session.alive.trouble)
         _report(session, decisions)
 
 

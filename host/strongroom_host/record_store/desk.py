@@ -16,7 +16,7 @@ from enum import Enum
 from queue import SimpleQueue
 from typing import Final
 
-from strongroom_host.record_store.errors import LeaseLost
+from strongroom_host.record_store.errors import DatabaseRefused, LeaseLost
 from strongroom_host.record_store.queue import JobQueue, Lease, Limits, Moved
 
 __all__ = ["Desk", "Event", "Stage"]
@@ -136,7 +136,7 @@ class Desk:
             stranded, self._stranded = self._stranded, []
         while stranded:
             try:
-                with suppress(LeaseLost):
+                with suppress(LeaseLost, DatabaseRefused):  # it ends with its time then
                     queue.release(stranded[-1])
             except BaseException:
                 with self._changed:

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from time import monotonic
+from typing import Final, Protocol
 
 from strongroom_host.errors import HostError
 from strongroom_host.latency.stats import Counter, Figures
+from strongroom_host.relay.errors import RelayUnreachable
 from strongroom_host.relay.heartbeats import Heartbeats
 from strongroom_host.relay.messages import HeldState
 
 __all__ = ["Alive", "AliveLimits", "Depository"]
+
+_END_S: Final = 1.0
+_AGAIN_S: Final = 0.1
 
 
 class Depository(Protocol):
@@ -33,6 +38,9 @@ class Depository(Protocol):
 
     def held(self, slot: int) -> HeldState | None:
         """See `RelayClient.held`."""
+
+    def pump(self, timeout_s: float = 0.0) -> bool:
+        """See `RelayClient.pump`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,8 @@ class Alive:
         self._sign_cancel, self._figures, self._limits = sign_cancel, figures, limits
         self._slot = slot
         self._renew_ns = self._beat_ns = self._answered = 0
+        self._cancel, self._valid_ns = b"", 0
+        self._lies_there = False
         self._trouble = ""
 
     @property
@@ -98,22 +108,36 @@ class Alive:
         self._beat_ns = now_ns + int(limits.beat_s * 1e9)
         try:
             held = relay.held(self._slot)
-            # It is gone when the relay was started anew, or when it was sent.
-            if now_ns >= self._renew_ns or held is not HeldState.HELD:
-                relay.deposit(self._slot, self._sign_cancel(), limits.fire_after_s, limits.valid_s)
+            if now_ns >= self._renew_ns:
+                self._cancel, self._lies_there = self._sign_cancel(), False
                 self._renew_ns = now_ns + int(limits.renew_s * 1e9)
+                self._valid_ns = now_ns + int(limits.valid_s * 1e9)
+            # It is gone when the relay was started anew, or when it was sent. The one that is
+            # signed goes there again: each signature is a leaf of the log.
+            if not self._lies_there or held is not HeldState.HELD:
+                valid_s = (self._valid_ns - now_ns) / 1e9
+                self._lies_there = False
+                relay.deposit(self._slot, self._cancel, limits.fire_after_s, valid_s)
+                self._lies_there = True
             else:
                 relay.beat(self._slot, limits.fire_after_s)
             refused = held is HeldState.REFUSED
             self._trouble = "the relay refuses the cancel that it is to hold" if refused else ""
         except HostError as error:
             self._trouble = f"the relay's dead man's switch: {error}"
-            self._renew_ns = 0
 
     def end(self) -> None:
-        """Takes the cancel back: nothing of ours is open any more."""
-        if self._depository is not None:
-            try:
-                self._depository.withdraw(self._slot)
-            except HostError as error:
-                self._trouble = f"the relay's dead man's switch: {error}"
+        """Takes the cancel back, as nothing of ours is open any more; waits a moment for the relay
+        to say so, since a datagram can be lost and what is held would cancel the next session's."""
+        relay = self._depository
+        if relay is None:
+            return
+        until = monotonic() + _END_S
+        try:
+            while relay.held(self._slot) in (None, HeldState.HELD):
+                if monotonic() > until:
+                    raise RelayUnreachable("it does not say that it gave the cancel up")
+                relay.withdraw(self._slot)
+                relay.pump(_AGAIN_S)
+        except HostError as error:
+            self._trouble = f"the relay's dead man's switch: {error}"
