@@ -24,7 +24,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -87,7 +87,8 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a part ended: "passed", "skipped", "FAILED", "interrupted"; `detail` says of what."""
+    """How a part ended: "passed", "skipped", "FAILED", "changed" (what it tested, while it ran),
+    "interrupted"; `detail` says of what."""
 
     name: str
     end: str
@@ -127,7 +128,11 @@ def soak(parts: Sequence[Part], build: Path, *, resume: bool = False, cwd: Path 
                 outcomes.append(before[part.name])
                 continue
             try:
-                outcomes.append(run(part, build, cwd))
+                outcome = run(part, build, cwd)
+                if outcome.end == "passed" and (now := commit()) != here:
+                    detail = f"it began at {here} and ended at {now}: run it again"
+                    outcome = replace(outcome, end="changed", detail=detail)
+                outcomes.append(outcome)
             except Interrupted as interruption:
                 (outcome,) = interruption.args
                 outcomes.append(outcome)
@@ -138,7 +143,7 @@ def soak(parts: Sequence[Part], build: Path, *, resume: bool = False, cwd: Path 
     print()
     for line in table(parts, outcomes):
         print(line)
-    return status or int(any(outcome.end == "FAILED" for outcome in outcomes))
+    return status or int(any(outcome.end in ("FAILED", "changed") for outcome in outcomes))
 
 
 def run(part: Part, build: Path, cwd: Path = ROOT) -> Outcome:

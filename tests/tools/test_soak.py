@@ -85,6 +85,15 @@ def test_each_part_is_said_and_kept(folder: Path, capsys: pytest.CaptureFixture[
     assert "assert False" in (folder / "soak" / "failing.log").read_text()
 
 
+def test_what_was_changed_meanwhile_has_not_passed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = iter(["1111111", "2222222"])
+    monkeypatch.setattr(SOAK, "commit", lambda: next(commits))
+    assert SOAK.soak(parts(folder, "passing"), folder, cwd=folder) == 1
+    assert kept(folder) == {"passing": "changed"}
+
+
 def test_a_part_of_no_tests_has_not_passed(folder: Path) -> None:
     (folder / "test_passing.py").write_text("")
     assert SOAK.soak(parts(folder, "passing"), folder, cwd=folder) == 1
