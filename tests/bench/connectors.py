@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from strongroom_enclave.record.connectors import session
 from strongroom_enclave.record.connectors.connector import Connector
 from strongroom_enclave.record.connectors.rules import Cursor, Stream
 from strongroom_enclave.record.events import Trade
@@ -148,9 +149,12 @@ def _whole_synchronisation(clock: VenueClock, now_ms: int) -> Iterator[dict[str,
     BinanceDesk.weigh = counted  # type: ignore[method-assign, assignment]
     try:
         with _served(_many_symbols(market), ["binance"], now_ms, clock) as (server, proxy, logins):
+            session._LISTED.pop("binance", None)  # what another venue of that name had listed
             connector = _connector("binance", server, proxy, logins["binance"], slept)
             connector.check()
             streams = connector.streams()
+            if len(streams) < SYMBOLS + CONTRACTS:
+                raise RuntimeError(f"only {len(streams)} streams: not all markets were listed")
             cursors = dict.fromkeys(streams, Cursor(now_ms - 25 * DAY_MS))
             for until_ms in (now_ms - 3_600_000, now_ms):
                 requests, start = 0, time.perf_counter()
