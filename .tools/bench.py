@@ -9,7 +9,8 @@ and returns one dict per figure: `name`, `unit` and, where they apply, `value`, 
 in one run, so figures of a row can be compared; figures of different machines cannot. What needs
 something that is not here, such as a built image, raises `NotMeasured`, which is no failure.
 A module that takes longer than STRONGROOM_BENCH_LIMIT_S (600) has failed; the others go on.
-The results also go to build/bench.json, after each module, with the machine they were taken on.
+The results also go to build/bench.json, after each module: a list of such rows with every key. The
+same by module, with the machine they were taken on, is in build/bench-run.json, for the audit.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "build" / "bench.json"
 FIGURES = ("value", "p50", "p99", "p999", "p9999")
-KEYS = {"name", "unit", *FIGURES, "peer", "peer_value", "ratio"}
+KEYS = ("name", "unit", *FIGURES, "peer", "peer_value", "ratio")
 
 Row = Mapping[str, Any]
 
@@ -77,7 +78,7 @@ def checked(rows: Sequence[Row], module: str) -> Sequence[Row]:
         ValueError: a row lacks its name or unit, holds no figure, or has a key nobody reads.
     """
     for row in rows:
-        unknown = row.keys() - KEYS
+        unknown = row.keys() - set(KEYS)
         if unknown or not row.get("name") or "unit" not in row:
             raise ValueError(f"{module}: bad row {dict(row)!r} (unknown keys: {sorted(unknown)})")
         if all(row.get(key) is None for key in FIGURES):
@@ -167,11 +168,15 @@ def measure(name: str, answer: Path) -> None:
     answer.write_text(json.dumps(said))
 
 
-def record(about: Mapping[str, object], measured: object, seconds: object) -> None:
+def record(
+    about: Mapping[str, object], measured: Mapping[str, Sequence[Row]], seconds: object
+) -> None:
     """Write what there is so far: a run that is stopped keeps what it has measured."""
     RESULT.parent.mkdir(exist_ok=True)
-    results = {"machine": about, "seconds": seconds, "results": measured}
-    RESULT.write_text(json.dumps(results, indent=2) + "\n")
+    rows = [{key: row.get(key) for key in KEYS} for part in measured.values() for row in part]
+    run = {"machine": about, "seconds": seconds, "results": measured}
+    RESULT.write_text(json.dumps(rows, indent=2) + "\n")
+    RESULT.with_name("bench-run.json").write_text(json.dumps(run, indent=2) + "\n")
 
 
 def main(arguments: list[str]) -> int:

@@ -1,5 +1,6 @@
 """The benchmark report shows what was measured and refuses rows that nobody could read."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,30 +52,81 @@ def test_unreadable_rows_are_refused(row: dict[str, Any]) -> None:
         BENCH.checked([row], "module")
 
 
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree with two benchmarks that nobody measures."""
+    monkeypatch.setattr(BENCH, "ROOT", tmp_path)
+    monkeypatch.setattr(BENCH, "RESULT", tmp_path / "build" / "bench.json")
+    monkeypatch.setattr(BENCH, "machine", lambda: {"commit": "1111111"})
+    (tmp_path / "tests" / "bench").mkdir(parents=True)
+    for name in ("image", "signing"):
+        (tmp_path / "tests" / "bench" / f"{name}.py").touch()
+    return tmp_path
+
+
+def test_what_was_measured_is_a_list_of_rows_with_every_key(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        BENCH, "measured_apart", lambda name, _: (name, [{**ROW, "name": name}], "")
+    )
+    assert BENCH.main([]) == 0
+    rows = json.loads((tree / "build" / "bench.json").read_text())
+    assert [row["name"] for row in rows] == ["image", "signing"]
+    keys = ("name", "unit", "value", "p50", "p99", "p999", "p9999", "peer", "peer_value", "ratio")
+    assert all(tuple(row) == keys for row in rows)
+    run = json.loads((tree / "build" / "bench-run.json").read_text())
+    assert run["machine"] == {"commit": "1111111"}
+    assert list(run["results"]) == ["image", "signing"]
+
+
+def test_one_that_fails_does_not_hide_the_others(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def apart(name: str, _seconds: int) -> tuple[str, list[dict[str, Any]], str]:
+        if name == "image":
+            raise BENCH.Failed("not done after 600 s")
+        return name, [ROW], ""
+
+    monkeypatch.setattr(BENCH, "measured_apart", apart)
+    assert BENCH.main([]) == 1
+    assert "image failed: not done after 600 s" in capsys.readouterr().out
+    assert len(json.loads((tree / "build" / "bench.json").read_text())) == 1
+
+
+def test_what_cannot_be_measured_here_is_no_failure(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(BENCH, "measured_apart", lambda *_: ("", (), "build the image first"))
+    assert BENCH.main(["image"]) == 0
+    assert "image was not measured: build the image first" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
-    ("error", "status", "says"),
+    ("error", "key", "says"),
     [
-        (NotMeasured("build the image first"), 0, "was not measured: build the image first"),
-        (ValueError("broken"), 1, "failed: ValueError: broken"),
+        (NotMeasured("build the image first"), "reason", "build the image first"),
+        (ValueError("broken"), "error", "ValueError: broken"),
     ],
     ids=["what it needs is not here", "it is broken"],
 )
-def test_what_cannot_be_measured_is_told_from_what_fails(
-    error: Exception,
-    status: int,
-    says: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_process_says_what_cannot_be_measured_apart_from_what_fails(
+    error: Exception, key: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rows() -> list[dict[str, Any]]:
         raise error
 
-    monkeypatch.setattr(BENCH.importlib, "import_module", lambda _: SimpleNamespace(rows=rows))
-    monkeypatch.setattr(BENCH, "ROOT", tmp_path)
-    monkeypatch.setattr(BENCH, "RESULT", tmp_path / "build" / "bench.json")
-    monkeypatch.setattr(BENCH, "machine", dict)
-    (tmp_path / "tests" / "bench").mkdir(parents=True)
-    (tmp_path / "tests" / "bench" / "image.py").touch()
-    assert BENCH.main(["image"]) == status
-    assert f"image {says}" in capsys.readouterr().out
+    monkeypatch.setattr(
+        BENCH.importlib, "import_module", lambda _: SimpleNamespace(rows=rows, __doc__="")
+    )
+    BENCH.measure("image", tmp_path / "answer")
+    said = json.loads((tmp_path / "answer").read_text())
+    assert said == {"title": "image", "rows": [], "reason": "", "error": "", key: says}
+
+
+def test_one_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setattr(BENCH, "__file__", str(slow))
+    with pytest.raises(BENCH.Failed, match="not done after 0 s"):
+        BENCH.measured_apart("slow", 0)

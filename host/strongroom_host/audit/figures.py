@@ -13,7 +13,7 @@ __all__ = ["MODULES", "RESULTS", "check_figures"]
 
 MODULES: Final = ("calls", "connectors", "record")
 """The benchmarks that measure what is promised of the track record."""
-RESULTS: Final = Path("build/bench.json")
+RESULTS: Final = Path("build/bench-run.json")
 _GOAL: Final = "goal"
 _REMEDY: Final = "measure: `make bench`, on a machine that does nothing else"
 

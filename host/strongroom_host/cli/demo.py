@@ -41,17 +41,18 @@ def demo(
     Exit status 0 only if every step really happened.
     """
     console = None if as_json else Console(highlight=False)
-    if console is not None:
-        _introduce(console)
     with stoppable():
-        # All parties of the story are imported below, which takes a while.
+        # All parties of the story are imported here, which takes a while; what is missing or
+        # cannot be read is said before anything else.
         from strongroom_host.cli.attest_input import read_document
         from strongroom_host.demo.closing import print_closing, print_kept, report
         from strongroom_host.demo.scenario import perform
         from strongroom_host.demo.story import Story
 
-        story = Story(console)
         given = read_document(document) if document else None
+        if console is not None:
+            _introduce(console)
+        story = Story(console)
         by_hand = perform(story, keep, given)
     if console is None:
         typer.echo(json.dumps(report(story, in_use(), keep), indent=2))

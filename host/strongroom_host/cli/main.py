@@ -17,12 +17,13 @@ def main() -> None:
         _fail("Python 3.11 to 3.13 is needed, not " + sys.version.split()[0])
     try:
         from strongroom_host.cli.app import run
+
+        run()  # names what is missing itself, unless that is needed to say so
     except ModuleNotFoundError as error:
         _fail(
             f"the Python package {error.name!r} is missing\n"
             "  do       run `make env`, or install what requirements.lock names"
         )
-    run()
 
 
 def _fail(message: str) -> NoReturn:
