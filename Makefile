@@ -29,9 +29,10 @@ audit: env-dev ## Rebuild the image twice, compare, report (fifteen minutes)
 	  $(if $(IMAGE),--image "$(IMAGE)") $(if $(DOCUMENT),--document "$(DOCUMENT)") \
 	  $(if $(ENCLAVE),--enclave "$(ENCLAVE)") $(if $(OUT),--out "$(OUT)") $(if $(OFFLINE),--offline)
 
+# Tests of one module share what they have started: a module stays with one worker.
 test: env-dev ## Run all tests (some ten minutes on two cores)
 	@$(BIN)/python .tools/prisma.py install
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 # STRONGROOM_IMAGE=FILE tests another image, with its release record beside it.
 test-image: env-dev image ## Boot the image in QEMU, use it, and compare QEMU's PCRs

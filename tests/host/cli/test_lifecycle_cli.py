@@ -210,6 +210,8 @@ def test_reconciling_settles_nothing_when_nothing_is_open(trading: World) -> Non
 
 
 def test_the_log_is_pulled_shown_and_verified_offline(trading: World) -> None:
+    trading.place("0.55", "10")
+    trading.place("0.95", "10", expect=4)
     log = trading.folder / "log"
     missing = trading.bot.run("log", "show", "--log", log, expect=2)
     assert "no log" in missing.err
