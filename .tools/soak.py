@@ -192,6 +192,7 @@ def run(part: Part, build: Path, cwd: Path = ROOT) -> Outcome:
 
 def judged(part: Part, status: int, report: Path, seconds: float) -> Outcome:
     """Return what pytest's status and its report amount to."""
+    # pytest's own report, of our own tests.
     cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []  # noqa: S314
     bad = [case for case in cases if {child.tag for child in case} & {"failure", "error"}]
     left_out = [case for case in cases if {child.tag for child in case} & {"skipped"}]

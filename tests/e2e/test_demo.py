@@ -96,7 +96,7 @@ def test_every_step_happens(tmp_path: Path) -> None:
     assert "1 KILL" in facts["log_kinds"]
     assert facts["hours_published"] >= 140
     assert facts["days_published"] in (6, 7)
-    assert facts["trades_kept"] > 100
+    assert facts["trades_kept"] > 200
     assert facts["record_log_kinds"] == "1 BOOT, 4 SYNC, 2 RETURNS"
     assert report["not_proved"] == list(NOT_PROVED)
     assert report["implementations"]["Keccak-256"] == "safe-pysha3"

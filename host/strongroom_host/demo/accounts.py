@@ -26,7 +26,7 @@ USER: Final = "ada"
 EXCHANGES: Final = {EXACT: "binance", COARSE: "bybit"}
 """Where each account is."""
 DAYS: Final = 6
-ORDERS: Final = 30
+ORDERS: Final = 60
 FLOWS: Final = 8
 """How long each account traded, how much, and how often money came or went."""
 _TIERS: Final = {EXACT: Tier(hours=1, grid=None), COARSE: Tier()}

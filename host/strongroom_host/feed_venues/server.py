@@ -70,6 +70,8 @@ class Link:
         self.faults = LinkFaults()
         self.heard: list[str] = []
         self.closed = False
+        self.reset = False
+        """Whether its end came as a reset, which can take with it what the client said last."""
         self.skipped = 0
         self._writer = writer
         self._held: str | None = None
@@ -286,8 +288,10 @@ class FeedVenue:
                 while (read := unmask(buffer)) is not None:
                     if not self._frame(link, *read):
                         return
+        except ConnectionError:
+            if link is not None:
+                link.reset = True
         except (
-            ConnectionError,
             asyncio.IncompleteReadError,
             asyncio.LimitOverrunError,
             ValueError,
